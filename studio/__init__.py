@@ -1,0 +1,1 @@
+"""What the studio can do, knows and remembers. Imports neither Gradio nor torch."""

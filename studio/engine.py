@@ -1,0 +1,71 @@
+"""What the studio asks of an engine, and what it offers one. Engines are blocking: a job reads from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from PIL.Image import Image
+
+from studio.contracts import EngineState, Recipe
+
+
+class Cancelled(Exception):
+    """Raised by Report when the person cancelled the job. Engines let it pass and stay usable."""
+
+
+class Stopping(Exception):
+    """Raised by Report when the worker is being stopped. The job goes on after the next start."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One finished picture. `image` is RGB; hashes are SHA-256 of the weights that made it."""
+
+    index: int
+    image: Image
+    seed: int
+    model_hash: str
+    lora_hashes: dict[str, str] = field(default_factory=dict)
+    duration_s: float = 0.0
+
+
+class Report(Protocol):
+    """Progress goes out, cancellation comes in."""
+
+    def __call__(
+        self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Image | None = None
+    ) -> None:
+        """Say how far the job is (0 to 1). Raises Cancelled or Stopping. Cheap: call it every step.
+
+        `preview` is an RGB picture of the unfinished work. Ask `wants_preview()` first; making one costs time.
+        """
+        ...
+
+    def wants_preview(self) -> bool:
+        """True when enough time has passed since the last preview (at most LIKENESS_PREVIEWS_PER_S a second)."""
+        ...
+
+
+class Generator(Protocol):
+    """An engine that makes pictures."""
+
+    name: str
+
+    def state(self) -> EngineState:
+        """What is loaded, and on which device. Must not load or import anything heavy."""
+        ...
+
+    def generate(self, recipe: Recipe, model: Path, loras: tuple[Path, ...], run_id: str, report: Report) -> Iterator[Artifact]:
+        """Yield finished pictures. Called twice with one run_id, the work is done once.
+
+        `model` is a diffusers folder or a single .safetensors file; `loras` are the files of `recipe.loras`, in order.
+        Raises LikenessError with a remedy: OUT_OF_MEMORY, MODEL_INVALID, LORA_MISMATCH ….
+        """
+        ...
+
+    def idle(self) -> None:
+        """Called now and then while no job runs: the place to unload what was not used for a while."""
+        ...

@@ -1,0 +1,194 @@
+"""Settings: environment, then `.env`, then changes saved in the app, then defaults. Every field has one line of help."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from studio.errors import ContractMismatch, from_os_error, from_validation
+
+HOME = Path(__file__).resolve().parent.parent
+SAVED = "settings.json"
+
+
+def _names(*aliases: str) -> AliasChoices:
+    return AliasChoices(*aliases)
+
+
+class Settings(BaseSettings):
+    """What can be set. A field `port` is set by `LIKENESS_PORT`, or by the aliases that people already have."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix="LIKENESS_", env_file=HOME / ".env", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    data: Path = Field(
+        HOME / "data",
+        validation_alias=_names("LIKENESS_DATA", "VOLUME_ROOT"),
+        description="The data folder: pictures, models, LoRAs, logs and the database. `--data DIR` goes before it.",
+    )
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_names("LIKENESS_DATABASE_URL", "DATABASE_URL"),
+        description="The database. Empty means SQLite in the data folder; `postgresql://…` is for several machines.",
+    )
+    listen: str = Field("127.0.0.1", description="The address to listen on. Anything but loopback makes everyone sign in.")
+    port: int = Field(7860, ge=1, le=65535, description="The port of the page; the next free one is taken if it is in use.")
+    open_browser: bool = Field(True, description="Open the browser when the page answers. `--no-browser` turns it off.")
+    password: SecretStr = Field(
+        SecretStr(""), description="The password for everyone who is not at this computer. Empty: made and printed when it is first needed."
+    )
+    session_hours: float = Field(72, gt=0, description="How long a sign-in lasts, in hours.")
+    log_level: str = Field("INFO", description="The least important lines to log: DEBUG, INFO, WARNING or ERROR.")
+    device: str = Field("auto", description="Where the embedded engine computes: auto, cpu, cuda or mps.")
+    dtype: str = Field("auto", description="The embedded engine's numbers: auto, float32, bfloat16 or float16.")
+    threads: int = Field(0, ge=0, le=256, description="CPU threads of the embedded engine; 0 takes one per core.")
+    idle_unload_s: float = Field(600, gt=0, description="Seconds without a job after which the embedded engine frees its memory.")
+    engine_timeout_s: float = Field(180, gt=0, description="Seconds without progress after which a job fails with ENGINE_TIMEOUT.")
+    poll_interval_s: float = Field(0.08, ge=0.01, le=10, description="Seconds between two looks of the worker for new jobs.")
+    previews_per_s: float = Field(4, ge=0, le=10, description="The most live previews a second of one job; 0 turns them off.")
+    max_upload_mb: int = Field(64, ge=1, le=4096, description="The largest upload, in megabytes.")
+    max_upload_megapixels: int = Field(100, ge=1, le=1000, description="The largest uploaded picture, in millions of pixels.")
+    models_dir: Path | None = Field(None, description="Where checkpoints lie. Empty means `models` in the data folder.")
+    loras_dir: Path | None = Field(None, description="Where LoRAs lie. Empty means `loras` in the data folder.")
+    comfyui_url: str = Field(
+        "",
+        validation_alias=_names("LIKENESS_COMFYUI_URL", "COMFYUI_URL"),
+        description="The address of a ComfyUI server. Kept for the ComfyUI engine; nothing calls it yet.",
+    )
+    aitoolkit_path: Path | None = Field(
+        None,
+        validation_alias=_names("LIKENESS_AITOOLKIT_PATH", "AITOOLKIT_PATH"),
+        description="The folder of an AI-Toolkit installation. Kept for training; nothing runs it yet.",
+    )
+    hf_token: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_names("LIKENESS_HF_TOKEN", "HF_TOKEN"),
+        description="A Hugging Face token for gated models. Kept for downloads; nothing sends it yet.",
+    )
+    runpod_api_key: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_names("LIKENESS_RUNPOD_API_KEY", "RUNPOD_API_KEY"),
+        description="A RunPod API key. Kept for pods; nothing sends it yet.",
+    )
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("choose DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if value not in {"auto", "cpu", "cuda", "mps"}:
+            raise ValueError("choose auto, cpu, cuda or mps")
+        return value
+
+    @field_validator("dtype")
+    @classmethod
+    def _known_dtype(cls, value: str) -> str:
+        if value not in {"auto", "float32", "bfloat16", "float16"}:
+            raise ValueError("choose auto, float32, bfloat16 or float16")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # Saved changes arrive as init arguments and must not hide what the environment says.
+        return env_settings, dotenv_settings, init_settings
+
+    @property
+    def models_path(self) -> Path:
+        """The folder of checkpoints."""
+        return self.models_dir or self.data / "models"
+
+    @property
+    def loras_path(self) -> Path:
+        """The folder of LoRAs."""
+        return self.loras_dir or self.data / "loras"
+
+    @property
+    def secrets_path(self) -> Path:
+        """The folder of the password's hash, token hashes and the session key; outside the database."""
+        return self.data / "secrets"
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL of the database."""
+        url = self.database_url.get_secret_value()
+        if not url:
+            return f"sqlite:///{self.data / 'likeness.db'}"
+        for plain in ("postgres://", "postgresql://"):
+            if url.startswith(plain):
+                return "postgresql+psycopg://" + url.removeprefix(plain)
+        return url
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value that is set, for the logs to redact."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value())
+
+
+def load_settings(data: Path | None = None) -> Settings:
+    """Read the settings; `data` (from `--data`) wins over every other place for the data folder.
+
+    Raises InvalidFieldValue or InvalidFieldType naming the setting, ContractMismatch for an unreadable settings.json.
+    """
+    if data is not None:
+        os.environ["LIKENESS_DATA"] = str(data.expanduser().resolve())
+    try:
+        root = Settings().data.expanduser().resolve()
+        saved = _read_saved(root / SAVED)
+        return Settings(**{**saved, "data": root}).model_copy(update={"data": root})
+    except ValidationError as error:
+        raise from_validation(error) from error
+
+
+def save_setting(settings: Settings, name: str, value: Any) -> None:
+    """Keep a change made in the app, in `settings.json` of the data folder; secrets are refused."""
+    field = Settings.model_fields.get(name)
+    if field is None or name == "data":
+        raise ContractMismatch(f"There is no setting called “{name}” that can be saved.", field=name)
+    if isinstance(getattr(settings, name), SecretStr):
+        raise ContractMismatch("Secrets are not saved here: set them in the environment or in .env.", field=name)
+    changed = {**_read_saved(settings.data / SAVED), name: value}
+    try:
+        Settings(**changed)
+    except ValidationError as error:
+        raise from_validation(error) from error
+    from studio.files import write_atomically
+
+    try:
+        write_atomically(settings.data / SAVED, json.dumps(changed, indent=1).encode())
+    except OSError as error:
+        raise from_os_error(error, "save the settings") from error
+
+
+def env_name(field: str) -> str:
+    """The environment variable that sets a field."""
+    return f"LIKENESS_{field.upper()}"
+
+
+def _read_saved(path: Path) -> dict[str, Any]:
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ContractMismatch(f"{path} can't be read: {error}.", remedy="Mend it or delete it; defaults then apply.") from error
+    if not isinstance(saved, dict):
+        raise ContractMismatch(f"{path} is not a list of settings.", remedy="Delete it; defaults then apply.")
+    return {key: value for key, value in saved.items() if key in Settings.model_fields}
