@@ -44,3 +44,16 @@ def sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def prepare_data_root(data: Path) -> None:
+    """Make the data folder if needed and see that it can be written. Raises DataRootReadOnly or DiskFull."""
+    from studio.errors import from_os_error
+
+    probe = data / f".write-{secrets.token_hex(4)}"
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"can this be written?")
+        probe.unlink()
+    except OSError as error:
+        raise from_os_error(error, f"write to {data}") from error

@@ -1,0 +1,233 @@
+"""The composition root: hands the page to the web process, engines and handlers to the worker, verbs to the command line.
+
+The only file that knows everyone. Each verb imports no more than it needs: the page must be there in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studio import VERSION
+from studio.errors import LikenessError
+from studio.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from studio.db import Database
+    from studio.studio import Studio
+    from studio.worker import Worker
+
+HOME = Path(__file__).resolve().parent
+STARTER_MODEL = HOME / "engines" / "embedded" / "starter_model"
+PRESETS = HOME / "presets"
+
+
+def open_studio(settings: Settings) -> Studio:
+    """A studio on the settings' data root; its database is created or upgraded first."""
+    from studio.db import migrate, open_database
+    from studio.files import prepare_data_root
+    from studio.shelf import ModelShelf, PresetShelf
+    from studio.studio import Studio
+
+    prepare_data_root(settings.data)
+    migrate(settings.database)
+    shelf = ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL])
+    return Studio(settings, open_database(settings.database), shelf=shelf, preset_shelf=PresetShelf(PRESETS))
+
+
+def create_web(settings: Settings, studio: Studio | None = None) -> ASGIApp:
+    """The whole web application: API and page behind the door."""
+    from studio.api import create_api
+    from studio.auth import Door
+    from tabs import page
+
+    studio = studio or open_studio(settings)
+    return Door(page.mount(create_api(studio), studio), settings, listen=settings.listen)
+
+
+def make_worker(settings: Settings, database: Database) -> Worker:
+    """The worker with every engine and the handler of every kind of job."""
+    from engines.embedded import Embedded
+    from studio.contracts import JobKind
+    from studio.gallery import Gallery
+    from studio.generate import make_pictures
+    from studio.jobs import Jobs
+    from studio.shelf import ModelShelf
+    from studio.worker import Worker
+
+    engines = {"embedded": Embedded(settings)}
+    generate = functools.partial(
+        make_pictures,
+        jobs=Jobs(database),
+        gallery=Gallery(database, settings.data),
+        engines=engines,
+        shelf=ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL]),
+    )
+    return Worker(settings, database, engines, {JobKind.generate: generate})
+
+
+@contextmanager
+def work_in_place(settings: Settings) -> Iterator[None]:
+    """Run jobs in this process until the block ends. Raises DataRootLocked when a worker runs on the data root."""
+    from studio.db import migrate, open_database
+    from studio.worker import working_in_place
+
+    migrate(settings.database)
+    with working_in_place(lambda: make_worker(settings, open_database(settings.database)), settings):
+        yield
+
+
+def run(args: argparse.Namespace) -> int:
+    """The studio: a supervised web process and worker."""
+    from studio import supervisor
+
+    settings = _settings(args)
+    return supervisor.run(settings, open_browser=settings.open_browser, command=[sys.executable, str(HOME / "app.py")])
+
+
+def web(args: argparse.Namespace) -> int:
+    """The web process."""
+    from studio import supervisor
+
+    supervisor.exit_when_orphaned()
+    settings = _settings(args)
+    _log("web", settings)
+    opened: list[Studio | LikenessError] = []
+    # The database is made ready while Gradio is being imported: both take a while, one mostly waits for the disk.
+    opening = threading.Thread(target=lambda: opened.append(_attempt(lambda: open_studio(settings))))
+    opening.start()
+    import uvicorn
+
+    import tabs.page  # noqa: F401 - the slow import, done meanwhile
+
+    opening.join()
+    studio = opened[0]
+    if isinstance(studio, LikenessError):
+        raise studio
+    threading.Thread(target=studio.warm_up, daemon=True).start()
+    uvicorn.run(
+        create_web(settings, studio),
+        host=settings.listen,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        # Whom to believe is the door's business: it must see the real peer and the real headers.
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    return 0
+
+
+def worker(args: argparse.Namespace) -> int:
+    """The worker process."""
+    from studio import supervisor
+    from studio.db import migrate, open_database
+    from studio.worker import run_worker
+
+    supervisor.exit_when_orphaned()
+    settings = _settings(args)
+    _log("worker", settings)
+    migrate(settings.database)
+    return run_worker(lambda: make_worker(settings, open_database(settings.database)), settings)
+
+
+def migrate_database(args: argparse.Namespace) -> int:
+    """Create or upgrade the database, and say where it stands."""
+    from studio.db import head_revision, migrate
+    from studio.files import prepare_data_root
+
+    settings = _settings(args)
+    prepare_data_root(settings.data)
+    migrate(settings.database)
+    print(f"The database is up to date (schema {head_revision()}).")
+    return 0
+
+
+def docs(_args: argparse.Namespace) -> int:
+    """Rewrite the pages of docs/ that are made from the code."""
+    from studio import handbook
+    from studio.cli import build_parser
+
+    for path in handbook.write_all(HOME, build_parser()):
+        print(path.relative_to(HOME))
+    return 0
+
+
+def diagnose(args: argparse.Namespace) -> int:
+    """Check everything that a studio needs."""
+    from studio import doctor
+
+    return doctor.diagnose(_settings(args), args.json)
+
+
+def smoke(args: argparse.Namespace) -> int:
+    """Walk through a running studio from outside."""
+    from studio.smoke import smoke as walk
+
+    return walk(args.url or _running_at(_settings(args)), args.token)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": run,
+    "web": web,
+    "worker": worker,
+    "migrate": migrate_database,
+    "docs": docs,
+    "diagnose": diagnose,
+    "smoke": smoke,
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one verb; gives the exit status."""
+    from studio import cli
+
+    return cli.run(argv, version=VERSION, commands=COMMANDS, open_studio=open_studio, work_in_place=work_in_place)
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    settings = load_settings(args.data)
+    changes: dict[str, object] = {}
+    for name in ("port", "listen"):
+        if getattr(args, name, None) is not None:
+            changes[name] = getattr(args, name)
+    if getattr(args, "no_browser", False):
+        changes["open_browser"] = False
+    return settings.model_copy(update=changes)
+
+
+def _log(process: str, settings: Settings) -> None:
+    from studio.logs import setup_logging
+
+    folder = os.environ.get("LIKENESS_LOG_DIR")
+    setup_logging(settings, process, Path(folder) if folder else None)
+
+
+def _attempt(opening: Callable[[], Studio]) -> Studio | LikenessError:
+    try:
+        return opening()
+    except LikenessError as error:
+        return error
+
+
+def _running_at(settings: Settings) -> str:
+    try:
+        return json.loads((settings.data / "studio.json").read_text(encoding="utf-8"))["url"]
+    except (OSError, ValueError, KeyError):
+        return f"http://127.0.0.1:{settings.port}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

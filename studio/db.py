@@ -1,0 +1,299 @@
+"""The database: its tables, how it is opened, and how an older one is brought up to date.
+
+SQLite (WAL) in the data folder by default, PostgreSQL by one URL. The tables that DBOS keeps in the same database are its own.
+Times are Unix seconds (UTC). A transaction is one `with`; no connection leaves its function.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, Table, Text
+
+from studio.errors import DatabaseTooNew, DatabaseUnavailable, DataRootReadOnly, DiskFull, LikenessError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+metadata = MetaData()
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("batch_id", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("run_id", Text, nullable=False, unique=True),
+    Column("priority", Integer, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("recipe", Text, nullable=False),
+    Column("progress", Double, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("steps", Integer, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("eta_s", Double),
+    Column("preview", Integer, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    Column("correlation_id", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("changed_at", Double, nullable=False),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("error_remedy", Text),
+    Column("error_field", Text),
+    Index("ix_jobs_state", "state", "priority", "id"),
+    Index("ix_jobs_batch", "batch_id", "id"),
+    Index("ix_jobs_changed", "changed_at"),
+)
+
+pictures = Table(
+    "pictures",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("job_id", Text),
+    Column("index", Integer, nullable=False),
+    Column("path", Text, nullable=False, unique=True),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("seed", sa.BigInteger),
+    Column("prompt", Text, nullable=False),
+    Column("preset", Text),
+    Column("engine", Text),
+    Column("model", Text),
+    Column("model_hash", Text),
+    Column("lora_hashes", Text, nullable=False),
+    Column("recipe", Text),
+    Column("duration_s", Double),
+    Column("created_at", Double, nullable=False),
+    Column("trashed_at", Double, nullable=False, comment="0: not in the trash"),
+    Index("ix_pictures_shelf", "kind", "trashed_at", "created_at", "id"),
+    Index("ix_pictures_job", "job_id", "index"),
+)
+
+engine_states = Table(
+    "engine_states",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", sa.BigInteger, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open database. `engine` waits for the disk at every commit; `quick` does not and is for progress alone."""
+
+    url: str
+    engine: sa.Engine
+    quick: sa.Engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """One transaction that survives a power cut once it returns. Raises DatabaseUnavailable, DiskFull, DataRootReadOnly."""
+        with translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """One consistent look. Raises as `begin` does."""
+        with translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def begin_quick(self) -> Iterator[sa.Connection]:
+        """One transaction that a power cut may undo, never a crash of a process: for progress."""
+        with translated(), self.quick.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+        self.quick.dispose()
+
+
+def open_database(url: str) -> Database:
+    """Open the database at a SQLAlchemy URL; nothing is created. `migrate` makes the tables."""
+    if not url.startswith("sqlite"):
+        options = {"pool_pre_ping": True, "pool_size": 8, "max_overflow": 24}
+        engine = sa.create_engine(url, **options)
+        quick = sa.create_engine(url, **options)
+        sa.event.listen(quick, "connect", _relax_postgres)
+        return Database(url, engine, quick)
+    options = {"pool_size": 8, "max_overflow": 40, "connect_args": {"timeout": 30, "check_same_thread": False}}
+    engine = sa.create_engine(url, **options)
+    quick = sa.create_engine(url, **options)
+    sa.event.listen(engine, "connect", _full_sqlite)
+    sa.event.listen(quick, "connect", _quick_sqlite)
+    return Database(url, engine, quick)
+
+
+def migrate(url: str) -> None:
+    """Create or upgrade every table, ours and DBOS's. Does next to nothing when all is up to date.
+
+    Raises DatabaseTooNew for a database of a newer version, DatabaseUnavailable when it can't be reached.
+    """
+    if _is_current(url):
+        return
+    with _one_migrator(url):
+        if _is_current(url):
+            return
+        _upgrade(url)
+
+
+def head_revision() -> str:
+    """The newest schema this version knows: files in migrations/versions are named in order."""
+    return revisions()[-1]
+
+
+def revisions() -> tuple[str, ...]:
+    """Every schema revision, oldest first."""
+    return tuple(sorted(path.stem.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py")))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's faults into ours, with a remedy."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        raise _translate(error) from error
+    except sa.exc.TimeoutError as error:
+        raise DatabaseUnavailable("The database is too busy.", remedy="Wait a moment and try again.") from error
+
+
+def _translate(error: sa.exc.DBAPIError) -> LikenessError:
+    words = str(error.orig)
+    if "disk is full" in words or "No space left" in words:
+        return DiskFull("The disk is full: the database could not be written.")
+    if "readonly" in words or "read-only" in words or "unable to open" in words:
+        return DataRootReadOnly(f"The database can't be written ({words}).")
+    if "locked" in words:
+        return DatabaseUnavailable("The database is busy.", remedy="Wait a moment and try again.")
+    return DatabaseUnavailable(f"The database does not answer: {words.splitlines()[0] if words else 'no reason given'}.")
+
+
+def _full_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    _prepare_sqlite(connection, "FULL")
+
+
+def _quick_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    _prepare_sqlite(connection, "NORMAL")
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, synchronous: str) -> None:
+    # IMMEDIATE: a transaction that will write takes its place at once, instead of failing when it tries to upgrade.
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute("PRAGMA busy_timeout=30000")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA synchronous={synchronous}")
+    connection.execute("PRAGMA cache_size=-16000")
+
+
+def _relax_postgres(connection: object, _record: object) -> None:
+    with connection.cursor() as cursor:  # pyright: ignore[reportAttributeAccessIssue]  # a psycopg connection
+        cursor.execute("SET synchronous_commit TO off")
+    connection.commit()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _sqlite_path(url: str) -> Path:
+    return Path(sa.make_url(url).database or "")
+
+
+def _is_current(url: str) -> bool:
+    if not url.startswith("sqlite"):
+        return False
+    path = _sqlite_path(url)
+    if not path.exists():
+        return False
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as connection:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            theirs = connection.execute("SELECT version FROM dbos_migrations").fetchone()
+    except sqlite3.Error:
+        return False
+    if found and found[0] not in revisions():
+        raise DatabaseTooNew()
+    from dbos._migration import sqlite_migrations
+
+    return bool(found and theirs) and found[0] == head_revision() and theirs[0] == len(sqlite_migrations)
+
+
+@contextmanager
+def _one_migrator(url: str) -> Iterator[None]:
+    if not url.startswith("sqlite"):
+        engine = sa.create_engine(url)
+        try:
+            with translated(), engine.connect() as connection:
+                connection.execute(sa.text("SELECT pg_advisory_lock(7860786)"))
+                yield
+        finally:
+            engine.dispose()
+        return
+    from filelock import FileLock
+
+    path = _sqlite_path(url)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".migrating"), timeout=120):
+            yield
+    except OSError as error:
+        from studio.errors import from_os_error
+
+        raise from_os_error(error, "create the database") from error
+
+
+def _upgrade(url: str) -> None:
+    import logging
+
+    from alembic import command
+    from alembic.config import Config
+    from dbos import DBOS
+
+    database = open_database(url)
+    try:
+        if database.is_sqlite:
+            # DBOS leaves the journal mode alone; WAL lets readers and a writer work side by side, and is kept in the file.
+            with translated(), database.engine.connect() as connection:
+                connection.execute(sa.text("PRAGMA journal_mode=WAL"))
+        with database.begin() as connection:
+            found = _our_version(connection)
+            if found and found not in revisions():
+                raise DatabaseTooNew()
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        logging.getLogger("dbos").setLevel(logging.WARNING)
+        with translated():
+            DBOS.migrate(url)
+    finally:
+        database.close()
+
+
+def _our_version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()

@@ -1,0 +1,308 @@
+"""The library of pictures: saving them so that nothing is lost or doubled, finding them, the trash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from PIL import Image, UnidentifiedImageError
+
+from studio import metadata
+from studio.contracts import Page, Picture, PictureKind, Recipe, new_id
+from studio.cursors import decode_cursor, encode_cursor
+from studio.db import Database, marks, pictures
+from studio.engine import Artifact
+from studio.errors import ImageInvalid, NotFound, from_os_error
+from studio.files import sync_folder, write_atomically
+
+MARK = "pictures"
+
+
+class Gallery:
+    """Pictures on disk under `data`, and what is known of them in the database."""
+
+    def __init__(self, database: Database, data: Path) -> None:
+        self.database = database
+        self.data = data
+
+    # Saving: file first, row second; the same picture again lands on itself.
+
+    def save(self, artifact: Artifact, *, job_id: str, recipe: Recipe, model_name: str) -> Picture:
+        """Write one finished picture and its thumbnail to disk; `record` puts it into the library.
+
+        The path comes from the job's id and the index, so a run that starts over after a crash writes the same file again.
+        Raises DiskFull or DataRootReadOnly and leaves no half file.
+        """
+        created = datetime.now(UTC)
+        data = metadata.png_bytes(
+            artifact.image,
+            recipe,
+            index=artifact.index,
+            seed=artifact.seed,
+            model_name=model_name,
+            model_hash=artifact.model_hash,
+            lora_hashes=artifact.lora_hashes,
+            job_id=job_id,
+            created_at=created,
+        )
+        picture = Picture(
+            id=f"{job_id}-{artifact.index:02d}",
+            kind=PictureKind.generated,
+            job_id=job_id,
+            index=artifact.index,
+            path=f"pictures/{_month(job_id)}/{job_id}-{artifact.index:02d}.png",
+            width=artifact.image.width,
+            height=artifact.image.height,
+            bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            seed=artifact.seed,
+            recipe=recipe,
+            model_hash=artifact.model_hash,
+            lora_hashes=artifact.lora_hashes,
+            duration_s=artifact.duration_s,
+            created_at=created,
+            trashed_at=None,
+        )
+        self._write(picture, data, artifact.image)
+        return picture
+
+    def record(self, saved: Sequence[Picture], connection: sa.Connection) -> None:
+        """Put saved pictures into the library, in the caller's transaction. Recording one again changes nothing but its facts."""
+        for picture in saved:
+            values = _row(picture)
+            known = connection.execute(sa.select(pictures.c.id).where(pictures.c.id == picture.id)).first()
+            if known is None:
+                connection.execute(sa.insert(pictures).values(values))
+            else:
+                kept = {key: value for key, value in values.items() if key not in ("id", "trashed_at")}
+                connection.execute(sa.update(pictures).where(pictures.c.id == picture.id).values(kept))
+        if saved:
+            _mark(connection)
+
+    def upload(self, data: bytes, name: str, *, max_megapixels: int) -> Picture:
+        """Take in a picture from outside: checked, turned upright, stripped of EXIF and GPS, kept as PNG.
+
+        Raises ImageInvalid or FileTooLarge and keeps nothing.
+        """
+        metadata.check_upload(data, max_megapixels)
+        image = metadata.normalised_upload(data)
+        png = metadata.upload_png(image)
+        picture_id = new_id()
+        picture = Picture(
+            id=picture_id,
+            kind=PictureKind.upload,
+            job_id=None,
+            index=0,
+            path=f"uploads/{_month(picture_id)}/{picture_id}.png",
+            width=image.width,
+            height=image.height,
+            bytes=len(png),
+            sha256=hashlib.sha256(png).hexdigest(),
+            seed=None,
+            recipe=None,
+            model_hash=None,
+            duration_s=None,
+            created_at=datetime.now(UTC),
+            trashed_at=None,
+        )
+        self._write(picture, png, image)
+        with self.database.begin() as connection:
+            self.record([picture], connection)
+        return picture
+
+    # Finding
+
+    def picture(self, picture_id: str) -> Picture:
+        """One picture. Raises NotFound."""
+        with self.database.read() as connection:
+            row = connection.execute(sa.select(pictures).where(pictures.c.id == picture_id)).mappings().first()
+        if row is None:
+            raise NotFound(f"There is no picture {picture_id!r}.")
+        return _picture(row)
+
+    def pictures(
+        self,
+        *,
+        kind: PictureKind | None = PictureKind.generated,
+        trashed: bool = False,
+        job_id: str | None = None,
+        preset: str | None = None,
+        model: str | None = None,
+        search: str = "",
+        limit: int = 100,
+        cursor: str | None = None,
+        offset: int = 0,
+    ) -> Page[Picture]:
+        """Newest first. `cursor` continues after the last picture seen; `offset` jumps. `total` counts all that fit the filters."""
+        fits = [pictures.c.trashed_at > 0 if trashed else pictures.c.trashed_at == 0]
+        if kind is not None:
+            fits.append(pictures.c.kind == kind.value)
+        if job_id is not None:
+            fits.append(pictures.c.job_id == job_id)
+        if preset is not None:
+            fits.append(pictures.c.preset == preset)
+        if model is not None:
+            fits.append(pictures.c.model == model)
+        for word in search.split():
+            fits.append(pictures.c.prompt.icontains(word, autoescape=True))
+        page = sa.select(pictures).where(*fits).order_by(pictures.c.created_at.desc(), pictures.c.id.desc()).limit(limit + 1)
+        if cursor is not None:
+            created_at, last_id = decode_cursor(cursor, float, str)
+            page = page.where(sa.tuple_(pictures.c.created_at, pictures.c.id) < sa.tuple_(sa.literal(created_at), sa.literal(last_id)))
+        if offset:
+            # The index alone finds where the window starts; whole rows are read for the window only.
+            start = page.with_only_columns(pictures.c.id).offset(offset).subquery()
+            page = (
+                sa.select(pictures)
+                .where(pictures.c.id.in_(sa.select(start.c.id)))
+                .order_by(pictures.c.created_at.desc(), pictures.c.id.desc())
+            )
+        with self.database.read() as connection:
+            rows = connection.execute(page).mappings().all()
+            total = connection.execute(sa.select(sa.func.count()).select_from(pictures).where(*fits)).scalar_one()
+        shown = rows[:limit]
+        more = encode_cursor(shown[-1]["created_at"], shown[-1]["id"]) if len(rows) > limit else None
+        return Page[Picture](items=tuple(_picture(row) for row in shown), next=more, total=total)
+
+    def of_job(self, job_id: str) -> tuple[Picture, ...]:
+        """What one job made, in order, whether in the trash or not."""
+        with self.database.read() as connection:
+            rows = connection.execute(sa.select(pictures).where(pictures.c.job_id == job_id).order_by(pictures.c.index)).mappings().all()
+        return tuple(_picture(row) for row in rows)
+
+    def version(self) -> int:
+        """A number that grows whenever the library changes."""
+        with self.database.read() as connection:
+            return connection.execute(sa.select(marks.c.value).where(marks.c.name == MARK)).scalar() or 0
+
+    def file(self, picture_id: str) -> Path:
+        """Where the picture lies. Raises NotFound."""
+        path = self.data / self.picture(picture_id).path
+        if not path.is_file():
+            raise NotFound(f"The file of picture {picture_id!r} is gone.", remedy=f"Put {path.name} back into {path.parent}.")
+        return path
+
+    def thumbnail(self, picture_id: str) -> Path:
+        """The WebP thumbnail, made now if it is missing. Raises NotFound."""
+        path = self._thumbnail_path(picture_id)
+        if path.is_file():
+            return path
+        source = self.file(picture_id)
+        try:
+            with Image.open(source) as image:
+                made = metadata.thumbnail(image.convert("RGB"))
+        except (OSError, UnidentifiedImageError) as error:
+            raise ImageInvalid(f"The file of picture {picture_id!r} can't be read.") from error
+        try:
+            write_atomically(path, made)
+        except OSError as error:
+            raise from_os_error(error, "save the thumbnail") from error
+        return path
+
+    # The trash
+
+    def trash(self, ids: Sequence[str]) -> int:
+        """Move pictures to the trash; gives how many were moved. Files stay where they are."""
+        return self._set_trashed(ids, time.time(), pictures.c.trashed_at == 0)
+
+    def restore(self, ids: Sequence[str]) -> int:
+        """Take pictures out of the trash; gives how many came back."""
+        return self._set_trashed(ids, 0, pictures.c.trashed_at > 0)
+
+    def empty_trash(self) -> int:
+        """Delete what is in the trash for good: rows first, so that no row ever points at a missing file."""
+        with self.database.begin() as connection:
+            gone = connection.execute(sa.select(pictures.c.id, pictures.c.path).where(pictures.c.trashed_at > 0)).all()
+            connection.execute(sa.delete(pictures).where(pictures.c.trashed_at > 0))
+            _mark(connection)
+        for picture_id, path in gone:
+            (self.data / path).unlink(missing_ok=True)
+            self._thumbnail_path(picture_id).unlink(missing_ok=True)
+        return len(gone)
+
+    def _set_trashed(self, ids: Sequence[str], when: float, fits: sa.ColumnElement[bool]) -> int:
+        moved = 0
+        with self.database.begin() as connection:
+            for start in range(0, len(ids), 500):
+                chosen = pictures.c.id.in_(ids[start : start + 500])
+                moved += connection.execute(sa.update(pictures).where(chosen, fits).values(trashed_at=when)).rowcount
+            _mark(connection)
+        return moved
+
+    def _write(self, picture: Picture, data: bytes, image: Image.Image) -> None:
+        try:
+            write_atomically(self.data / picture.path, data)
+            write_atomically(self._thumbnail_path(picture.id), metadata.thumbnail(image))
+        except OSError as error:
+            (self.data / picture.path).unlink(missing_ok=True)
+            sync_folder((self.data / picture.path).parent)
+            raise from_os_error(error, "save the picture") from error
+
+    def _thumbnail_path(self, picture_id: str) -> Path:
+        return self.data / "thumbnails" / _month(picture_id) / f"{picture_id}.webp"
+
+
+def _month(made_id: str) -> str:
+    # Ids begin with their creation time in milliseconds: the folder of a job's pictures never depends on when it ran.
+    try:
+        return datetime.fromtimestamp(int(made_id[:11], 16) / 1000, UTC).strftime("%Y-%m")
+    except (ValueError, OverflowError, OSError) as error:
+        raise NotFound(f"There is no picture {made_id!r}.") from error
+
+
+def _mark(connection: sa.Connection) -> None:
+    grown = connection.execute(sa.update(marks).where(marks.c.name == MARK).values(value=marks.c.value + 1))
+    if grown.rowcount == 0:
+        connection.execute(sa.insert(marks).values(name=MARK, value=1))
+
+
+def _row(picture: Picture) -> dict[str, object]:
+    recipe = picture.recipe
+    return {
+        "id": picture.id,
+        "kind": picture.kind.value,
+        "job_id": picture.job_id,
+        "index": picture.index,
+        "path": picture.path,
+        "width": picture.width,
+        "height": picture.height,
+        "bytes": picture.bytes,
+        "sha256": picture.sha256,
+        "seed": picture.seed,
+        "prompt": recipe.prompt if recipe else "",
+        "preset": recipe.preset if recipe else None,
+        "engine": recipe.engine if recipe else None,
+        "model": recipe.model if recipe else None,
+        "model_hash": picture.model_hash,
+        "lora_hashes": json.dumps(picture.lora_hashes),
+        "recipe": recipe.model_dump_json() if recipe else None,
+        "duration_s": picture.duration_s,
+        "created_at": picture.created_at.timestamp(),
+        "trashed_at": picture.trashed_at.timestamp() if picture.trashed_at else 0,
+    }
+
+
+def _picture(row: sa.RowMapping) -> Picture:
+    return Picture(
+        id=row["id"],
+        kind=PictureKind(row["kind"]),
+        job_id=row["job_id"],
+        index=row["index"],
+        path=row["path"],
+        width=row["width"],
+        height=row["height"],
+        bytes=row["bytes"],
+        sha256=row["sha256"],
+        seed=row["seed"],
+        recipe=Recipe.model_validate_json(row["recipe"]) if row["recipe"] else None,
+        model_hash=row["model_hash"],
+        lora_hashes=json.loads(row["lora_hashes"]),
+        duration_s=row["duration_s"],
+        created_at=datetime.fromtimestamp(row["created_at"], UTC),
+        trashed_at=datetime.fromtimestamp(row["trashed_at"], UTC) if row["trashed_at"] else None,
+    )

@@ -1,0 +1,59 @@
+"""What can be chosen: presets, models and LoRAs that lie on this computer, re-read when their folders change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from studio import models
+from studio.contracts import LoraSpec, LoraUse, ModelSpec, Preset
+from studio.presets import load_presets
+
+
+class ModelShelf:
+    """The models in one folder and those that come with Likeness, and the LoRAs in another."""
+
+    def __init__(self, models_folder: Path, loras_folder: Path, bundled: Sequence[Path]) -> None:
+        self.models_folder = models_folder
+        self.loras_folder = loras_folder
+        self.bundled = tuple(bundled)
+
+    def models(self) -> tuple[ModelSpec, ...]:
+        """Every model, those that come with Likeness first."""
+        return models.find_models(self.models_folder, self.bundled)
+
+    def model(self, name: str | None) -> ModelSpec:
+        """One model by its id; None is the default. Raises InvalidFieldValue naming what exists."""
+        found = self.models()
+        if name is None:
+            return found[0]
+        return models.resolve_model(name, found)
+
+    def loras(self) -> tuple[LoraSpec, ...]:
+        """Every LoRA in the folder."""
+        return models.find_loras(self.loras_folder)
+
+    def lora_file(self, use: LoraUse) -> Path:
+        """The file of a LoRA. Raises InvalidFieldValue when there is none."""
+        return models.resolve_lora(use, self.loras_folder)
+
+    def check(self, spec: ModelSpec, loras: Sequence[LoraUse]) -> None:
+        """Look at the files' headers. Raises ModelInvalid, ModelUnsafe, LoraMismatch or InvalidFieldValue."""
+        models.check_checkpoint(Path(spec.path))
+        for use in loras:
+            models.check_lora(self.lora_file(use), spec)
+
+
+class PresetShelf:
+    """The presets in one folder of YAML files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read: tuple[tuple[tuple[str, int], ...], tuple[Preset, ...]] = ((), ())
+
+    def presets(self) -> tuple[Preset, ...]:
+        """Every preset, in the order of their files. Raises ContractMismatch naming a file that can't be read."""
+        stamp = tuple(sorted((path.name, path.stat().st_mtime_ns) for path in self.folder.glob("*.yaml")))
+        if stamp != self._read[0]:
+            self._read = (stamp, load_presets(self.folder))
+        return self._read[1]

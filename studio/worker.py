@@ -1,0 +1,357 @@
+"""The worker process: it takes jobs from the queue, runs them one at a time on the device, and lets none of them get lost.
+
+One worker per data root holds `worker.lock` before DBOS starts: two executors with one id would run every job twice.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from filelock import FileLock, Timeout
+from PIL.Image import Image
+
+from studio.contracts import EngineState, JobKind, JobState, new_id
+from studio.db import Database, engine_states
+from studio.engine import Cancelled, Generator, Report, Stopping
+from studio.errors import DataRootLocked, EngineTimeout, LikenessError, OutOfMemory, UnknownError, from_os_error
+from studio.files import replace_quickly, write_atomically
+from studio.jobs import APPLICATION, APPLICATION_VERSION, LANES, WORKFLOW, Jobs, Run
+from studio.logs import job_folder, job_log, log_context, write_event
+from studio.settings import Settings
+
+Handler = Callable[[Run, Report], None]
+
+LOCK = "worker.lock"
+EXIT_STUCK = 75
+HEARTBEAT_S = 5.0
+STOP_S = 12.0
+CANCEL_LOOK_S = 0.1
+PROGRESS_S = 0.2
+PREVIEW_SIDE = 512
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs jobs in this process until it is told to stop. Only one lives in a process: DBOS is one per process."""
+
+    def __init__(
+        self, settings: Settings, database: Database, engines: Mapping[str, Generator], handlers: Mapping[JobKind, Handler]
+    ) -> None:
+        self.settings = settings
+        self.jobs = Jobs(database)
+        self.database = database
+        self.engines = engines
+        self.handlers = handlers
+        self.stopping = threading.Event()
+        self._device = threading.Lock()
+        self._running: dict[str, _Progress] = {}
+        self._parked = threading.Semaphore(0)
+        self._stuck = threading.Event()
+
+    def start(self) -> None:
+        """Begin to take jobs, recovered ones included. The data root's worker lock must be held."""
+        _launch(self.settings, self.database, self._run)
+        threading.Thread(target=self._look_after, name="look-after", daemon=True).start()
+
+    def wait(self) -> int:
+        """Block until `stopping` is set or a job hangs; gives the exit status for the process."""
+        while not self.stopping.wait(0.2):
+            if self._stuck.is_set():
+                return EXIT_STUCK
+        return 0
+
+    def stop(self) -> None:
+        """Put running jobs back into the queue. Their threads stay parked: the process must end with `os._exit` after this.
+
+        Returning from a run would tell DBOS that it is finished; a parked one is recovered under the same run id.
+        """
+        self.stopping.set()
+        until = time.monotonic() + STOP_S
+        while self._running and time.monotonic() < until:
+            self._parked.acquire(timeout=0.1)
+        for run_id in list(self._running):
+            # Deep in a step that takes longer than we may wait: this was no crash of the job's making.
+            self.jobs.put_back(run_id)
+
+    def _run(self, run_id: str) -> None:
+        # Two runs are claimed at once so that the next is at hand; the device takes one.
+        while not self._device.acquire(timeout=0.1):
+            if self.stopping.is_set():
+                _park()
+        try:
+            if self.stopping.is_set():
+                _park()
+            run = self.jobs.begin(run_id)
+            if run is not None:
+                with log_context(correlation_id=run.correlation_id, job_id=run.job_id), job_log(self.settings.data, run.job_id):
+                    self._work(run)
+        finally:
+            self._device.release()
+
+    def _work(self, run: Run) -> None:
+        report = _Progress(run, self.jobs, self.settings, self.stopping)
+        self._running[run.run_id] = report
+        started = time.monotonic()
+        log.info("Started: attempt %s of %s", run.run_id.rpartition("-")[2], run.kind)
+        write_event("job_started", job_id=run.job_id, run_id=run.run_id)
+        try:
+            self.handlers[run.kind](run, report)
+            log.info("Done in %.2f s", time.monotonic() - started)
+            write_event("job_done", job_id=run.job_id, seconds=round(time.monotonic() - started, 3))
+        except Stopping:
+            log.info("Put back into the queue: the worker is stopping")
+            self.jobs.put_back(run.run_id)
+            self._running.pop(run.run_id, None)
+            self._parked.release()
+            _park()
+        except Cancelled:
+            log.info("Cancelled")
+            write_event("job_cancelled", job_id=run.job_id)
+            self.jobs.end(run.run_id, JobState.cancelled)
+        except Exception as error:  # a job ends here, whatever its engine did
+            self._fail(run, error)
+        finally:
+            self._running.pop(run.run_id, None)
+            report.forget_preview()
+
+    def _fail(self, run: Run, error: Exception) -> None:
+        problem = _as_problem(error)
+        if isinstance(problem, UnknownError):
+            log.exception("Failed with a fault of our own")
+        else:
+            log.error("Failed: %s %s", problem.code, problem.message)
+            log.debug("Because of", exc_info=error)
+        write_event("job_failed", job_id=run.job_id, code=problem.code)
+        self.jobs.end(run.run_id, JobState.failed, problem)
+
+    def _look_after(self) -> None:
+        told = 0.0
+        while not self.stopping.wait(1.0):
+            try:
+                self._end_stuck_runs()
+                if not self._running:
+                    for engine in self.engines.values():
+                        engine.idle()
+                if time.monotonic() - told >= HEARTBEAT_S:
+                    self._tell_state()
+                    told = time.monotonic()
+            except LikenessError as error:
+                log.warning("%s %s", error.code, error.message)
+            except Exception:  # looking after jobs must outlive any one fault
+                log.exception("Looking after the jobs failed")
+
+    def _end_stuck_runs(self) -> None:
+        for run_id, report in list(self._running.items()):
+            silent = time.monotonic() - report.last_sign
+            if silent < self.settings.engine_timeout_s:
+                continue
+            log.error("No progress for %.0f s: the worker gives up this job and starts afresh", silent)
+            problem = EngineTimeout(f"The engine showed no progress for {silent:.0f} seconds.")
+            if self.jobs.end(run_id, JobState.failed, problem):
+                write_event("job_failed", job_id=report.run.job_id, code=problem.code)
+            # A thread that hangs inside an engine can't be stopped; the process can.
+            self._stuck.set()
+
+    def _tell_state(self) -> None:
+        states = [engine.state() for engine in self.engines.values()]
+        states.append(EngineState(name="worker", state="running", note=str(os.getpid())))
+        with self.database.begin_quick() as connection:
+            for state in states:
+                values = {"body": state.model_dump_json(), "updated_at": time.time()}
+                known = connection.execute(sa.update(engine_states).where(engine_states.c.name == state.name).values(**values))
+                if known.rowcount == 0:
+                    connection.execute(sa.insert(engine_states).values(name=state.name, **values))
+
+
+@contextmanager
+def data_root_lock(settings: Settings) -> Iterator[None]:
+    """Hold the worker's lock of a data root. Raises DataRootLocked when another process does, DataRootReadOnly."""
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(settings.data / LOCK)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise DataRootLocked() from error
+    except OSError as error:
+        raise from_os_error(error, "open the data folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def run_worker(make: Callable[[], Worker], settings: Settings) -> int:
+    """The worker process: take the lock, work until SIGTERM or SIGINT, put running jobs back, leave."""
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    with data_root_lock(settings):
+        worker = make()
+        worker.start()
+        threading.Thread(target=lambda: (stop.wait(), worker.stopping.set()), daemon=True).start()
+        status = worker.wait()
+        worker.stop()
+        logging.shutdown()
+        os._exit(status)
+
+
+@contextmanager
+def working_in_place(make: Callable[[], Worker], settings: Settings) -> Iterator[Worker]:
+    """Run jobs in this process for a while: for a command when no studio runs. Raises DataRootLocked when one does.
+
+    The process must end with `os._exit` afterwards (see Worker.stop).
+    """
+    with data_root_lock(settings):
+        worker = make()
+        worker.start()
+        try:
+            yield worker
+        finally:
+            worker.stop()
+
+
+class _Progress:
+    """The Report of one run: writes the row now and then, keeps the preview file, and carries cancellation in."""
+
+    def __init__(self, run: Run, jobs: Jobs, settings: Settings, stopping: threading.Event) -> None:
+        self.run = run
+        self.last_sign = time.monotonic()
+        self._jobs = jobs
+        self._stopping = stopping
+        self._preview_path = job_folder(settings.data, run.job_id) / "preview.webp"
+        self._preview_every = 1 / settings.previews_per_s if settings.previews_per_s else None
+        self._previews = 0
+        self._last_preview = time.monotonic()
+        self._last_write = 0.0
+        self._last_look = time.monotonic()
+        self._last_note = ""
+        self._first_step: tuple[float, int] | None = None
+
+    def __call__(self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Image | None = None) -> None:
+        now = time.monotonic()
+        self.last_sign = now
+        if self._stopping.is_set():
+            raise Stopping
+        if preview is not None:
+            self._keep_preview(preview)
+        if preview is not None or note != self._last_note or now - self._last_write >= PROGRESS_S:
+            self._last_write = self._last_look = now
+            self._last_note = note
+            stop = self._jobs.progress(
+                self.run.run_id,
+                progress=min(max(progress, 0.0), 1.0),
+                note=note,
+                step=step,
+                steps=steps or self.run.recipe.steps,
+                eta_s=self._eta(now, step, steps),
+                preview=self._previews,
+            )
+            if stop:
+                raise Cancelled
+        elif now - self._last_look >= CANCEL_LOOK_S:
+            self._last_look = now
+            if self._jobs.is_cancelled(self.run.run_id):
+                raise Cancelled
+
+    def wants_preview(self) -> bool:
+        return self._preview_every is not None and time.monotonic() - self._last_preview >= self._preview_every
+
+    def forget_preview(self) -> None:
+        """Remove the live preview: the picture itself is there now, or nothing is."""
+        self._preview_path.unlink(missing_ok=True)
+
+    def _keep_preview(self, preview: Image) -> None:
+        self._last_preview = time.monotonic()
+        if max(preview.size) > PREVIEW_SIDE:
+            preview = preview.copy()
+            preview.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        data = io.BytesIO()
+        preview.save(data, "WEBP", quality=70, method=0)
+        try:
+            replace_quickly(self._preview_path, data.getvalue())
+        except OSError as error:
+            # A picture can be finished without its preview; saving it will tell about a full disk.
+            log.warning("The preview could not be written: %s", error)
+            return
+        self._previews += 1
+
+    def _eta(self, now: float, step: int, steps: int) -> float | None:
+        if step == 0 or steps == 0:
+            return None
+        if self._first_step is None or step <= self._first_step[1]:
+            self._first_step = (now, step)
+            return None
+        since, first = self._first_step
+        return round((now - since) / (step - first) * (steps - step), 2)
+
+
+def _as_problem(error: Exception) -> LikenessError:
+    if isinstance(error, LikenessError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemory()
+    if isinstance(error, OSError):
+        return from_os_error(error, "finish this job")
+    return UnknownError(f"The job stopped with a fault of our own ({type(error).__name__}).")
+
+
+def _park() -> None:
+    threading.Event().wait()
+
+
+def _executor_id(data: Path) -> str:
+    # Stable per data root: on a shared PostgreSQL each worker recovers its own jobs and nobody else's.
+    path = data / "worker.id"
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        made = f"worker-{new_id()}"
+        try:
+            write_atomically(path, made.encode())
+        except OSError as error:
+            raise from_os_error(error, "prepare the data folder") from error
+        return made
+
+
+def _launch(settings: Settings, database: Database, run: Callable[[str], None]) -> None:
+    from dbos import DBOS
+
+    DBOS(
+        config={
+            "name": APPLICATION,
+            "system_database_url": database.url,
+            "system_database_engine": database.engine,
+            "application_version": APPLICATION_VERSION,
+            "executor_id": _executor_id(settings.data),
+            "run_migrations": False,
+            "use_listen_notify": False,
+            "notification_listener_polling_interval_sec": 60.0,
+            "scheduler_polling_interval_sec": 60.0,
+            "log_level": "WARNING",
+        }
+    )
+
+    # The recovery cap would count clean stops too; our own crash counter in the row decides (Jobs.begin).
+    @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
+    def run_job(run_id: str) -> None:
+        run(run_id)
+
+    DBOS.listen_queues(list(LANES))
+    DBOS.launch()
+    for lane in LANES:
+        DBOS.register_queue(
+            lane,
+            worker_concurrency=2,
+            polling_interval_sec=settings.poll_interval_s,
+            on_conflict="always_update",
+        )
