@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+from studio.errors import from_os_error
+
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Write a whole file or nothing: temporary name, fsync, rename, fsync of the folder. Raises OSError."""
@@ -48,8 +50,6 @@ def sync_folder(folder: Path) -> None:
 
 def prepare_data_root(data: Path) -> None:
     """Make the data folder if needed and see that it can be written. Raises DataRootReadOnly or DiskFull."""
-    from studio.errors import from_os_error
-
     probe = data / f".write-{secrets.token_hex(4)}"
     try:
         data.mkdir(parents=True, exist_ok=True)

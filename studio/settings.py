@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from studio.errors import ContractMismatch, from_os_error, from_validation
+from studio.files import write_atomically
 
 HOME = Path(__file__).resolve().parent.parent
 SAVED = "settings.json"
@@ -169,8 +170,6 @@ def save_setting(settings: Settings, name: str, value: Any) -> None:
         Settings(**changed)
     except ValidationError as error:
         raise from_validation(error) from error
-    from studio.files import write_atomically
-
     try:
         write_atomically(settings.data / SAVED, json.dumps(changed, indent=1).encode())
     except OSError as error:

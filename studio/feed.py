@@ -1,0 +1,154 @@
+"""News for everyone who listens: one task looks for changes while someone does, and tells them all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import anyio.to_thread
+
+from studio.contracts import Job
+from studio.errors import LikenessError
+from studio.studio import Studio
+
+LOOK_S = 0.2
+# A change is stamped before it is committed, and on another machine by another clock: each look goes this far back.
+OVERLAP_S = 3.0
+MOST_WAITING = 500
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class News:
+    """What changed since the last time: jobs as they are now, and whether pictures came or went.
+
+    `lost` means that too much happened to tell one by one: look at everything again.
+    """
+
+    jobs: tuple[Job, ...] = ()
+    pictures: bool = False
+    lost: bool = False
+
+
+class Listener:
+    """One who listens. Keeps only the newest state of each job, so a slow one costs little and misses no end."""
+
+    def __init__(self, job_ids: frozenset[str] | None) -> None:
+        self._job_ids = job_ids
+        self._jobs: dict[str, Job] = {}
+        self._pictures = False
+        self._lost = False
+        self._closed = False
+        self._woken = asyncio.Event()
+
+    async def next(self, timeout_s: float) -> News | None:
+        """The news so far, or of the next moment; News() with nothing in it when the time is up, None when the studio stops."""
+        if not self._woken.is_set():
+            with anyio.move_on_after(timeout_s):
+                await self._woken.wait()
+        if self._closed:
+            return None
+        news = News(tuple(self._jobs.values()), self._pictures, self._lost)
+        self._jobs, self._pictures, self._lost = {}, False, False
+        self._woken.clear()
+        return news
+
+    def tell(self, news: News) -> None:
+        """Add to what waits for this listener."""
+        for job in news.jobs:
+            if self._job_ids is None or job.id in self._job_ids:
+                self._jobs.pop(job.id, None)
+                self._jobs[job.id] = job
+        self._pictures = self._pictures or news.pictures
+        self._lost = self._lost or news.lost
+        if len(self._jobs) > MOST_WAITING:
+            self._jobs, self._lost = {}, True
+        if self._jobs or self._pictures or self._lost:
+            self._woken.set()
+
+    def close(self) -> None:
+        """End: `next` gives None from now on."""
+        self._closed = True
+        self._woken.set()
+
+
+class Feed:
+    """The changes of one studio. Belongs to one event loop; asks the database only while someone listens."""
+
+    def __init__(self, studio: Studio, *, look_s: float = LOOK_S) -> None:
+        self._studio = studio
+        self._look_s = look_s
+        self._listeners: set[Listener] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    @property
+    def listeners(self) -> int:
+        """How many listen now."""
+        return len(self._listeners)
+
+    @asynccontextmanager
+    async def listen(self, *job_ids: str) -> AsyncIterator[Listener]:
+        """Hear of everything that changes from now on, or of these jobs alone."""
+        listener = Listener(frozenset(job_ids) or None)
+        self._loop = asyncio.get_running_loop()
+        if self._closed:
+            listener.close()
+        self._listeners.add(listener)
+        if self._task is None and not self._closed:
+            self._task = asyncio.create_task(self._look_for_changes(), name="feed")
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+            if not self._listeners and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    def close(self) -> None:
+        """End every stream now: call it when the server begins to stop, from any thread."""
+        self._closed = True
+        if self._loop is None or self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._end_all)
+
+    def _end_all(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _look_for_changes(self) -> None:
+        # A thread of its own: streams must stay lively while slow requests fill the shared ones.
+        limiter = anyio.CapacityLimiter(1)
+        known: dict[str, Job] = {}
+        version: int | None = None
+        since = time.time()
+        while True:
+            looked = time.time()
+            try:
+                changed = await anyio.to_thread.run_sync(self._studio.changes, since - OVERLAP_S, limiter=limiter)
+                shelf = await anyio.to_thread.run_sync(self._studio.library_version, limiter=limiter)
+            except LikenessError as error:
+                log.warning("Looking for changes failed: %s %s", error.code, error.message)
+                await asyncio.sleep(1.0)
+                continue
+            news = News(
+                tuple(job for job in changed if known.get(job.id) != job),
+                pictures=version is not None and shelf != version,
+                lost=len(changed) >= MOST_WAITING,
+            )
+            for listener in self._listeners:
+                listener.tell(news)
+            known = {job.id: job for job in changed}
+            version = shelf
+            since = looked
+            await asyncio.sleep(self._look_s)
