@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
-from pydantic_core import InitErrorDetails
+from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 
 from studio.api.views import Refusal
@@ -103,7 +103,8 @@ def _from_request(error: RequestValidationError) -> LikenessError:
 
 def _without_place(fault: dict[str, Any]) -> ValidationError:
     # FastAPI puts "body", "query" or "path" before the field's name; the contract does not.
-    return _Fault([{**fault, "loc": tuple(fault["loc"])[1:]}])
+    kind = PydanticCustomError(fault["type"], fault["msg"])
+    return ValidationError.from_exception_data("request", [{"type": kind, "loc": tuple(fault["loc"])[1:], "input": None}])
 
 
 def _from_status(status: int, request: Request) -> LikenessError:

@@ -1,0 +1,93 @@
+"""Server-sent events: what changes, as it changes, to every page and program that listens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from studio import VERSION
+from studio.api.refusals import RESPONSES, with_errors
+from studio.api.views import Id
+from studio.contracts import Job
+from studio.feed import Feed
+from studio.studio import Studio
+
+HEARTBEAT_S = 15.0
+LAST = "end"
+HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+STREAM = {200: {"content": {"text/event-stream": {}}, "description": "A stream of events"}}
+
+
+def routes(studio: Studio, feed: Feed) -> APIRouter:
+    """events, and jobs/{id}/events."""
+    router = APIRouter(responses=RESPONSES, tags=["events"])
+
+    @router.get("/events", summary="Everything that changes", response_class=StreamingResponse, responses=STREAM)
+    async def events() -> Response:
+        """`hello` first (and again when too much changed to tell: then look at everything anew), `job` with a job's JSON whenever
+        one changes, `pictures` when the library changed. A comment line every 15 s keeps proxies awake.
+        """
+        return StreamingResponse(_everything(feed), media_type="text/event-stream", headers=HEADERS)
+
+    @router.get(
+        "/jobs/{id}/events",
+        summary="One job, until it ends",
+        response_class=StreamingResponse,
+        responses={**with_errors(404), **STREAM, 204: {"description": "The stream had told the end already"}},
+    )
+    async def job_events(request: Request, id: Id) -> Response:
+        """`job` at once and at every change; the stream ends with the job."""
+        if request.headers.get("last-event-id") == LAST:
+            # A browser asks again when a stream ends; 204 tells it that there is no more.
+            return Response(status_code=204)
+        job = await run_in_threadpool(studio.job, id)
+        return StreamingResponse(_one_job(studio, feed, job), media_type="text/event-stream", headers=HEADERS)
+
+    return router
+
+
+async def _everything(feed: Feed) -> AsyncIterator[str]:
+    async with feed.listen() as listener:
+        yield _hello()
+        while (news := await listener.next(HEARTBEAT_S)) is not None:
+            if news.lost:
+                yield _hello()
+            for job in news.jobs:
+                yield _event("job", job.model_dump_json())
+            if news.pictures:
+                yield _event("pictures", "{}")
+            if not (news.lost or news.jobs or news.pictures):
+                yield ": still here\n\n"
+
+
+async def _one_job(studio: Studio, feed: Feed, job: Job) -> AsyncIterator[str]:
+    async with feed.listen(job.id) as listener:
+        yield _hello()
+        told: Job | None = None
+        job = await run_in_threadpool(studio.job, job.id)
+        while True:
+            if job != told:
+                yield _event("job", job.model_dump_json(), LAST if job.state.ended else "")
+                told = job
+            if job.state.ended:
+                return
+            news = await listener.next(HEARTBEAT_S)
+            if news is None:
+                return
+            if news.jobs:
+                job = news.jobs[-1]
+            elif news.lost:
+                job = await run_in_threadpool(studio.job, job.id)
+            elif not news.pictures:
+                yield ": still here\n\n"
+
+
+def _hello() -> str:
+    return f'retry: 2000\nevent: hello\ndata: {{"version": "{VERSION}"}}\n\n'
+
+
+def _event(name: str, data: str, event_id: str = "") -> str:
+    return f"{f'id: {event_id}' + chr(10) if event_id else ''}event: {name}\ndata: {data}\n\n"

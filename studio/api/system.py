@@ -1,0 +1,52 @@
+"""How the studio is, and what can be chosen in it: presets, models, LoRAs."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Query, Response
+
+from studio.api.refusals import RESPONSES, with_errors
+from studio.api.views import Id, Loras, Models, Presets, Ready
+from studio.contracts import Health, Preset
+from studio.studio import Studio
+
+
+def routes(studio: Studio) -> APIRouter:
+    """health, ready, presets, models, loras."""
+    router = APIRouter(responses=RESPONSES)
+
+    @router.get("/health", tags=["studio"], summary="How the studio is")
+    def health() -> Health:
+        """Version, database, worker, engines, whether there is a GPU, and how many jobs wait. Always 200 while the page answers."""
+        return studio.health()
+
+    @router.get("/ready", tags=["studio"], summary="Would a job start now?", responses={503: {"model": Ready, "description": "Not yet"}})
+    def ready(response: Response) -> Ready:
+        """200 when the database answers and a worker runs, 503 until then."""
+        yes = studio.ready()
+        response.status_code = 200 if yes else 503
+        return Ready(ok=yes)
+
+    @router.get("/presets", tags=["choices"], summary="List presets")
+    def presets(
+        category: str | None = Query(None, description="Only this category"),
+        engine: str | None = Query(None, description="Only those that this engine can run"),
+    ) -> Presets:
+        """Named defaults for a request."""
+        return Presets(items=studio.presets(category=category, engine=engine))
+
+    @router.get("/presets/{id}", tags=["choices"], summary="One preset", responses=with_errors(404))
+    def preset(id: Id) -> Preset:
+        """Its defaults and the sentence that explains it."""
+        return studio.preset(id)
+
+    @router.get("/models", tags=["choices"], summary="List models")
+    def models() -> Models:
+        """Models on this computer, with the sizes and settings they want; the first is the default."""
+        return Models(items=studio.models())
+
+    @router.get("/loras", tags=["choices"], summary="List LoRAs")
+    def loras() -> Loras:
+        """LoRAs on this computer; `path` is what `generate` takes."""
+        return Loras(items=studio.loras())
+
+    return router
