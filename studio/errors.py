@@ -8,7 +8,7 @@
     ├─ downloads        DOWNLOAD_FAILED · CHECKSUM_MISMATCH · CHECKSUM_MISSING
     ├─ engines          ENGINE_OFFLINE · ENGINE_TIMEOUT · OUT_OF_MEMORY · JOB_POISONED · INSUFFICIENT_FUNDS
     └─ the machine      DEPENDENCY_MISSING · DB_UNAVAILABLE · DB_TOO_NEW · DATA_ROOT_LOCKED · DATA_ROOT_READ_ONLY ·
-                        DISK_FULL · PORT_IN_USE · UNKNOWN_ERROR
+                        SECRETS_UNREADABLE · DISK_FULL · PORT_IN_USE · UNKNOWN_ERROR
 
 docs/errors.md is generated from this module: `python launch.py docs`.
 """
@@ -83,8 +83,9 @@ class OriginRefused(LikenessError):
 
 
 class RateLimited(LikenessError):
-    """Too many wrong passwords or tokens in a short time."""
+    """Too many wrong passwords or tokens in a short time. `retry_after` is in seconds, 0 when it isn't known."""
 
+    retry_after: int = 0
     code = "RATE_LIMITED"
     status = 429
     default_message = "Too many tries."
@@ -347,6 +348,15 @@ class DataRootReadOnly(LikenessError):
     status = 503
     default_message = "The data folder can't be written."
     default_remedy = "Give yourself write access to it, or choose another folder with --data."
+
+
+class SecretsUnreadable(LikenessError):
+    """A file of passwords, tokens or keys in the data folder is damaged or may not be read, so nobody can be checked by it."""
+
+    code = "SECRETS_UNREADABLE"
+    status = 503
+    default_message = "The studio's own sign-in files can't be read."
+    default_remedy = "At the studio's computer, look into the folder `secrets` of the data folder."
 
 
 class DiskFull(LikenessError):

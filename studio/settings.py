@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     password: SecretStr = Field(
         SecretStr(""), description="The password for everyone who is not at this computer. Empty: made and printed when it is first needed."
     )
+    always_sign_in: bool = Field(
+        False, description="Ask everyone to sign in, this computer too: for a proxy or tunnel that hides what it is."
+    )
     session_hours: float = Field(72, gt=0, description="How long a sign-in lasts, in hours.")
     log_level: str = Field("INFO", description="The least important lines to log: DEBUG, INFO, WARNING or ERROR.")
     device: str = Field("auto", description="Where the embedded engine computes: auto, cpu, cuda or mps.")
