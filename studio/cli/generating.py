@@ -1,0 +1,216 @@
+"""The verb `generate`: in place when no studio runs on the data folder, in that studio when one does."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from pydantic import ValidationError
+
+from studio.cli.desk import FAILED, INTERRUPTED, OK, Answer, Desk, explain, problem
+from studio.contracts import GenerateRequest, Job, JobState, Picture, new_id
+from studio.errors import Conflict, DataRootLocked, DiskFull, InvalidFieldValue, LikenessError, from_validation
+from studio.files import write_atomically
+from studio.studio import Studio
+
+# How long to follow a studio's work before looking again whether that studio still runs.
+LOOK_AGAIN_S = 1.0
+CANCEL_S = 20.0
+
+
+def generate(desk: Desk) -> Answer:
+    """Make pictures and wait for them. Ctrl-C cancels the job."""
+    args = desk.args
+    if args.out is not None:
+        _prepare(args.out)
+    request = _request(args)
+    studio = desk.studio
+    alone = not _studio_runs(desk)
+    submitted = studio.generate(request, correlation_id=new_id(), first=alone)
+    if args.no_wait:
+        if alone:
+            print("No studio runs on this data folder: the job waits for the next one.", file=sys.stderr)
+        return _answer(studio.job(submitted.job_id), (), args.out, desk)
+    try:
+        with _terminated_is_interrupted():
+            job = _until_ended(desk, submitted.job_id)
+    except KeyboardInterrupt:
+        # It came before or after the work itself, while nothing ran here.
+        job = _cancelled_now(studio, submitted.job_id)
+    return _answer(job, studio.artifacts(job.id), args.out, desk)
+
+
+def _request(args: argparse.Namespace) -> GenerateRequest:
+    try:
+        return GenerateRequest.model_validate(
+            {
+                "prompt": args.prompt,
+                "negative_prompt": args.negative,
+                "preset": args.preset,
+                "quality": args.quality,
+                "engine": args.engine,
+                "model": None if args.model is None else _found(args.model),
+                "loras": [_lora(text) for text in args.lora],
+                "width": args.width,
+                "height": args.height,
+                "steps": args.steps,
+                "cfg": args.cfg,
+                "sampler": args.sampler,
+                "scheduler": args.scheduler,
+                "seed": args.seed,
+                "count": args.count,
+                "prompt_suffix": args.prompt_suffix,
+                "negative_suffix": args.negative_suffix,
+            }
+        )
+    except ValidationError as error:
+        raise from_validation(error) from error
+
+
+def _lora(text: str) -> dict[str, object]:
+    path, colon, strength = text.rpartition(":")
+    try:
+        return {"path": _found(path), "strength": float(strength)} if colon else {"path": _found(text)}
+    except ValueError:
+        # A colon that belongs to the path, as in C:\loras\me.safetensors.
+        return {"path": _found(text)}
+
+
+def _found(name: str) -> str:
+    # The worker stands in another folder: a path from here must mean the same there.
+    looks_like_path = os.sep in name or "/" in name or name.endswith(".safetensors")
+    return str(Path(name).expanduser().resolve()) if looks_like_path and Path(name).expanduser().exists() else name
+
+
+def _studio_runs(desk: Desk) -> bool:
+    from studio.worker import data_root_lock
+
+    try:
+        with data_root_lock(desk.settings):
+            return False
+    except DataRootLocked:
+        return True
+
+
+def _until_ended(desk: Desk, job_id: str) -> Job:
+    while True:
+        try:
+            with desk.work_in_place():
+                return _follow(desk.studio, job_id)
+        except DataRootLocked:
+            # Whoever works here may leave before this job's turn comes, as another command does: then it is ours.
+            job = _follow(desk.studio, job_id, timeout_s=LOOK_AGAIN_S)
+            if job.state.ended:
+                return job
+
+
+def _follow(studio: Studio, job_id: str, *, timeout_s: float | None = None) -> Job:
+    shown = sys.stderr.isatty()
+    job = studio.job(job_id)
+    try:
+        for job in studio.watch(job_id, timeout_s=timeout_s):
+            if shown:
+                print(f"\r\x1b[K{progress_line(job)}", end="", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("\nCancelling …", file=sys.stderr)
+        job = _cancelled_now(studio, job_id)
+    if shown and job.state.ended:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    return job
+
+
+def _cancelled_now(studio: Studio, job_id: str) -> Job:
+    try:
+        studio.cancel(job_id)
+    except Conflict:
+        pass  # it ended at this very moment
+    *_, job = studio.watch(job_id, timeout_s=CANCEL_S)
+    return job
+
+
+def progress_line(job: Job) -> str:
+    """Where a job stands, in one short line."""
+    if job.state is JobState.queued:
+        return job.note or "Waiting in the queue"
+    words = [f"{job.progress:4.0%}"]
+    if job.step:
+        words.append(f"step {job.step} of {job.steps}")
+    if job.note:
+        words.append(job.note)
+    if job.eta_s is not None:
+        words.append(f"{job.eta_s:.0f} s left")
+    return " · ".join(words)
+
+
+def _answer(job: Job, pictures: tuple[Picture, ...], out: Path | None, desk: Desk) -> Answer:
+    paths = [_place(desk.settings.data / picture.path, out) for picture in pictures]
+    value: dict[str, object] = {
+        "job_id": job.id,
+        "state": job.state.value,
+        "images": [
+            {"id": picture.id, "path": str(path), "seed": picture.seed, "width": picture.width, "height": picture.height}
+            for picture, path in zip(pictures, paths, strict=True)
+        ],
+    }
+    text = "\n".join(str(path) for path in paths)
+    if job.state is JobState.done:
+        return Answer(value, text)
+    if not job.state.ended:
+        return Answer(value, job.id, INTERRUPTED if job.cancel_requested else OK)
+    told = _why(job)
+    if not desk.args.json:
+        explain(told)
+    return Answer({"ok": False, **value, "error": told}, text, INTERRUPTED if job.state is JobState.cancelled else FAILED)
+
+
+def _why(job: Job) -> dict[str, object]:
+    if job.error:
+        return job.error.model_dump(mode="json")
+    again = f"`python launch.py jobs retry {job.id}` starts it again."
+    return problem(Conflict("The job was cancelled.", remedy=again), job.correlation_id or None)
+
+
+def _prepare(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    if not os.access(out, os.W_OK):
+        raise InvalidFieldValue(f"{out} can't be written.", field="out", remedy="Choose another folder with --out.")
+
+
+def _place(path: Path, out: Path | None) -> Path:
+    if out is None:
+        return path.resolve()
+    target = out.resolve() / path.name
+    try:
+        write_atomically(target, path.read_bytes())
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    return target
+
+
+def _unwritable(out: Path, error: OSError) -> LikenessError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"There is no space left for {out}.", remedy="Free some space there; the pictures are in the gallery as well.")
+    return InvalidFieldValue(f"{out} can't be written: {error.strerror or error}.", field="out", remedy="Choose another folder with --out.")
+
+
+@contextmanager
+def _terminated_is_interrupted() -> Iterator[None]:
+    # `timeout 60 python launch.py generate …` should not leave its job behind for a later studio.
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,189 @@
+"""The grammar of the command line. docs/cli.md and the tests are made from it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from studio import VERSION
+from studio.contracts import MAX_COUNT, JobState, Quality
+
+
+class Usage(Exception):
+    """The command line can't be read. `text` is what to show, `message` the fault alone."""
+
+    def __init__(self, message: str, text: str) -> None:
+        self.message = message
+        self.text = text
+        super().__init__(message)
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises Usage instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Usage(message, f"{self.format_usage()}{self.prog}: {message}")
+
+
+def build_parser(version: str = VERSION) -> argparse.ArgumentParser:
+    """The whole grammar: every verb, every option, with its help."""
+    parser = Parser(
+        prog="python launch.py",
+        description="Likeness, a studio for consistent AI characters. Without a verb it runs the studio.",
+        epilog="`python launch.py` also knows setup, test, check, fix and bench. Exit status: 0 success, 1 error, 2 wrong command line, "
+        "130 stopped by Ctrl-C.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"Likeness {version}")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the data folder; goes before or after any verb")
+    parser.add_argument("--json", action="store_true", help="print exactly one JSON value; logs go to stderr")
+    verbs = _group(parser, "verb")
+    _studio_verbs(verbs)
+    _generate(verbs)
+    _jobs(verbs)
+    _images(verbs)
+    _choices(verbs)
+    _access(verbs)
+    return parser
+
+
+def with_verb(argv: Sequence[str]) -> list[str]:
+    """The command line with `run` put in where no verb stands: `python launch.py --port 8000` runs the studio."""
+    rest = iter(range(len(argv)))
+    for index in rest:
+        word = argv[index]
+        if word == "--data":
+            next(rest, None)
+        elif word in ("-h", "--help", "--version") or not word.startswith("-"):
+            return list(argv)
+    return ["run", *argv]
+
+
+_Verbs = argparse._SubParsersAction  # type: ignore[type-arg]  # argparse has no public name for what add_subparsers gives
+
+
+def _group(parser: argparse.ArgumentParser, name: str) -> _Verbs:
+    return parser.add_subparsers(dest=name, metavar=name.upper(), required=True, title=f"{name}s")
+
+
+def _verb(verbs: _Verbs, name: str, about: str, act: str = "") -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
+    # SUPPRESS: where the option is not given here, what stood before the verb stays.
+    parser.add_argument("--data", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="the data folder")
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print exactly one JSON value")
+    if act:
+        parser.set_defaults(act=act)
+    return parser
+
+
+def _studio_verbs(verbs: _Verbs) -> None:
+    run = _verb(verbs, "run", "run the studio: the page and the worker (this is what happens without a verb)")
+    web = _verb(verbs, "web", "run the page alone; `run` starts it")
+    for parser in (run, web):
+        parser.add_argument("--port", type=int, help="the port of the page; the next free one is taken if it is in use")
+        parser.add_argument("--listen", metavar="ADDRESS", help="the address to listen on; anything but loopback makes everyone sign in")
+    run.add_argument("--no-browser", action="store_true", help="don't open the browser")
+    _verb(verbs, "worker", "run the worker alone; `run` starts it")
+    _verb(verbs, "migrate", "create or upgrade the database")
+    _verb(verbs, "diagnose", "check everything that a studio needs, and say what to do about what is missing")
+    smoke = _verb(verbs, "smoke", "walk through a running studio from outside and say what fails")
+    smoke.add_argument("--url", metavar="URL", help="the studio's address; by default the one that runs on the data folder")
+    smoke.add_argument("--token", default="", metavar="TOKEN", help="an API token, for a studio on another computer")
+    _verb(verbs, "docs", "rewrite the pages of docs/ that are made from the code")
+
+
+def _generate(verbs: _Verbs) -> None:
+    about = "make pictures; here and now when no studio runs on the data folder, in that studio when one does"
+    parser = _verb(verbs, "generate", about, "generate")
+    parser.add_argument("prompt", metavar="PROMPT", help="what the picture shows")
+    parser.add_argument("--negative", metavar="TEXT", default="", help="what it should not show")
+    parser.add_argument("--prompt-suffix", metavar="TEXT", default="", help="words to put after the prompt and the preset's")
+    parser.add_argument("--negative-suffix", metavar="TEXT", default="", help="words to put after the negative prompt")
+    parser.add_argument("--preset", metavar="ID", help="a preset; `presets list` shows them")
+    parser.add_argument("--quality", choices=[quality.value for quality in Quality], default=Quality.standard.value)
+    parser.add_argument("--engine", metavar="NAME", help="the engine; by default the model's")
+    parser.add_argument("--model", metavar="ID", help="a model, or the path of one; `models list` shows them")
+    parser.add_argument("--lora", metavar="PATH:STRENGTH", action="append", default=[], help="a LoRA; may be given several times")
+    parser.add_argument("--count", metavar="N", type=int, default=1, help=f"how many pictures, 1 to {MAX_COUNT}")
+    parser.add_argument("--seed", metavar="S", type=int, default=-1, help="the first picture's seed; -1 takes a random one")
+    parser.add_argument("--steps", metavar="N", type=int, help="how many steps the engine takes")
+    parser.add_argument("--cfg", metavar="X", type=float, help="how closely the prompt is followed (CFG scale)")
+    parser.add_argument("--sampler", metavar="NAME", help="the sampler")
+    parser.add_argument("--scheduler", metavar="NAME", help="the scheduler")
+    parser.add_argument("--width", metavar="W", type=int, help="in pixels")
+    parser.add_argument("--height", metavar="H", type=int, help="in pixels")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="put copies of the pictures here")
+    parser.add_argument("--no-wait", action="store_true", help="give the job's id and leave; a running studio does the work")
+
+
+def _jobs(verbs: _Verbs) -> None:
+    jobs = _group(_verb(verbs, "jobs", "see and steer the queue"), "action")
+    listing = _verb(jobs, "list", "list jobs, newest first", "jobs.list")
+    states = [state.value for state in JobState]
+    listing.add_argument("--state", action="append", default=[], choices=states, help="only such jobs; may be given several times")
+    listing.add_argument("--batch", metavar="ID", help="only jobs of this batch")
+    _paging(listing, 50)
+    _verb(jobs, "show", "show one job", "jobs.show").add_argument("id", metavar="ID")
+    cancel = _verb(jobs, "cancel", "cancel one job, a batch, or all", "jobs.cancel")
+    which = cancel.add_mutually_exclusive_group(required=True)
+    which.add_argument("id", metavar="ID", nargs="?")
+    which.add_argument("--batch", metavar="ID", help="every job of this batch")
+    which.add_argument("--all", action="store_true", help="every queued and running job")
+    _verb(jobs, "retry", "start an ended job again with the same recipe", "jobs.retry").add_argument("id", metavar="ID")
+    move = _verb(jobs, "move", "move a queued job to the front or the end", "jobs.move")
+    move.add_argument("id", metavar="ID")
+    move.add_argument("to", choices=["first", "last"])
+    logs = _verb(jobs, "logs", "show what was logged while a job ran", "jobs.logs")
+    logs.add_argument("id", metavar="ID")
+    logs.add_argument("--level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], default="DEBUG", help="the least important lines to show")
+
+
+def _images(verbs: _Verbs) -> None:
+    images = _group(_verb(verbs, "images", "see and sort the pictures"), "action")
+    listing = _verb(images, "list", "list pictures, newest first", "images.list")
+    listing.add_argument("--kind", choices=["generated", "upload", "all"], default="generated", help="made here, uploaded, or both")
+    listing.add_argument("--trashed", action="store_true", help="what is in the trash instead")
+    listing.add_argument("--job", metavar="ID", help="only pictures of this job")
+    listing.add_argument("--preset", metavar="ID", help="only pictures made with this preset")
+    listing.add_argument("--model", metavar="ID", help="only pictures made with this model")
+    listing.add_argument("--search", metavar="WORDS", default="", help="words that the prompt contains")
+    _paging(listing, 100)
+    _verb(images, "show", "show one picture with all its parameters", "images.show").add_argument("id", metavar="ID")
+    _verb(images, "trash", "move pictures to the trash", "images.trash").add_argument("ids", metavar="ID", nargs="+")
+    _verb(images, "restore", "take pictures out of the trash", "images.restore").add_argument("ids", metavar="ID", nargs="+")
+    _verb(images, "empty-trash", "delete what is in the trash for good", "images.empty-trash")
+    _verb(images, "upload", "take pictures in from outside", "images.upload").add_argument("files", metavar="FILE", type=Path, nargs="+")
+
+
+def _choices(verbs: _Verbs) -> None:
+    presets = _group(_verb(verbs, "presets", "see the presets"), "action")
+    listing = _verb(presets, "list", "list presets", "presets.list")
+    listing.add_argument("--category", metavar="NAME", help="only this category")
+    listing.add_argument("--engine", metavar="NAME", help="only those that this engine can run")
+    _verb(presets, "show", "show one preset", "presets.show").add_argument("id", metavar="ID")
+    _verb(_group(_verb(verbs, "models", "see the models"), "action"), "list", "list models; the first is the default", "models.list")
+    _verb(_group(_verb(verbs, "loras", "see the LoRAs"), "action"), "list", "list LoRAs", "loras.list")
+    _verb(verbs, "health", "say how the studio is", "health")
+
+
+def _access(verbs: _Verbs) -> None:
+    tokens = _group(_verb(verbs, "token", "API tokens, for programs on other computers"), "action")
+    create = _verb(tokens, "create", "make a token and show it once", "token.create")
+    create.add_argument("name", metavar="NAME", help="what the token is for")
+    create.add_argument("--days", metavar="N", type=float, help="how long it is good for; for ever by default")
+    _verb(tokens, "list", "list tokens, without their secrets", "token.list")
+    _verb(tokens, "revoke", "make a token useless", "token.revoke").add_argument("id", metavar="ID")
+    password = _group(_verb(verbs, "password", "the password of the page"), "action")
+    _verb(password, "set", "set it; it is asked for, or read from stdin when that is not a terminal", "password.set")
+    settings = _group(_verb(verbs, "settings", "see and change the settings"), "action")
+    _verb(settings, "list", "list settings; secrets are shown as set or not set", "settings.list")
+    change = _verb(settings, "set", "change a setting for good", "settings.set")
+    change.add_argument("name", metavar="NAME")
+    change.add_argument("value", metavar="VALUE")
+
+
+def _paging(parser: argparse.ArgumentParser, limit: int) -> None:
+    parser.add_argument("--limit", metavar="N", type=int, default=limit, help=f"the most to show (by default {limit})")
+    parser.add_argument("--cursor", metavar="CURSOR", help="`next` of the list before")

@@ -1,0 +1,293 @@
+"""What each verb does: ask the studio, and say the answer as a value and in words."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from studio.cli.desk import Answer, Desk
+from studio.cli.generating import generate
+from studio.contracts import Job, JobState, Picture, PictureKind
+from studio.errors import InvalidFieldValue, MissingRequiredField
+from studio.settings import Settings, env_name, load_settings, save_setting
+
+
+def list_jobs(desk: Desk) -> Answer:
+    args = desk.args
+    states = [JobState(state) for state in args.state]
+    page = desk.studio.jobs(states=states, batch_id=args.batch, limit=_limit(args.limit), cursor=args.cursor)
+    rows = [(job.id, job.state, f"{job.progress:.0%}", _when(job.created_at), _short(job.request.prompt)) for job in page.items]
+    return Answer(_dumped(page), _table(rows) or "No jobs yet.")
+
+
+def show_job(desk: Desk) -> Answer:
+    return _job(desk.studio.job(desk.args.id))
+
+
+def cancel_jobs(desk: Desk) -> Answer:
+    args = desk.args
+    if args.id:
+        return _job(desk.studio.cancel(args.id))
+    count = desk.studio.cancel_all(batch_id=args.batch)
+    return Answer({"ok": True, "count": count}, f"{_counted(count, 'job')} cancelled.")
+
+
+def retry_job(desk: Desk) -> Answer:
+    return _job(desk.studio.retry(desk.args.id))
+
+
+def move_job(desk: Desk) -> Answer:
+    return _job(desk.studio.move(desk.args.id, desk.args.to))
+
+
+def job_logs(desk: Desk) -> Answer:
+    lines = desk.studio.job_log(desk.args.id, level=desk.args.level)
+    words = "\n".join(" ".join(str(line[key]) for key in ("time", "level", "message") if key in line) for line in lines)
+    return Answer({"items": list(lines)}, words or "Nothing was logged.")
+
+
+def list_images(desk: Desk) -> Answer:
+    args = desk.args
+    page = desk.studio.pictures(
+        kind=None if args.kind == "all" else PictureKind(args.kind),
+        trashed=args.trashed,
+        job_id=args.job,
+        preset=args.preset,
+        model=args.model,
+        search=args.search,
+        limit=_limit(args.limit),
+        cursor=args.cursor,
+    )
+    rows = [
+        (picture.id, f"{picture.width}×{picture.height}", picture.seed, _when(picture.created_at), _path(desk, picture))
+        for picture in page.items
+    ]
+    items = [_picture(desk, picture) for picture in page.items]
+    return Answer({"items": items, "next": page.next, "total": page.total}, _table(rows) or "No pictures yet.")
+
+
+def show_image(desk: Desk) -> Answer:
+    picture = desk.studio.picture(desk.args.id)
+    metadata = desk.studio.metadata(picture.id)
+    text = f"{_path(desk, picture)}\n{metadata.get('infotext') or ''}".strip()
+    return Answer({**_picture(desk, picture), "metadata": metadata}, text)
+
+
+def trash_images(desk: Desk) -> Answer:
+    count = desk.studio.trash(desk.args.ids)
+    return Answer({"ok": True, "count": count}, f"{_counted(count, 'picture')} moved to the trash.")
+
+
+def restore_images(desk: Desk) -> Answer:
+    count = desk.studio.restore(desk.args.ids)
+    return Answer({"ok": True, "count": count}, f"{_counted(count, 'picture')} taken out of the trash.")
+
+
+def empty_trash(desk: Desk) -> Answer:
+    count = desk.studio.empty_trash()
+    return Answer({"ok": True, "count": count}, f"{_counted(count, 'picture')} deleted for good.")
+
+
+def upload_images(desk: Desk) -> Answer:
+    # All files are read before the first is kept: a wrong name among them changes nothing.
+    files = [(path.name, _read(path)) for path in desk.args.files]
+    kept = [desk.studio.upload(data, name) for name, data in files]
+    return Answer({"items": [_picture(desk, picture) for picture in kept]}, "\n".join(picture.id for picture in kept))
+
+
+def list_presets(desk: Desk) -> Answer:
+    presets = desk.studio.presets(category=desk.args.category, engine=desk.args.engine)
+    return Answer(_items(presets), _table((preset.id, preset.category, preset.name, preset.tooltip) for preset in presets) or "No presets.")
+
+
+def show_preset(desk: Desk) -> Answer:
+    preset = desk.studio.preset(desk.args.id)
+    return Answer(preset.model_dump(mode="json"), _fields(preset))
+
+
+def list_models(desk: Desk) -> Answer:
+    models = desk.studio.models()
+    return Answer(_items(models), _table((model.id, model.family, model.engine, model.name) for model in models))
+
+
+def list_loras(desk: Desk) -> Answer:
+    loras = desk.studio.loras()
+    return Answer(_items(loras), _table((lora.path, lora.family, f"{lora.bytes / 2**20:.0f} MB") for lora in loras) or "No LoRAs yet.")
+
+
+def health(desk: Desk) -> Answer:
+    state = desk.studio.health()
+    return Answer(state.model_dump(mode="json"), _fields(state), 0 if state.ok else 1)
+
+
+def create_token(desk: Desk) -> Answer:
+    from studio import auth
+
+    secret = auth.create_token(desk.settings, desk.args.name, desk.args.days)
+    print("Keep it now: it is not shown again.", file=sys.stderr)
+    return Answer({"ok": True, "name": desk.args.name, "token": secret}, secret)
+
+
+def list_tokens(desk: Desk) -> Answer:
+    from studio import auth
+
+    tokens = auth.list_tokens(desk.settings)
+    items = [{**token.model_dump(mode="json"), "state": token.state} for token in tokens]
+    rows = [(token.id, token.name, token.state, _when(token.created)) for token in tokens]
+    return Answer({"items": items}, _table(rows) or "No tokens yet.")
+
+
+def revoke_token(desk: Desk) -> Answer:
+    from studio import auth
+
+    token = auth.revoke_token(desk.settings, desk.args.id)
+    return Answer({"ok": True, "id": token.id, "name": token.name}, f"The token “{token.name}” is useless now.")
+
+
+def set_password(desk: Desk) -> Answer:
+    from studio import auth
+
+    auth.set_password(desk.settings, _asked_password())
+    return Answer({"ok": True}, "The password is set. Everyone who was signed in has to sign in again.")
+
+
+def list_settings(desk: Desk) -> Answer:
+    items = [_setting(desk.settings, name) for name in Settings.model_fields]
+    return Answer({"items": items}, _table((item["name"], _shown(item)) for item in items))
+
+
+def set_setting(desk: Desk) -> Answer:
+    name = desk.args.name
+    save_setting(desk.settings, name, desk.args.value)
+    if env_name(name) in os.environ:
+        print(f"{env_name(name)} in the environment stays in force.", file=sys.stderr)
+    said = _plain(getattr(load_settings(desk.args.data), name))
+    return Answer({"ok": True, "name": name, "value": said}, f"{name} is {said} from the next start on.")
+
+
+ACTS: dict[str, Callable[[Desk], Answer]] = {
+    "generate": generate,
+    "jobs.list": list_jobs,
+    "jobs.show": show_job,
+    "jobs.cancel": cancel_jobs,
+    "jobs.retry": retry_job,
+    "jobs.move": move_job,
+    "jobs.logs": job_logs,
+    "images.list": list_images,
+    "images.show": show_image,
+    "images.trash": trash_images,
+    "images.restore": restore_images,
+    "images.empty-trash": empty_trash,
+    "images.upload": upload_images,
+    "presets.list": list_presets,
+    "presets.show": show_preset,
+    "models.list": list_models,
+    "loras.list": list_loras,
+    "health": health,
+    "token.create": create_token,
+    "token.list": list_tokens,
+    "token.revoke": revoke_token,
+    "password.set": set_password,
+    "settings.list": list_settings,
+    "settings.set": set_setting,
+}
+
+
+def _limit(asked: int) -> int:
+    if not 1 <= asked <= 500:
+        raise InvalidFieldValue("“limit” is a number from 1 to 500.", field="limit")
+    return asked
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidFieldValue(f"There is no file {path}.", field="file", remedy="Check its name.") from error
+    except OSError as error:
+        raise InvalidFieldValue(f"{path} can't be read: {error.strerror}.", field="file", remedy="Check its access rights.") from error
+
+
+def _asked_password() -> str:
+    if not sys.stdin.isatty():
+        given = sys.stdin.readline().rstrip("\r\n")
+        if not given:
+            raise MissingRequiredField("No password came.", remedy="Type one, or send it as one line on stdin.")
+        return given
+    import getpass
+
+    first = getpass.getpass("New password: ")
+    if getpass.getpass("Once more: ") != first:
+        raise InvalidFieldValue("The two passwords differ.", remedy="Try again; nothing was changed.")
+    return first
+
+
+def _job(job: Job) -> Answer:
+    lines = [f"{job.id}  {job.state}  {job.progress:.0%}  {job.note}".rstrip(), _short(job.request.prompt)]
+    if job.error:
+        lines.append(f"{job.error.message} ({job.error.code})\n{job.error.remedy}")
+    return Answer(job.model_dump(mode="json"), "\n".join(lines))
+
+
+def _picture(desk: Desk, picture: Picture) -> dict[str, Any]:
+    return {**picture.model_dump(mode="json"), "path": _path(desk, picture)}
+
+
+def _path(desk: Desk, picture: Picture) -> str:
+    return str((desk.settings.data / picture.path).resolve())
+
+
+def _items(values: Sequence[BaseModel]) -> dict[str, object]:
+    return {"items": [value.model_dump(mode="json") for value in values]}
+
+
+def _dumped(value: BaseModel) -> object:
+    return value.model_dump(mode="json", exclude={"total"})
+
+
+def _fields(value: BaseModel) -> str:
+    return _table((name, shown) for name, shown in value.model_dump(mode="json").items() if shown not in (None, "", [], {}))
+
+
+def _setting(settings: Settings, name: str) -> dict[str, object]:
+    value = getattr(settings, name)
+    secret = isinstance(value, SecretStr)
+    shown = {"set": bool(value.get_secret_value())} if secret else {"value": _plain(value)}
+    return {"name": name, **shown, "secret": secret, "environment": env_name(name), "help": Settings.model_fields[name].description}
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _shown(item: dict[str, object]) -> object:
+    if item["secret"]:
+        return "(set)" if item["set"] else "(not set)"
+    return "" if item["value"] is None else item["value"]
+
+
+def _table(rows: Iterable[Sequence[object]]) -> str:
+    cells = [[str(cell) for cell in row] for row in rows]
+    if not cells:
+        return ""
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def _when(time: datetime) -> str:
+    return time.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:59]}…"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
