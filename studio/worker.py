@@ -135,8 +135,8 @@ class Worker:
         self.jobs.end(run.run_id, JobState.failed, problem)
 
     def _look_after(self) -> None:
-        told = 0.0
-        while not self.stopping.wait(1.0):
+        told = -HEARTBEAT_S
+        while not self.stopping.is_set():
             try:
                 self._end_stuck_runs()
                 if not self._running:
@@ -149,6 +149,7 @@ class Worker:
                 log.warning("%s %s", error.code, error.message)
             except Exception:  # looking after jobs must outlive any one fault
                 log.exception("Looking after the jobs failed")
+            self.stopping.wait(1.0)
 
     def _end_stuck_runs(self) -> None:
         for run_id, report in list(self._running.items()):

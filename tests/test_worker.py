@@ -1,0 +1,158 @@
+"""The worker process: what a job's end looks like when its engine hangs, dies, fails or is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app import HOME, open_studio
+from studio.contracts import GenerateRequest, Job, JobState
+from studio.errors import DataRootLocked
+from studio.settings import Settings
+from studio.studio import Studio
+from studio.worker import EXIT_STUCK, data_root_lock
+
+
+@pytest.fixture
+def studio(settings: Settings) -> Studio:
+    return open_studio(settings)
+
+
+class OddWorker:
+    """A worker process with the odd engine, started and stopped by the test."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "PYTHONPATH": str(HOME)}
+        self.process = subprocess.Popen([sys.executable, str(HOME / "tests" / "odd_worker.py"), str(self.data)], cwd=HOME, env=environment)
+        return self.process
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Iterator[OddWorker]:
+    odd = OddWorker(settings.data)
+    yield odd
+    if odd.process and odd.process.poll() is None:
+        odd.process.kill()
+        odd.process.wait()
+
+
+def ask(studio: Studio, prompt: str, count: int = 1) -> str:
+    return studio.generate(GenerateRequest(prompt=prompt, width=64, height=64, steps=2, count=count)).job_id
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it took too long"
+        time.sleep(0.02)
+
+
+def ended(studio: Studio, job_id: str) -> Job:
+    wait_for(lambda: studio.job(job_id).state.ended)
+    return studio.job(job_id)
+
+
+def test_jobs_run_in_order_and_their_pictures_are_kept(studio: Studio, worker: OddWorker) -> None:
+    ids = [ask(studio, f"fine {number}", count=2) for number in range(3)]
+    worker.start()
+    assert [ended(studio, job_id).state for job_id in ids] == [JobState.done] * 3
+    starts = [studio.job(job_id).started_at for job_id in ids]
+    assert starts == sorted(starts, key=str)
+    assert [len(studio.artifacts(job_id)) for job_id in ids] == [2, 2, 2]
+
+
+def test_an_engine_that_shows_no_progress_is_given_up_and_the_next_job_runs(studio: Studio, worker: OddWorker) -> None:
+    stuck, fine = ask(studio, "hang forever"), ask(studio, "fine")
+    process = worker.start()
+    assert process.wait(30) == EXIT_STUCK
+    job = studio.job(stuck)
+    assert job.error is not None
+    assert (job.state, job.error.code, bool(job.error.remedy)) == (JobState.failed, "ENGINE_TIMEOUT", True)
+    worker.start()
+    assert ended(studio, fine).state is JobState.done
+    assert studio.job(stuck).state is JobState.failed
+
+
+def test_a_job_that_kills_every_worker_is_poisoned_and_the_next_one_runs(studio: Studio, worker: OddWorker) -> None:
+    deadly, fine = ask(studio, "die now"), ask(studio, "fine")
+    for _ in range(3):
+        assert worker.start().wait(30) == -signal.SIGKILL
+    worker.start()
+    job = ended(studio, deadly)
+    assert job.error is not None
+    assert (job.state, job.error.code) == (JobState.poisoned, "JOB_POISONED")
+    assert ended(studio, fine).state is JobState.done
+
+
+def test_a_fault_of_our_own_is_told_without_its_inner_words(studio: Studio, worker: OddWorker) -> None:
+    job_id = ask(studio, "boom")
+    worker.start()
+    job = ended(studio, job_id)
+    assert job.error is not None
+    assert (job.state, job.error.code) == (JobState.failed, "UNKNOWN_ERROR")
+    assert "hunter2" not in job.error.message
+    assert any("RuntimeError" in str(line) for line in studio.job_log(job_id))
+
+
+def test_an_error_with_a_remedy_reaches_the_job_as_it_is(studio: Studio, worker: OddWorker) -> None:
+    job_id = ask(studio, "memory")
+    worker.start()
+    job = ended(studio, job_id)
+    assert job.error is not None
+    assert (job.error.code, job.error.message, job.error.remedy) == ("OUT_OF_MEMORY", "It did not fit.", "Make it smaller.")
+
+
+def test_a_running_job_shows_previews_and_stops_when_it_is_cancelled(studio: Studio, worker: OddWorker) -> None:
+    job_id = ask(studio, "slow")
+    worker.start()
+    wait_for(lambda: studio.job(job_id).preview >= 2)
+    assert studio.preview(job_id).read_bytes()[:4] == b"RIFF"
+    assert (studio.job(job_id).eta_s or 0) > 0
+    asked = time.monotonic()
+    studio.cancel(job_id)
+    assert ended(studio, job_id).state is JobState.cancelled
+    assert time.monotonic() - asked < 5
+    assert not list(studio.settings.data.glob("jobs/*/*/preview.webp"))
+
+
+def test_a_clean_stop_puts_the_job_back_and_the_next_start_goes_on_with_the_same_run(studio: Studio, worker: OddWorker) -> None:
+    job_id = ask(studio, "slow")
+    for _ in range(4):
+        process = worker.start()
+        wait_for(lambda: studio.job(job_id).state is JobState.running)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert studio.job(job_id).state is JobState.queued
+    worker.start()
+    assert ended(studio, job_id).state is JobState.done
+    assert studio.job(job_id).attempt == 1
+    assert len(studio.artifacts(job_id)) == 1
+
+
+def test_one_data_root_has_one_worker(studio: Studio, worker: OddWorker) -> None:
+    first = ask(studio, "slow")
+    worker.start()
+    wait_for(lambda: studio.job(first).state is JobState.running)
+    with pytest.raises(DataRootLocked), data_root_lock(studio.settings):
+        pass
+
+
+def test_a_killed_worker_leaves_the_lock_free(studio: Studio, worker: OddWorker) -> None:
+    first = ask(studio, "slow")
+    process = worker.start()
+    wait_for(lambda: studio.job(first).state is JobState.running)
+    process.kill()
+    process.wait()
+    with data_root_lock(studio.settings):
+        pass
