@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from studio import VERSION
@@ -47,12 +48,7 @@ def open_studio(settings: Settings) -> Studio:
 
 def create_web(settings: Settings, studio: Studio | None = None) -> ASGIApp:
     """The whole web application: API and page behind the door."""
-    from studio.api import create_api
-    from studio.auth import Door
-    from tabs import page
-
-    studio = studio or open_studio(settings)
-    return Door(page.mount(create_api(studio), studio), settings, listen=settings.listen)
+    return _assemble(settings, studio or open_studio(settings))[0]
 
 
 def make_worker(settings: Settings, database: Database) -> Worker:
@@ -115,8 +111,9 @@ def web(args: argparse.Namespace) -> int:
     if isinstance(studio, LikenessError):
         raise studio
     threading.Thread(target=studio.warm_up, daemon=True).start()
-    uvicorn.run(
-        create_web(settings, studio),
+    application, close_streams = _assemble(settings, studio)
+    config = uvicorn.Config(
+        application,
         host=settings.listen,
         port=settings.port,
         log_config=None,
@@ -127,6 +124,16 @@ def web(args: argparse.Namespace) -> int:
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=64 * 1024,
     )
+    server = uvicorn.Server(config)
+    leave = server.handle_exit
+
+    def close_streams_and_leave(sig: int, frame: FrameType | None) -> None:
+        # The server waits for open streams before it leaves, and they would never end by themselves.
+        close_streams()
+        leave(sig, frame)
+
+    server.handle_exit = close_streams_and_leave
+    server.run()
     return 0
 
 
@@ -195,6 +202,15 @@ def main(argv: Sequence[str]) -> int:
     from studio import cli
 
     return cli.run(argv, version=VERSION, commands=COMMANDS, open_studio=open_studio, work_in_place=work_in_place)
+
+
+def _assemble(settings: Settings, studio: Studio) -> tuple[ASGIApp, Callable[[], None]]:
+    from studio.api import create_api
+    from studio.auth import Door
+    from tabs import page
+
+    api = create_api(studio)
+    return Door(page.mount(api, studio), settings, listen=settings.listen), api.state.feed.close
 
 
 def _settings(args: argparse.Namespace) -> Settings:
