@@ -102,9 +102,8 @@ def web(args: argparse.Namespace) -> int:
     # The database is made ready while Gradio is being imported: both take a while, one mostly waits for the disk.
     opening = threading.Thread(target=lambda: opened.append(_attempt(lambda: open_studio(settings))))
     opening.start()
-    import uvicorn
-
     import tabs.page  # noqa: F401 - the slow import, done meanwhile
+    import uvicorn
 
     opening.join()
     studio = opened[0]

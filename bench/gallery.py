@@ -39,10 +39,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=100_000)
     args = parser.parse_args()
     small, large = measure(1_000), measure(args.pictures)
-    rows = [
-        (name, f"{small[name]:7.2f} → {large[name]:7.2f}   × {large[name] / small[name]:.1f}")
-        for name in large
-    ]
+    rows = [(name, f"{small[name]:7.2f} → {large[name]:7.2f}   × {large[name] / small[name]:.1f}") for name in large]
     table(f"Milliseconds at 1,000 → {args.pictures:,} pictures (median of 15)", rows)
 
 

@@ -36,7 +36,10 @@ def main() -> None:
         web_share, worker_share = shares([web, worker], args.seconds)
         rows = [
             ("routes visited", str(visited)),
-            ("web, resident memory", f"{megabytes(web):.0f} MB   (wanted: at most 300; importing Gradio alone: {megabytes(psutil.Process(bare.pid)):.0f} MB)"),
+            (
+                "web, resident memory",
+                f"{megabytes(web):.0f} MB   (wanted: at most 300; importing Gradio alone: {megabytes(psutil.Process(bare.pid)):.0f} MB)",
+            ),
             ("web ÷ bare Gradio", f"{megabytes(web) / megabytes(psutil.Process(bare.pid)):.2f}"),
             ("libtorch in the web's memory map", "yes (wanted: no)" if has_torch(web) else "no"),
             ("web, processor", f"{web_share:.1%} of a core   (wanted: at most 2 %)"),
@@ -70,7 +73,12 @@ def visit_everything(studio: Running) -> int:
 
 def children(studio: Running) -> tuple[psutil.Process, psutil.Process]:
     """The web process and the worker of a running studio."""
-    found = {verb: child for child in psutil.Process(studio.pid).children(recursive=True) for verb in ("web", "worker") if verb in child.cmdline()}
+    found = {
+        verb: child
+        for child in psutil.Process(studio.pid).children(recursive=True)
+        for verb in ("web", "worker")
+        if verb in child.cmdline()
+    }
     return found["web"], found["worker"]
 
 

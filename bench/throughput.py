@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.rig import HOME, Running, running_studio, table, wait_until
 
-PROMPT = "portrait of a person with long red hair, tan skin, round glasses, smiling, wearing a green hoodie, light blue background, cartoon style"
+PROMPT = "portrait of a person with long red hair, tan skin, round glasses, smiling, wearing a green hoodie, cartoon style"
 STEPS = 16
 CFG = 4.0
 
@@ -79,9 +79,9 @@ def plain_loop(folder: Path, count: int) -> None:
 
     import torch
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+    from studio.metadata import PNG_SETTINGS
 
     from engines.embedded import Embedded
-    from studio.metadata import PNG_SETTINGS
     from studio.settings import load_settings
 
     settings = load_settings(folder / "data")

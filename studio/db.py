@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, Table, Text, event, exc
 
 from studio.errors import DatabaseTooNew, DatabaseUnavailable, DataRootReadOnly, DiskFull, LikenessError
 
@@ -140,13 +140,13 @@ def open_database(url: str) -> Database:
         options = {"pool_pre_ping": True, "pool_size": 8, "max_overflow": 24}
         engine = sa.create_engine(url, **options)
         quick = sa.create_engine(url, **options)
-        sa.event.listen(quick, "connect", _relax_postgres)
+        event.listen(quick, "connect", _relax_postgres)
         return Database(url, engine, quick)
     options = {"pool_size": 8, "max_overflow": 40, "connect_args": {"timeout": 30, "check_same_thread": False}}
     engine = sa.create_engine(url, **options)
     quick = sa.create_engine(url, **options)
-    sa.event.listen(engine, "connect", _full_sqlite)
-    sa.event.listen(quick, "connect", _quick_sqlite)
+    event.listen(engine, "connect", _full_sqlite)
+    event.listen(quick, "connect", _quick_sqlite)
     return Database(url, engine, quick)
 
 
@@ -178,13 +178,13 @@ def translated() -> Iterator[None]:
     """Turn the driver's faults into ours, with a remedy."""
     try:
         yield
-    except sa.exc.DBAPIError as error:
+    except exc.DBAPIError as error:
         raise _translate(error) from error
-    except sa.exc.TimeoutError as error:
+    except exc.TimeoutError as error:
         raise DatabaseUnavailable("The database is too busy.", remedy="Wait a moment and try again.") from error
 
 
-def _translate(error: sa.exc.DBAPIError) -> LikenessError:
+def _translate(error: exc.DBAPIError) -> LikenessError:
     words = str(error.orig)
     if "disk is full" in words or "No space left" in words:
         return DiskFull("The disk is full: the database could not be written.")

@@ -35,9 +35,7 @@ class Artifact:
 class Report(Protocol):
     """Progress goes out, cancellation comes in."""
 
-    def __call__(
-        self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Image | None = None
-    ) -> None:
+    def __call__(self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Image | None = None) -> None:
         """Say how far the job is (0 to 1). Raises Cancelled or Stopping. Cheap: call it every step.
 
         `preview` is an RGB picture of the unfinished work. Ask `wants_preview()` first; making one costs time.

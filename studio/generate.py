@@ -37,4 +37,3 @@ def make_pictures(run: Run, report: Report, *, jobs: Jobs, gallery: Gallery, eng
     with gallery.database.begin() as connection:
         gallery.record(unrecorded, connection)
         jobs.finish(run.run_id, connection)
-

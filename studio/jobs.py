@@ -219,9 +219,7 @@ class Jobs:
             break
         return Run(row["id"], run_id, JobKind(row["kind"]), Recipe.model_validate_json(row["recipe"]), row["correlation_id"])
 
-    def progress(
-        self, run_id: str, *, progress: float, note: str, step: int, steps: int, eta_s: float | None, preview: int
-    ) -> bool:
+    def progress(self, run_id: str, *, progress: float, note: str, step: int, steps: int, eta_s: float | None, preview: int) -> bool:
         """Write how far a run is; True when its cancellation was asked for (or it is not this run's turn any more)."""
         with self.database.begin_quick() as connection:
             asked = connection.execute(

@@ -154,7 +154,7 @@ def load_settings(data: Path | None = None) -> Settings:
     if data is not None:
         os.environ["LIKENESS_DATA"] = str(data.expanduser().resolve())
     try:
-        root = Settings().data.expanduser().resolve()
+        root = Settings.model_validate({}).data.expanduser().resolve()
         saved = _read_saved(root / SAVED)
         return Settings(**{**saved, "data": root}).model_copy(update={"data": root})
     except ValidationError as error:

@@ -77,9 +77,7 @@ class Studio:
         self.shelf.check(model, request.loras)
         if shutil.disk_usage(self.settings.data).free < SPACE_NEEDED:
             raise DiskFull("There is less than 50 MB free on the drive of the data folder.")
-        batch_id, job_ids = self._jobs.submit(
-            JobKind.generate, [(request, recipe)], correlation_id=correlation_id or new_id(), first=first
-        )
+        batch_id, job_ids = self._jobs.submit(JobKind.generate, [(request, recipe)], correlation_id=correlation_id or new_id(), first=first)
         return Submitted(job_id=job_ids[0], job_ids=job_ids, batch_id=batch_id)
 
     def job(self, job_id: str) -> Job:

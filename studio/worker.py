@@ -118,7 +118,7 @@ class Worker:
             log.info("Cancelled")
             write_event("job_cancelled", job_id=run.job_id)
             self.jobs.end(run.run_id, JobState.cancelled)
-        except Exception as error:  # a job ends here, whatever its engine did
+        except Exception as error:  # noqa: BLE001 - a job ends here, whatever its engine did
             self._fail(run, error)
         finally:
             self._running.pop(run.run_id, None)
@@ -127,7 +127,7 @@ class Worker:
     def _fail(self, run: Run, error: Exception) -> None:
         problem = _as_problem(error)
         if isinstance(problem, UnknownError):
-            log.exception("Failed with a fault of our own")
+            log.error("Failed with a fault of our own", exc_info=error)
         else:
             log.error("Failed: %s %s", problem.code, problem.message)
             log.debug("Because of", exc_info=error)

@@ -111,7 +111,7 @@ class Victims:
             phase = self._catch(worker, look, target)
         else:
             if target != "idle":
-                wait_for(lambda: look.phase() not in ("queued",), JOB_S)
+                wait_for(lambda: look.phase() != "queued", JOB_S)
                 time.sleep(dice.uniform(0, 1.0))
             phase = look.phase()
         if target in ("web", "both", "any"):
@@ -154,7 +154,7 @@ class Look:
         self.thumbnails = data / "thumbnails"
 
     def phase(self) -> str:
-        state, step, run_id, count = self.row()
+        state, step, run_id = self.row()
         if state == "queued":
             return "queued"
         if state != "running":
@@ -176,9 +176,9 @@ class Look:
             return any(name.name.startswith(self.job_id) for month in folder.glob("*") for name in os.scandir(month))
         return self.phase() in (target, "settled")
 
-    def row(self) -> tuple[str, int, str, int]:
-        found = self.database.execute("SELECT state, step, run_id, progress FROM jobs WHERE id = ?", (self.job_id,)).fetchone()
-        return found or ("queued", 0, "", 0)
+    def row(self) -> tuple[str, int, str]:
+        found = self.database.execute("SELECT state, step, run_id FROM jobs WHERE id = ?", (self.job_id,)).fetchone()
+        return found or ("queued", 0, "")
 
 
 def settle(studio: Studio, jobs: list[str]) -> None:
