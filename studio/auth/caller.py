@@ -250,7 +250,7 @@ def _origin_matches(caller: Caller, *, believe_proxy: bool) -> bool:
     if authority != (caller.one(b"host") or "").lower():
         return False
     # A proxy that speaks https to the browser and says nothing of it must not lock everyone out.
-    return believe_proxy and not caller.https or (scheme == "https") == caller.https
+    return (believe_proxy and not caller.https) or (scheme == "https") == caller.https
 
 
 def _network(peer: str) -> str:

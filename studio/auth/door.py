@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
 from studio.auth.caller import SAFE_METHODS, Caller, from_our_origin, is_owner, listens_beyond, local_path, read_caller
+from studio.auth.peer import Address, Neighbours
 from studio.auth.tries import Tries
 from studio.auth.vault import LONGEST_PASSWORD, Vault
 from studio.contracts import Contract, Problem, new_id
@@ -72,6 +73,7 @@ class Door:
         self._vault = Vault(settings)
         self._session_s = int(settings.session_hours * 3600)
         self._owner_possible = not listens_beyond(listen) and not settings.always_sign_in
+        self._neighbours = Neighbours()
         self._passwords = Tries()
         self._tokens = Tries()
         self._checking = asyncio.Semaphore(2)
@@ -93,7 +95,7 @@ class Door:
             await self._login(caller, correlation_id, scope, receive, send)
             return
         try:
-            visitor = self._visitor(caller)
+            visitor = self._visitor(caller, scope)
         except LikenessError as error:
             await _refuse(error, caller, correlation_id, scope, receive, send)
             return
@@ -103,13 +105,13 @@ class Door:
         state["visitor"] = visitor
         await self._app(scope, receive, _dressed(send, correlation_id, private=visitor is not OWNER))
 
-    def _visitor(self, caller: Caller) -> Visitor:
+    def _visitor(self, caller: Caller, scope: Scope) -> Visitor:
         """Who this is. Raises AuthMissing, AuthInvalid, AuthExpired, OriginRefused or RateLimited."""
         if caller.sent(b"authorization"):
             bearer = _bearer(caller)
             if bearer is not None:
                 return self._token_visitor(caller, bearer)
-        if self._owner_possible and is_owner(caller):
+        if self._owner_possible and is_owner(caller) and self._neighbours.is_ours(*_ends(scope)):
             return OWNER
         return self._session_visitor(caller)
 
@@ -149,7 +151,7 @@ class Door:
                 return
             if caller.method not in ("GET", "HEAD"):
                 raise ContractMismatch("The sign-in page takes GET and POST.")
-            if self._is_in(caller):
+            if self._is_in(caller, scope):
                 await _redirect(target, [], correlation_id, scope, send)
                 return
             if not self._vault.has_password():
@@ -166,9 +168,9 @@ class Door:
         page = self._login_page(scope, target, error, "Your session has expired." if why == "expired" and error is None else "")
         await _page(page, status, _extra_headers(error), correlation_id, send)
 
-    def _is_in(self, caller: Caller) -> bool:
+    def _is_in(self, caller: Caller, scope: Scope) -> bool:
         try:
-            self._visitor(caller)
+            self._visitor(caller, scope)
         except LikenessError:
             return False
         return True
@@ -196,7 +198,8 @@ class Door:
 
     async def _logout(self, caller: Caller, correlation_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         if caller.method != "POST":
-            body = f'<form method="post" action="{_root(scope)}/logout"><p>You will need the password to come back.</p><button>Sign out</button></form>'
+            form = f'<form method="post" action="{escape(_root(scope))}/logout">'
+            body = f"{form}<p>You will need the password to come back.</p><button>Sign out</button></form>"
             await _page(self._page.substitute(title="Sign out of Likeness", body=body), 200, [], correlation_id, send)
             return
         name = self._vault.cookie_name()
@@ -257,6 +260,11 @@ def _caller(scope: Scope) -> Caller:
     )
 
 
+def _ends(scope: Scope) -> tuple[Address, Address]:
+    client, server = scope.get("client") or ("", 0), scope.get("server") or ("", 0)
+    return (client[0], client[1] or 0), (server[0], server[1] or 0)
+
+
 def _root(scope: Scope) -> str:
     return scope.get("root_path", "").rstrip("/")
 
@@ -313,7 +321,7 @@ def _refused_origin(caller: Caller) -> OriginRefused:
         )
     return OriginRefused(
         f"This request comes from {origin[:100]}, and the studio knows itself as {(host or 'nothing')[:100]}.",
-        remedy="Open the studio at its own address. If a proxy is in between, let it pass the name on: `proxy_set_header Host $http_host;` in nginx.",
+        remedy="Open the studio at its own address. A proxy must pass the name on: `proxy_set_header Host $http_host;` in nginx.",
     )
 
 
