@@ -1,0 +1,188 @@
+"""Embedded: makes the pictures of a recipe with diffusers, keeps the model warm, and lets go of it after a while."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from studio import models
+from studio.contracts import EngineState, Family, ModelSpec, Recipe
+from studio.engine import Artifact, Report
+from studio.errors import OutOfMemory
+from studio.settings import Settings
+
+if TYPE_CHECKING:
+    from engines.embedded.pipeline import Warm
+
+log = logging.getLogger(__name__)
+
+
+class Embedded:
+    """The engine that is always there. One thread at a time may generate; `state` and `idle` may be called from any."""
+
+    name = "embedded"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._warm: Warm | None = None
+        self._state = "asleep"
+        self._note = ""
+        self._device = settings.device if settings.device != "auto" else ""
+        self._last_used = time.monotonic()
+
+    def state(self) -> EngineState:
+        """What is loaded and where. Quick, whatever the engine is doing."""
+        warm = self._warm
+        return EngineState(
+            name=self.name,
+            state=self._state,
+            device=self._device,
+            model=warm.spec.id if warm else None,
+            memory_mb=_memory_mb(self._device),
+            note=self._note,
+        )
+
+    def generate(self, recipe: Recipe, model: Path, loras: tuple[Path, ...], run_id: str, report: Report) -> Iterator[Artifact]:
+        """Yield the pictures of a recipe, batch by batch. The same recipe on the same device gives the same pixels.
+
+        Raises ModelInvalid, ModelUnsafe, LoraMismatch, InvalidFieldValue or OutOfMemory, and what `report` raises; the engine
+        stays usable after each of them.
+        """
+        spec = models.describe(model)
+        models.check_sampling(recipe.sampler, recipe.scheduler, spec.family)
+        batches = split(recipe, spec.family)
+        for number in range(len(batches)):
+            with self._lock, self._busy(recipe, spec, report):
+                warm = self._wake(spec, report)
+                artifacts = warm.draw(recipe, loras, batches, number, report)
+            yield from artifacts
+
+    def idle(self) -> None:
+        """Let go of the model when it has not been used for the set time."""
+        if self._warm is None or time.monotonic() - self._last_used < self._settings.idle_unload_s:
+            return
+        if self._lock.acquire(blocking=False):
+            try:
+                self._let_go()
+            finally:
+                self._lock.release()
+
+    def _wake(self, spec: ModelSpec, report: Report) -> Warm:
+        warm = self._warm
+        if warm is not None and warm.fresh(spec):
+            return warm
+        self._state = "loading"
+        self._let_go()
+        self._state = "loading"
+        models.check_checkpoint(Path(spec.path))
+        report(0.0, "Waking the engine")
+        from engines.embedded.loading import load  # the import of torch, seconds long
+
+        self._warm = warm = load(spec, self._settings, report)
+        self._device = warm.place.device
+        self._state = "busy"
+        return warm
+
+    @contextmanager
+    def _busy(self, recipe: Recipe, spec: ModelSpec, report: Report) -> Iterator[None]:
+        self._state = "busy"
+        try:
+            # Libraries warn their developers; people who make pictures can't act on it.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        except Exception as error:  # told apart below; whatever is not about memory goes on as it is
+            if not _is_out_of_memory(error):
+                raise
+            cause = error.with_traceback(None)  # its frames hold the tensors that must go
+            _free_memory()
+            raise _out_of_memory(recipe, spec, self._device) from cause
+        finally:
+            self._last_used = time.monotonic()
+            self._state = "ready" if self._warm is not None else "asleep"
+
+    def _let_go(self) -> None:
+        if self._warm is not None:
+            log.info("Unloaded %s", self._warm.spec.name)
+            self._warm = None
+            _free_memory()
+        self._state = "asleep"
+
+
+def split(recipe: Recipe, family: Family) -> tuple[range, ...]:
+    """The indices of a recipe's pictures in the batches they are made in: a matter of recipe and family alone, never of the machine."""
+    most = max(1, min(_LARGEST_BATCH, _PIXELS[family] // (recipe.width * recipe.height)))
+    number = math.ceil(recipe.count / most)
+    edges = [recipe.count * i // number for i in range(number + 1)]
+    return tuple(range(begin, end) for begin, end in zip(edges, edges[1:], strict=False))
+
+
+_LARGEST_BATCH = 8
+# How many pixels one batch may have: what fits beside the weights on the smallest card that runs the family.
+_PIXELS = {
+    Family.starter: 8 * 192 * 192,
+    Family.sd15: 4 * 512 * 512,
+    Family.sd2: 2 * 768 * 768,
+    Family.sdxl: 1024 * 1024,
+    Family.sd3: 1024 * 1024,
+    Family.flux: 1024 * 1024,
+    Family.other: 1024 * 1024,
+}
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    words = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in words or "not enough memory" in words or "can't allocate" in words)
+
+
+def _out_of_memory(recipe: Recipe, spec: ModelSpec, device: str) -> OutOfMemory:
+    where = "The graphics card" if device.startswith(("cuda", "mps")) else "The computer"
+    tries: list[str] = []
+    if recipe.width * recipe.height > spec.width * spec.height:
+        tries.append(f"make it smaller ({spec.width}×{spec.height})")
+    elif min(recipe.width, recipe.height) > spec.side_min:
+        small = [max(spec.side_min, side // 2 // spec.side_step * spec.side_step) for side in (recipe.width, recipe.height)]
+        tries.append(f"make it smaller ({small[0]}×{small[1]})")
+    if recipe.count > 1:
+        tries.append("make one picture at a time")
+    if recipe.loras:
+        tries.append("use fewer LoRAs")
+    tries.append("close other programs" if not tries else "or close other programs")
+    what = f"{recipe.count} pictures of {recipe.width}×{recipe.height}" if recipe.count > 1 else f"{recipe.width}×{recipe.height}"
+    remedy = ", ".join(tries)
+    return OutOfMemory(f"{where} has not enough memory for {what} with {spec.name}.", remedy=f"{remedy[0].upper()}{remedy[1:]}.")
+
+
+def _free_memory() -> None:
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def _memory_mb(device: str) -> float:
+    torch = sys.modules.get("torch")
+    if torch is not None and device.startswith("cuda"):
+        return round(torch.cuda.memory_reserved() / 2**20, 1)
+    return round(psutil.Process().memory_info().rss / 2**20, 1)

@@ -1,0 +1,157 @@
+"""Loading a checkpoint: where it computes and in which numbers, its weights part by part, nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import logging
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+# Read by the libraries when they are imported: they are not to talk, neither to people nor to servers.
+os.environ.setdefault("DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import diffusers
+import torch
+import transformers
+from safetensors import SafetensorError
+
+from engines.embedded.pipeline import Place, Warm
+from studio import models
+from studio.contracts import Family, ModelSpec
+from studio.engine import Report
+from studio.errors import DependencyMissing, ModelInvalid, OutOfMemory
+from studio.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def load(spec: ModelSpec, settings: Settings, report: Report) -> Warm:
+    """Load a checkpoint that was checked before. Reports as it goes, so that a long load never looks stuck.
+
+    Raises ModelInvalid when diffusers can't build it, OutOfMemory when it can't fit, DependencyMissing for a device that is not there.
+    """
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    path = Path(spec.path)
+    files = models.weight_files(path)
+    place = _choose_place(settings, spec, _numbers_in(files))
+    model_hash = models.fingerprint(files, fingerprints(settings), lambda done, total: report(0.0, _reading(spec, done, total)))
+    report(0.0, f"Loading {spec.name}")
+    try:
+        pipe = _from_folder(path, place, report) if path.is_dir() else _from_file(path, spec, place, report)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError) as error:
+        raise ModelInvalid(
+            f"{spec.name} can't be loaded: {_first_line(error)}",
+            remedy="Download it again; if that does not help, it is of a kind that this version of diffusers does not know.",
+            field="model",
+        ) from error
+    if "prompt" not in (wants := inspect.signature(type(pipe).__call__).parameters) or "image" in _needed(wants):
+        raise ModelInvalid(f"{spec.name} does not make pictures from a prompt alone.", remedy="Choose a text-to-image model.", field="model")
+    pipe.set_progress_bar_config(disable=True)
+    if place.offload:
+        pipe.enable_model_cpu_offload()
+    else:
+        report(0.0, f"Moving {spec.name} to the {place.words}")
+        pipe.to(place.device)
+    log.info("Loaded %s on %s as %s", spec.name, place.device, str(place.weights).removeprefix("torch."))
+    return Warm(spec, pipe, place, model_hash, fingerprints(settings))
+
+
+def fingerprints(settings: Settings) -> Path:
+    """The file that remembers which weights have which SHA-256."""
+    return settings.data / "cache" / "fingerprints.json"
+
+
+# Models with more numbers than this are kept as bfloat16 on CPUs, where that is fast: twice as many fit.
+_LARGE = 1_500_000_000
+_HALF = {Family.sd15: torch.float16, Family.sd2: torch.float16, Family.sdxl: torch.float16, Family.starter: torch.float32}
+_NAMED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def _choose_place(settings: Settings, spec: ModelSpec, numbers: int) -> Place:
+    device = settings.device
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[device]:
+        raise DependencyMissing(f"There is no {device} device here.", remedy="Set LIKENESS_DEVICE=auto, or install its driver.")
+    weights, autocast = _choose_numbers(settings.dtype, device, spec.family, numbers)
+    needed = numbers * weights.itemsize
+    free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+    offload = device == "cuda" and needed * 1.2 > free
+    if needed > psutil.virtual_memory().available and (device != "cuda" or offload):
+        raise OutOfMemory(
+            f"{spec.name} wants about {needed / 2**30:.1f} GB of memory, and {psutil.virtual_memory().available / 2**30:.1f} GB are free.",
+            remedy="Choose a smaller model, or close other programs.",
+        )
+    return Place(device, weights, autocast, offload)
+
+
+def _choose_numbers(wanted: str, device: str, family: Family, numbers: int) -> tuple[torch.dtype, torch.dtype | None]:
+    """The dtype of the weights, and that of the computing where it differs."""
+    if device != "cpu":
+        auto = _HALF.get(family, torch.bfloat16) if device == "cuda" else torch.float16
+        return (_NAMED[wanted] if wanted in _NAMED else auto), None
+    if wanted == "float32" or wanted == "float16":
+        return _NAMED[wanted], None
+    if wanted == "auto" and not _fast_bfloat16():
+        return torch.float32, None
+    if numbers > _LARGE:
+        return torch.bfloat16, None
+    return torch.float32, torch.bfloat16
+
+
+def _fast_bfloat16() -> bool:
+    return any(bool(probe()) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported") if (probe := getattr(torch.cpu, name, None)))
+
+
+def _numbers_in(files: tuple[Path, ...]) -> int:
+    return sum(math.prod(shape) for file in files for _, shape in models.read_safetensors_header(file).tensors.values())
+
+
+def _reading(spec: ModelSpec, done: int, total: int) -> str:
+    return f"Reading {spec.name}: {done / 2**30:.1f} of {total / 2**30:.1f} GB"
+
+
+def _from_folder(path: Path, place: Place, report: Report) -> Any:
+    index: dict[str, Any] = json.loads((path / "model_index.json").read_text(encoding="utf-8"))
+    options: dict[str, Any] = {"dtype": place.weights, "local_files_only": True, "use_safetensors": True}
+    files = models.weight_files(path)
+    parts: dict[str, Any] = {name: None for name in ("safety_checker", "feature_extractor", "image_encoder") if name in index}
+    for name in dict.fromkeys(file.parent.name for file in files):
+        library, kind = index[name]
+        if library not in ("diffusers", "transformers"):
+            continue
+        report(0.0, f"Loading the {name.replace('_', ' ')}")
+        half_only = all(".fp16." in file.name for file in files if file.parent.name == name)
+        variant = {"variant": "fp16"} if half_only else {}
+        parts[name] = getattr(importlib.import_module(library), kind).from_pretrained(path / name, **options, **variant)
+    if "requires_safety_checker" in index:
+        parts["requires_safety_checker"] = False
+    return diffusers.DiffusionPipeline.from_pretrained(path, **options, **parts)
+
+
+def _from_file(path: Path, spec: ModelSpec, place: Place, report: Report) -> Any:
+    raise ModelInvalid("later")
+
+
+def _needed(parameters: Any) -> set[str]:
+    return {name for name, value in parameters.items() if value.default is inspect.Parameter.empty}
+
+
+def _first_line(error: Exception) -> str:
+    words = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return words if len(words) < 200 else words[:200] + "…"

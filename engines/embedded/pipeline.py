@@ -1,0 +1,164 @@
+"""A loaded pipeline: draws batches, wears LoRAs, shows what it is doing."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engines.embedded.lora import Wardrobe
+from engines.embedded.preview import Preview
+from engines.embedded.sampling import make_sampler, steps_of
+from studio import models
+from studio.contracts import ModelSpec, Recipe
+from studio.engine import Artifact, Report
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model computes: the device, the dtype of its weights, and that of the computing where it differs."""
+
+    device: str
+    weights: torch.dtype
+    autocast: torch.dtype | None
+    offload: bool
+
+    @property
+    def words(self) -> str:
+        """The device as people say it."""
+        return {"cuda": "graphics card", "mps": "graphics chip"}.get(self.device, "processor")
+
+
+class Warm:
+    """A pipeline that is ready to draw."""
+
+    def __init__(self, spec: ModelSpec, pipe: Any, place: Place, model_hash: str, fingerprints: Path) -> None:
+        self.spec = spec
+        self.place = place
+        self.model_hash = model_hash
+        self._pipe = pipe
+        self._files = _stamps(spec)
+        self._config = pipe.scheduler.config
+        self._takes = set(inspect.signature(type(pipe).__call__).parameters)
+        self._wardrobe = Wardrobe(pipe, spec, fingerprints)
+        self._preview = Preview(pipe, Path(spec.path))
+        self._samplers: dict[str, Any] = {}
+        self._read: dict[object, dict[str, Any]] = {}
+
+    def fresh(self, spec: ModelSpec) -> bool:
+        """True if this is that model, and its files are still those that were loaded."""
+        return spec.path == self.spec.path and _stamps(spec) == self._files
+
+    def draw(self, recipe: Recipe, loras: tuple[Path, ...], batches: tuple[range, ...], number: int, report: Report) -> list[Artifact]:
+        """Make the pictures of batch `number`. Raises what `report` raises, between two steps, and stays usable."""
+        started = time.perf_counter()
+        batch = batches[number]
+        report(number / len(batches), "Reading the prompt")
+        lora_hashes = self._wardrobe.wear(recipe.loras, loras)
+        sampler = self._sampler(recipe.sampler)
+        times = steps_of(recipe.scheduler, sampler, recipe.steps)
+        self._pipe.scheduler = sampler
+        note = self._too_long(recipe)
+        with torch.inference_mode(), self._numbers():
+            call = self._words(recipe, len(batch)) | {
+                "width": recipe.width,
+                "height": recipe.height,
+                "num_inference_steps": recipe.steps,
+                "guidance_scale": recipe.cfg,
+                "generator": [torch.Generator().manual_seed(recipe.seed_of(index)) for index in batch],
+                "output_type": "pil",
+                "callback_on_step_end": self._follow(recipe, number, len(batches), note, report),
+            }
+            if times is not None:
+                call["timesteps"] = times
+            images = self._pipe(**call).images
+        seconds = (time.perf_counter() - started) / len(batch)
+        return [
+            Artifact(index, image.convert("RGB"), recipe.seed_of(index), self.model_hash, lora_hashes, seconds)
+            for index, image in zip(batch, images, strict=True)
+        ]
+
+    def _numbers(self) -> contextlib.AbstractContextManager[Any]:
+        if self.place.autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.place.device, self.place.autocast)
+
+    def _sampler(self, name: str) -> Any:
+        # Making one takes longer than a copy, and a copy knows nothing of a run that was cancelled.
+        if name not in self._samplers:
+            self._samplers[name] = make_sampler(name, self._config)
+        return copy.copy(self._samplers[name])
+
+    def _words(self, recipe: Recipe, number: int) -> dict[str, Any]:
+        """What the pipeline is told of the prompts: as embeddings, read once per prompt, where it takes them so."""
+        guided = recipe.cfg > 1
+        if type(self._pipe).__name__ not in _EMBEDDED:
+            plain: dict[str, Any] = {"prompt": recipe.prompt, "num_images_per_prompt": number}
+            if "negative_prompt" in self._takes:
+                plain["negative_prompt"] = recipe.negative_prompt
+            if "true_cfg_scale" in self._takes and "Flux" not in type(self._pipe).__name__:
+                plain |= {"true_cfg_scale": recipe.cfg, "negative_prompt": recipe.negative_prompt or " "}
+            return {key: value for key, value in plain.items() if key in self._takes}
+        key = (recipe.prompt, recipe.negative_prompt, guided, self._wardrobe.worn)
+        if key not in self._read:
+            if len(self._read) >= _REMEMBERED:
+                del self._read[next(iter(self._read))]
+            names = _EMBEDDED[type(self._pipe).__name__]
+            values = self._pipe.encode_prompt(
+                prompt=recipe.prompt,
+                device=self._pipe._execution_device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=guided,
+                negative_prompt=recipe.negative_prompt,
+            )
+            self._read[key] = dict(zip(names, values, strict=True))
+        return self._read[key] | {"num_images_per_prompt": number}
+
+    def _too_long(self, recipe: Recipe) -> str:
+        tokenizer = getattr(self._pipe, "tokenizer", None)
+        if tokenizer is None or not isinstance(getattr(tokenizer, "model_max_length", None), int):
+            return ""
+        most = tokenizer.model_max_length
+        for what, text in (("prompt", recipe.prompt), ("negative prompt", recipe.negative_prompt)):
+            # No token is shorter than a character: short texts need no counting.
+            if len(text) > most - 2 and len(tokenizer(text, truncation=False, padding=False).input_ids) > most:
+                note = f"The {what} is longer than this model can read: its end is left out."
+                log.warning(note)
+                return note
+        return ""
+
+    def _follow(self, recipe: Recipe, number: int, batches: int, note: str, report: Report) -> Any:
+        steps = recipe.steps * batches
+
+        def on_step(pipe: Any, index: int, _time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            step = min(recipe.steps, index + 1) + number * recipe.steps
+            preview = None
+            if report.wants_preview():
+                preview = self._preview.picture(pipe.scheduler, tensors["latents"], recipe.width, recipe.height)
+            report(_STEPS_SHARE * step / steps, note, step=step, steps=steps, preview=preview)
+            return {}
+
+        return on_step
+
+
+# What `encode_prompt` of a pipeline gives, by the names under which the pipeline takes it back.
+_EMBEDDED = {
+    "StableDiffusionPipeline": ("prompt_embeds", "negative_prompt_embeds"),
+    "StableDiffusionXLPipeline": ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds"),
+}
+_REMEMBERED = 32
+# The rest of the way is the VAE's and the disk's.
+_STEPS_SHARE = 0.98
+
+
+def _stamps(spec: ModelSpec) -> tuple[tuple[int, int], ...]:
+    return tuple(models.stamp(file) for file in models.weight_files(Path(spec.path)))
