@@ -107,7 +107,7 @@ def pack(settings: Settings, checks: tuple[Check, ...]) -> Path:
         bundle.writestr("report.json", hidden(json.dumps([check.model_dump(mode="json") for check in checks], indent=1)))
         bundle.writestr("settings.json", hidden(json.dumps(shown_settings(settings), indent=1)))
         bundle.writestr("packages.txt", "\n".join(_installed()) + "\n")
-        for path in _log_files(settings.data / "logs" / "latest"):
+        for path in _log_files(settings.data):
             bundle.writestr(f"logs/{path.name}", hidden(_end_of(path, MOST_OF_A_LOG)))
     path = settings.data / "diagnose" / f"likeness-{time.strftime('%Y%m%d-%H%M%S')}.zip"
     try:
@@ -304,11 +304,15 @@ def running_url(data: Path) -> str | None:
 
     try:
         url = str(json.loads((data / "studio.json").read_text(encoding="utf-8"))["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    try:
+        # A studio that was killed leaves its note behind, never its lock.
         with FileLock(data / "studio.lock", timeout=0):
             return None
     except Timeout:
         return url
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError:
         return None
 
 
@@ -331,8 +335,8 @@ def _installed() -> list[str]:
     return sorted({f"{found.name}=={found.version}" for found in importlib.metadata.distributions()}, key=str.lower)
 
 
-def _log_files(folder: Path) -> list[Path]:
-    found = last_run_folder(folder.parent.parent)
+def _log_files(data: Path) -> list[Path]:
+    found = last_run_folder(data)
     return sorted(path for path in found.iterdir() if path.is_file()) if found else []
 
 
