@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     """What can be set. A field `port` is set by `LIKENESS_PORT`, or by the aliases that people already have."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
-        env_prefix="LIKENESS_", env_file=HOME / ".env", extra="ignore", frozen=True, populate_by_name=True
+        env_prefix="LIKENESS_", env_file=HOME / ".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
     )
 
     data: Path = Field(

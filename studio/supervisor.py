@@ -176,7 +176,8 @@ class _Supervisor:
         from studio.auth import ensure_password
         from studio.auth.caller import listens_beyond
 
-        return ensure_password(self.settings) if listens_beyond(self.settings.listen) else None
+        wanted = self.settings.always_sign_in or listens_beyond(self.settings.listen)
+        return ensure_password(self.settings) if wanted else None
 
     def _look_after(self, child: _Child, name: str, comfort: str) -> None:
         status = child.status()

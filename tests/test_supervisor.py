@@ -398,7 +398,7 @@ def test_a_data_folder_that_cannot_be_written_starts_nothing(settings: Settings,
     (tmp_path / "file").touch()
     broken = settings.model_copy(update={"data": tmp_path / "file" / "data"})
 
-    with pytest.raises(LikenessError, match="could not write"):
+    with pytest.raises(LikenessError, match="ould not write"):
         supervisor.run(broken, open_browser=False, command=["no-such-program"])
 
 
