@@ -16,10 +16,7 @@ from studio.errors import InvalidFieldValue, LikenessError, LoraMismatch, ModelI
 from studio.loras import LoraModule, family_of_lora, read_lora, same_module
 from studio.weights import PICKLES, Header, fingerprint, read_safetensors_header, stamp
 
-__all__ = [
-    "SAMPLERS", "SCHEDULERS", "Choice", "check_checkpoint", "check_lora", "check_sampling", "find_loras", "find_models", "fingerprint",
-    "is_flow", "read_safetensors_header", "resolve_lora", "resolve_model", "weight_files",
-]  # fmt: skip
+__all__ = ["fingerprint", "read_safetensors_header", "stamp"]
 
 LIKENESS_JSON = "likeness.json"
 
@@ -66,6 +63,11 @@ def find_models(folder: Path, bundled: Sequence[Path]) -> tuple[ModelSpec, ...]:
         free = _free(spec.id, found)
         found[free] = spec if free == spec.id else spec.model_copy(update={"id": free})
     return tuple(found.values())
+
+
+def describe(path: Path) -> ModelSpec:
+    """What one checkpoint is, wherever it lies; its id is its name."""
+    return _describe(path, path.name, _marks(path))
 
 
 def resolve_model(name: str, models: Sequence[ModelSpec]) -> ModelSpec:
@@ -201,6 +203,7 @@ _UNUSED = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
 _WEIGHTLESS = ("Tokenizer", "Scheduler", "Processor", "FeatureExtractor", "TokenizerFast")
 _NAMED_OTHERWISE = ("input_blocks", "middle_block", "output_blocks", "double_blocks", "single_blocks", "joint_blocks")
 _LICENCE_UNKNOWN = "unknown"
+_SAYABLE = frozenset(ModelSpec.model_fields) - {"path", "engine"}
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -242,7 +245,7 @@ def _free(wanted: str, taken: Iterable[str]) -> str:
 
 def _marks(path: Path) -> tuple[tuple[int, int], ...]:
     marks: list[tuple[int, int]] = []
-    for file in (path / LIKENESS_JSON, path / "model_index.json", path.with_suffix(".likeness.json"), path):
+    for file in (path / LIKENESS_JSON, path / "model_index.json", path):
         try:
             seen = file.stat()
         except OSError:
@@ -265,6 +268,7 @@ def _describe(path: Path, name: str, _marks: tuple[tuple[int, int], ...]) -> Mod
         "name": (path.name if path.is_dir() else path.stem).replace("_", " "),
         "about": about or f"A model for {wants.words}." if family != Family.other else about or "A model of an architecture of its own.",
         "engine": "embedded",
+        "path": str(path),
         "family": family,
         "licence": _licence(path),
         "side_min": wants.side_min,
@@ -278,14 +282,12 @@ def _describe(path: Path, name: str, _marks: tuple[tuple[int, int], ...]) -> Mod
         "scheduler": wants.scheduler,
     }
     said = _read_json(path / LIKENESS_JSON) if path.is_dir() else None
-    known = set(ModelSpec.model_fields) - {"path", "engine"}
-    if isinstance(said, dict):
-        plain |= {key: value for key, value in said.items() if key in known}
+    if not isinstance(said, dict):
+        return ModelSpec.model_validate(plain)
     try:
-        return ModelSpec(**plain, path=str(path))
+        return ModelSpec.model_validate(plain | {key: value for key, value in said.items() if key in _SAYABLE})
     except ValidationError:
-        plain |= {"id": name, "about": f"Its {LIKENESS_JSON} can't be understood, so it is left aside."}
-        return ModelSpec(**{key: value for key, value in plain.items() if key not in (said or {}) or key in ("id", "about")}, path=str(path))
+        return ModelSpec.model_validate(plain | {"about": f"Its {LIKENESS_JSON} can't be understood, so it is left aside."})
 
 
 def _family_of_folder(path: Path) -> tuple[Family, int | None]:

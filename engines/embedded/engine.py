@@ -10,7 +10,10 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +39,8 @@ class Embedded:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
+        # OpenMP keeps a team of threads for each thread that calls it: pictures made from many threads take twice as long.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedded")
         self._warm: Warm | None = None
         self._state = "asleep"
         self._note = ""
@@ -64,9 +69,8 @@ class Embedded:
         models.check_sampling(recipe.sampler, recipe.scheduler, spec.family)
         batches = split(recipe, spec.family)
         for number in range(len(batches)):
-            with self._lock, self._busy(recipe, spec, report):
-                warm = self._wake(spec, report)
-                artifacts = warm.draw(recipe, loras, batches, number, report)
+            with self._lock:
+                artifacts = self._thread.submit(copy_context().run, self._draw, recipe, spec, loras, batches, number, report).result()
             yield from artifacts
 
     def idle(self) -> None:
@@ -78,6 +82,12 @@ class Embedded:
                 self._let_go()
             finally:
                 self._lock.release()
+
+    def _draw(
+        self, recipe: Recipe, spec: ModelSpec, loras: tuple[Path, ...], batches: tuple[range, ...], number: int, report: Report
+    ) -> list[Artifact]:
+        with self._busy(recipe, spec):
+            return self._wake(spec, report).draw(recipe, loras, batches, number, report)
 
     def _wake(self, spec: ModelSpec, report: Report) -> Warm:
         warm = self._warm
@@ -96,7 +106,7 @@ class Embedded:
         return warm
 
     @contextmanager
-    def _busy(self, recipe: Recipe, spec: ModelSpec, report: Report) -> Iterator[None]:
+    def _busy(self, recipe: Recipe, spec: ModelSpec) -> Iterator[None]:
         self._state = "busy"
         try:
             # Libraries warn their developers; people who make pictures can't act on it.
@@ -126,7 +136,7 @@ def split(recipe: Recipe, family: Family) -> tuple[range, ...]:
     most = max(1, min(_LARGEST_BATCH, _PIXELS[family] // (recipe.width * recipe.height)))
     number = math.ceil(recipe.count / most)
     edges = [recipe.count * i // number for i in range(number + 1)]
-    return tuple(range(begin, end) for begin, end in zip(edges, edges[1:], strict=False))
+    return tuple(range(begin, end) for begin, end in pairwise(edges))
 
 
 _LARGEST_BATCH = 8

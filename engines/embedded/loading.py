@@ -8,7 +8,6 @@ import json
 import logging
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,10 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import diffusers
+import diffusers.utils.logging
 import torch
-import transformers
+import transformers.utils.logging
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from safetensors import SafetensorError
 
 from engines.embedded.pipeline import Place, Warm
@@ -58,8 +58,8 @@ def load(spec: ModelSpec, settings: Settings, report: Report) -> Warm:
             remedy="Download it again; if that does not help, it is of a kind that this version of diffusers does not know.",
             field="model",
         ) from error
-    if "prompt" not in (wants := inspect.signature(type(pipe).__call__).parameters) or "image" in _needed(wants):
-        raise ModelInvalid(f"{spec.name} does not make pictures from a prompt alone.", remedy="Choose a text-to-image model.", field="model")
+    if not _draws_from_words(pipe):
+        raise ModelInvalid(f"{spec.name} makes no pictures from a prompt alone.", remedy="Choose a text-to-image model.", field="model")
     pipe.set_progress_bar_config(disable=True)
     if place.offload:
         pipe.enable_model_cpu_offload()
@@ -104,8 +104,8 @@ def _choose_numbers(wanted: str, device: str, family: Family, numbers: int) -> t
     """The dtype of the weights, and that of the computing where it differs."""
     if device != "cpu":
         auto = _HALF.get(family, torch.bfloat16) if device == "cuda" else torch.float16
-        return (_NAMED[wanted] if wanted in _NAMED else auto), None
-    if wanted == "float32" or wanted == "float16":
+        return _NAMED.get(wanted, auto), None
+    if wanted in ("float32", "float16"):
         return _NAMED[wanted], None
     if wanted == "auto" and not _fast_bfloat16():
         return torch.float32, None
@@ -115,7 +115,8 @@ def _choose_numbers(wanted: str, device: str, family: Family, numbers: int) -> t
 
 
 def _fast_bfloat16() -> bool:
-    return any(bool(probe()) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported") if (probe := getattr(torch.cpu, name, None)))
+    probes = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(probe is not None and probe() for probe in probes)
 
 
 def _numbers_in(files: tuple[Path, ...]) -> int:
@@ -141,15 +142,16 @@ def _from_folder(path: Path, place: Place, report: Report) -> Any:
         parts[name] = getattr(importlib.import_module(library), kind).from_pretrained(path / name, **options, **variant)
     if "requires_safety_checker" in index:
         parts["requires_safety_checker"] = False
-    return diffusers.DiffusionPipeline.from_pretrained(path, **options, **parts)
+    return DiffusionPipeline.from_pretrained(path, **options, **parts)
 
 
 def _from_file(path: Path, spec: ModelSpec, place: Place, report: Report) -> Any:
     raise ModelInvalid("later")
 
 
-def _needed(parameters: Any) -> set[str]:
-    return {name for name, value in parameters.items() if value.default is inspect.Parameter.empty}
+def _draws_from_words(pipe: Any) -> bool:
+    wants = inspect.signature(type(pipe).__call__).parameters
+    return "prompt" in wants and "image" not in wants and "callback_on_step_end" in wants
 
 
 def _first_line(error: Exception) -> str:

@@ -89,9 +89,7 @@ class Wardrobe:
         # Fused modules of FLUX and its like are split on loading.
         enough = loaded >= expected if self._spec.family in _FUSED else loaded == expected
         if not enough or loaded == 0:
-            raise LoraMismatch(
-                f"Only {loaded} of the {expected} parts of “{file.name}” fit {self._spec.name}.", field="loras"
-            )
+            raise LoraMismatch(f"Only {loaded} of the {expected} parts of “{file.name}” fit {self._spec.name}.", field="loras")
         log.debug("%s changes %d modules", file.name, loaded)
 
 

@@ -6,19 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import (
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    LCMScheduler,
-    UniPCMultistepScheduler,
-)
-from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from diffusers.schedulers.scheduling_lcm import LCMScheduler
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
 from studio.errors import InvalidFieldValue
 
 
-def make_sampler(name: str, config: Any) -> SchedulerMixin:
+def make_sampler(name: str, config: Any) -> Any:
     """The diffusers scheduler of a sampler, for a model whose own scheduler has this configuration.
 
     Raises InvalidFieldValue for a model trained by flow matching that is asked for anything but Euler.
@@ -36,7 +33,7 @@ def make_sampler(name: str, config: Any) -> SchedulerMixin:
     return kind.from_config(config, **changes)
 
 
-def steps_of(schedule: str, sampler: SchedulerMixin, steps: int) -> list[int] | None:
+def steps_of(schedule: str, sampler: Any, steps: int) -> list[int] | None:
     """The time steps of a schedule, falling from noise to picture; None means "as the sampler itself does it".
 
     Raises InvalidFieldValue for a model trained by flow matching that is asked for anything but its own.
@@ -70,7 +67,7 @@ class _Euler(EulerDiscreteScheduler):
     guess: torch.Tensor | None = None
 
     def step(self, *args: Any, return_dict: bool = True, **options: Any) -> Any:
-        out = super().step(*args, return_dict=True, **options)
+        out: Any = super().step(*args, return_dict=True, **options)
         self.guess = out.pred_original_sample
         return out if return_dict else (out.prev_sample,)
 
@@ -86,7 +83,7 @@ class _EulerAncestral(EulerAncestralDiscreteScheduler):
             _use(self, timesteps, device, torch.float32)
 
     def step(self, *args: Any, return_dict: bool = True, **options: Any) -> Any:
-        out = super().step(*args, return_dict=True, **options)
+        out: Any = super().step(*args, return_dict=True, **options)
         self.guess = out.pred_original_sample
         return out if return_dict else (out.prev_sample,)
 
@@ -94,7 +91,9 @@ class _EulerAncestral(EulerAncestralDiscreteScheduler):
 class _UniPC(UniPCMultistepScheduler):
     """UniPC that takes time steps as DPM++ does."""
 
-    def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None, timesteps: list[int] | None = None) -> None:
+    def set_timesteps(  # pyright: ignore[reportIncompatibleMethodOverride] - `timesteps` is what pipelines look for
+        self, num_inference_steps: int | None = None, device: Any = None, timesteps: list[int] | None = None
+    ) -> None:
         super().set_timesteps(num_inference_steps or len(timesteps or ()), device)
         if timesteps is not None:
             _use(self, timesteps, device, torch.int64)
