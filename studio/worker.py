@@ -160,7 +160,8 @@ class Worker:
             problem = EngineTimeout(f"The engine showed no progress for {silent:.0f} seconds.")
             if self.jobs.end(run_id, JobState.failed, problem):
                 write_event("job_failed", job_id=report.run.job_id, code=problem.code)
-            # A thread that hangs inside an engine can't be stopped; the process can.
+            # A thread that hangs inside an engine can't be stopped; the process can. Nobody waits for this run any more.
+            self._running.pop(run_id, None)
             self._stuck.set()
 
     def _tell_state(self) -> None:

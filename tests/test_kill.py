@@ -63,6 +63,7 @@ def kill_again_and_again(settings: Settings, tmp_path: Path, seed: int, *, targe
     victims = Victims(settings)
     hits: Counter[str] = Counter()
     jobs: list[str] = []
+    began = time.monotonic()
     try:
         victims.start()
         for number, target in enumerate(order):
@@ -72,7 +73,7 @@ def kill_again_and_again(settings: Settings, tmp_path: Path, seed: int, *, targe
                 jobs.append(studio.generate(request(len(jobs))).job_id)
             phase = victims.strike(target, jobs[-1] if jobs else "", dice)
             hits[phase] += 1
-            print(f"kill {number + 1:2}: aimed at {target}, hit {phase}")
+            print(f"{time.monotonic() - began:6.1f} s, kill {number + 1:2}: aimed at {target}, hit {phase}")
             victims.start()
         settle(studio, jobs)
     finally:
@@ -99,6 +100,8 @@ class Victims:
         for verb, options in (("worker", []), ("web", ["--port", str(free_port())])):
             process = self.processes.get(verb)
             if process is None or process.poll() is not None:
+                if process and process.stdin:
+                    process.stdin.close()
                 command = [sys.executable, str(HOME / "app.py"), verb, "--data", str(self.settings.data), *options]
                 with (self.settings.data / f"{verb}.out").open("ab") as out:
                     self.processes[verb] = subprocess.Popen(command, cwd=HOME, stdin=subprocess.PIPE, stdout=out, stderr=out)
@@ -124,6 +127,8 @@ class Victims:
         until = time.monotonic() + JOB_S
         while time.monotonic() < until:
             if not look.seems(target):
+                # Looking without pause would take a core from the engine, and two busy threads on it slow each other tenfold.
+                time.sleep(0.005 if target in ("loading", "step") else 0.0003)
                 continue
             worker.send_signal(signal.SIGSTOP)
             phase = look.phase()
@@ -136,12 +141,15 @@ class Victims:
         pytest.fail(f"the job never came to the phase {target!r}")
 
     def _kill(self, verb: str) -> None:
-        self.processes[verb].kill()
-        self.processes[verb].wait()
+        process = self.processes[verb]
+        process.kill()
+        process.wait()
 
     def end(self) -> None:
-        for verb in self.processes:
+        for verb, process in self.processes.items():
             self._kill(verb)
+            if process.stdin:
+                process.stdin.close()
 
 
 class Look:
@@ -173,7 +181,7 @@ class Look:
         """A cheap guess at the phase; `phase` looks properly once the worker stands still."""
         if target in ("thumbnail", "between file and row"):
             folder = self.pictures if target == "thumbnail" else self.thumbnails
-            return any(name.name.startswith(self.job_id) for month in folder.glob("*") for name in os.scandir(month))
+            return any(name.startswith(self.job_id) for month in folder.glob("*") for name in os.listdir(month))
         return self.phase() in (target, "settled")
 
     def row(self) -> tuple[str, int, str]:
