@@ -351,7 +351,11 @@ def _end_of(path: Path, most: int) -> str:
 
 
 def _redactor(settings: Settings) -> Callable[[str], str]:
-    secrets = sorted(settings.secrets(), key=len, reverse=True)
+    from urllib.parse import unquote, urlsplit
+
+    # A database's address is also written in other spellings, its password in any of them is the same.
+    password = urlsplit(settings.database_url.get_secret_value()).password or ""
+    secrets = sorted({*settings.secrets(), password, unquote(password)} - {""}, key=len, reverse=True)
 
     def redact(text: str) -> str:
         for secret in secrets:
