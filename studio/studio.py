@@ -73,7 +73,8 @@ class Studio:
                 remedy=f"Choose the engine “{model.engine}”, or leave it open.",
             )
         recipe = compose(request, preset, model, seed=secrets.randbelow(MAX_SEED + 1))
-        safety.check([request.prompt, recipe.prompt, recipe.negative_prompt])
+        # A negative prompt says what must not be seen; below a CFG scale of 1 it would say the opposite.
+        safety.check([request.prompt, recipe.prompt, *([recipe.negative_prompt] if recipe.cfg < 1 else [])])
         self.shelf.check(model, request.loras)
         if shutil.disk_usage(self.settings.data).free < SPACE_NEEDED:
             raise DiskFull("There is less than 50 MB free on the drive of the data folder.")
