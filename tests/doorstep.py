@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import uvicorn
 
 Pair = tuple[str, str]
@@ -93,7 +94,7 @@ def ask(
 ) -> Answer:
     """Send exactly this request. `host=""` names the server itself, None sends no Host at all.
 
-    `head_only` stops after the headers, for streams that never end.
+    `head_only` reads no body of unknown length: some streams never end.
     """
     lines = [f"{method} {target} HTTP/{version}"]
     if host is not None:
@@ -106,10 +107,10 @@ def ask(
         # A server may refuse before it has read everything, and close.
         with contextlib.suppress(ConnectionError):
             connection.sendall("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
-        response = http.client.HTTPResponse(connection, method=method)
-        response.begin()
-        pairs = tuple((name.lower(), value) for name, value in response.getheaders())
-        return Answer(response.status, pairs, b"" if head_only else response.read())
+        with http.client.HTTPResponse(connection, method=method) as response:
+            response.begin()
+            pairs = tuple((name.lower(), value) for name, value in response.getheaders())
+            return Answer(response.status, pairs, b"" if head_only and response.length is None else response.read())
 
 
 def wait_until(fact: Callable[[], object], seconds: float = 20) -> None:
@@ -123,6 +124,12 @@ def wait_until(fact: Callable[[], object], seconds: float = 20) -> None:
 def is_root() -> bool:
     """Whether this test runs as root, who may become somebody else."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def own_address() -> str | None:
+    """An IPv4 address of this machine that is not loopback, if it has one."""
+    found = (a.address for card in psutil.net_if_addrs().values() for a in card if a.family == socket.AF_INET)
+    return next((address for address in found if not address.startswith("127.")), None)
 
 
 def _listens(port: int) -> bool:

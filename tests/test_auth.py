@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from doorstep import NGINX, NO_NGINX, Answer, Pair, ask, is_root, nginx, serving, wait_until
+from doorstep import NGINX, NO_NGINX, Answer, Pair, ask, is_root, nginx, own_address, serving, wait_until
 
 from studio.auth import Door, create_token, ensure_password, list_tokens, revoke_token, set_password
 from studio.auth.caller import is_loopback, listens_beyond, local_path
@@ -253,7 +253,7 @@ def test_the_owner_gets_in_over_ipv6(settings: Settings) -> None:
 
 
 def test_a_peer_that_is_not_this_computer_is_a_stranger_whatever_it_says(settings: Settings) -> None:
-    other = _own_address()
+    other = own_address()
     if other is None:
         pytest.skip("this machine has no address but loopback, so nobody can come from elsewhere")
     with serving(Door(studio_app, settings, listen="127.0.0.1"), other) as address:
@@ -968,10 +968,3 @@ def _websocket(settings: Settings, headers: list[tuple[bytes, bytes]], peer: str
     }
     asyncio.run(Door(behind, settings, listen="127.0.0.1")(scope, receive, send))
     return sent
-
-
-def _own_address() -> str | None:
-    import psutil
-
-    addresses = (a.address for found in psutil.net_if_addrs().values() for a in found if a.family.name == "AF_INET")
-    return next((address for address in addresses if not is_loopback(address)), None)

@@ -69,7 +69,7 @@ class Door:
     """
 
     def __init__(self, app: App, settings: Settings, *, listen: str) -> None:
-        self._app = app
+        self.app = app
         self._vault = Vault(settings)
         self._session_s = int(settings.session_hours * 3600)
         self._owner_possible = not listens_beyond(listen) and not settings.always_sign_in
@@ -82,7 +82,7 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "lifespan":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         if kind not in ("http", "websocket"):
             raise RuntimeError(f"the door knows no {kind} requests")
@@ -103,7 +103,7 @@ class Door:
             await self._logout(caller, correlation_id, scope, receive, send)
             return
         state["visitor"] = visitor
-        await self._app(scope, receive, _dressed(send, correlation_id, private=visitor is not OWNER))
+        await self.app(scope, receive, _dressed(send, correlation_id, private=visitor is not OWNER))
 
     def _visitor(self, caller: Caller, scope: Scope) -> Visitor:
         """Who this is. Raises AuthMissing, AuthInvalid, AuthExpired, OriginRefused or RateLimited."""
