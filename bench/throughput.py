@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from bench.rig import HOME, Running, running_studio, table, wait_until
 
@@ -91,15 +92,15 @@ def plain_loop(folder: Path, count: int) -> None:
     pipe = StableDiffusionPipeline.from_pretrained(model, local_files_only=True)
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
-    half = Embedded(settings).autocasts() if hasattr(Embedded, "autocasts") else False
+    half = settings.dtype in ("auto", "bfloat16") and _fast_bfloat16()
 
     def one(seed: int) -> None:
         numbers = torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext()
         with numbers, torch.inference_mode():
-            image = pipe(
+            drawn: Any = pipe(
                 PROMPT, num_inference_steps=STEPS, guidance_scale=CFG, width=128, height=128, generator=torch.Generator().manual_seed(seed)
-            ).images[0]
-        image.save(folder / f"plain-{seed}.png", **PNG_SETTINGS)
+            )
+        drawn.images[0].save(folder / f"plain-{seed}.png", **PNG_SETTINGS)
 
     for seed in range(3):
         one(seed)

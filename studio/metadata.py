@@ -21,7 +21,7 @@ from studio.errors import FileTooLarge, ImageInvalid
 
 SCHEMA = 1
 FORMATS = ("PNG", "JPEG", "WEBP")
-PNG_SETTINGS: dict[str, object] = {"format": "PNG", "compress_level": 6}
+PNG_SETTINGS = {"compress_level": 6}
 THUMBNAIL_SIDE = 384
 MAX_SIDE = 30_000
 
@@ -80,7 +80,7 @@ def png_bytes(
     text.add_itxt("likeness", json.dumps(ours, ensure_ascii=False))
     text.add_itxt("XML:com.adobe.xmp", _XMP.format(version=VERSION))
     data = io.BytesIO()
-    image.save(data, pnginfo=text, **PNG_SETTINGS)
+    image.save(data, "PNG", pnginfo=text, **PNG_SETTINGS)
     return data.getvalue()
 
 
@@ -190,7 +190,7 @@ def upload_png(image: Image.Image) -> bytes:
     """An uploaded picture as a PNG file that says nothing."""
     data = io.BytesIO()
     plain = Image.frombytes(image.mode, image.size, image.tobytes())
-    plain.save(data, **PNG_SETTINGS)
+    plain.save(data, "PNG", **PNG_SETTINGS)
     return data.getvalue()
 
 
