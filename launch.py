@@ -15,7 +15,7 @@ VENV = os.path.join(HOME, ".venv")
 REQUIREMENTS = "requirements.txt"
 DEV_REQUIREMENTS = "requirements-dev.txt"
 # Only to say how far an installation is; pip alone knows exactly, and only at the end.
-PACKAGES_ABOUT = {REQUIREMENTS: 85, DEV_REQUIREMENTS: 100}
+PACKAGES_ABOUT = {REQUIREMENTS: 83, DEV_REQUIREMENTS: 98}
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 TORCH_INDEX_PATIENCE_S = 3.0
 GB = 10**9
@@ -421,23 +421,27 @@ class Progress:
     """What pip is at, told in one line that changes on a terminal, and now and then in a new line elsewhere."""
 
     def __init__(self, about: int, started: float) -> None:
-        self.about = about
         self.started = started
         self.seen: set[str] = set()
         self.doing = "asking the package index"
         self.installing: list[str] = []
         self.done_before = len(installed())
+        self.about = max(1, about - self.done_before)
         self.terminal = sys.stdout.isatty()
         self.shown_at = 0.0
         self.shown = ""
 
     def hear(self, line: str) -> None:
+        import re
+
         words = line.split()
-        if line.startswith("Collecting ") and len(words) > 1:
-            self.seen.add(words[1].lower())
-            self.doing = f"finding {words[1]}"
-        elif line.lstrip().startswith(("Downloading ", "Using cached ")) and len(words) > 1:
-            self.doing = " ".join(["downloading", words[1].rpartition("/")[2], *words[2:4]])
+        if line.startswith(("Collecting ", "Processing ")) and len(words) > 1:
+            name = re.split("[-<>=!~;[]", words[1].rpartition("/")[2])[0]
+            self.seen.add(name.lower().replace("_", "-"))
+            self.doing = f"finding {name}"
+        elif line.lstrip().startswith("Downloading ") and len(words) > 1:
+            # Such as: Downloading numpy-2.1.0-cp311-cp311-manylinux_2_17_x86_64.whl (16.0 MB)
+            self.doing = " ".join(["downloading", words[1].rpartition("/")[2].split("-")[0], *words[2:4]])
         elif line.startswith("Installing collected packages:"):
             self.installing = line.partition(":")[2].split(",")
             self.done_before = len(installed())
@@ -729,9 +733,16 @@ def check_python() -> None:
         return
     import shutil
 
-    newer = next((name for name in ("python3.13", "python3.12", "python3.11") if shutil.which(name)), None)
+    newer = next((name for name in ("python3.13", "python3.12", "python3.11") if shutil.which(name) and runs(name)), None)
     remedy = f"Run it with the newer one: {newer} launch.py" if newer else "Install Python 3.11 or newer from python.org."
     stop(f"Likeness needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]}.", remedy)
+
+
+def runs(program: str) -> bool:
+    """True when a Python really is what its name says: some version managers leave empty shells behind."""
+    import subprocess
+
+    return subprocess.call([program, "-c", ""], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
 
 
 def say(words: str) -> None:
