@@ -1,0 +1,1 @@
+"""The page: one module per tab, named as the user sees it. The only package that imports Gradio."""

@@ -1,0 +1,52 @@
+// The studio's HTTP API, at the same origin and with the visitor's own session.
+
+const API = new URL("../../api/v1/", import.meta.url);
+
+export class Problem extends Error {
+  constructor({ code = "UNKNOWN_ERROR", message = "Something went wrong.", remedy = "", field = null, correlation_id = null } = {}) {
+    super(message);
+    Object.assign(this, { code, remedy, field, correlation_id });
+  }
+}
+
+export function address(path, query = {}) {
+  const url = new URL(path, API);
+  for (const [key, value] of Object.entries(query)) {
+    if (value === null || value === undefined || value === "") continue;
+    for (const one of [value].flat()) url.searchParams.append(key, one);
+  }
+  return url.href;
+}
+
+export const thumbnail = (id) => address(`images/${encodeURIComponent(id)}/thumbnail`);
+export const file = (id, download = false) => address(`images/${encodeURIComponent(id)}/file`, download ? { download: 1 } : {});
+export const preview = (job) => address(`jobs/${encodeURIComponent(job.id)}/preview`, { v: `${job.attempt}${String(job.preview).padStart(5, "0")}` });
+
+export const get = (path, query, options) => ask("GET", path, undefined, query, options);
+export const post = (path, body = {}) => ask("POST", path, body);
+export const remove = (path) => ask("DELETE", path);
+
+async function ask(method, path, body, query, { signal } = {}) {
+  let answer;
+  try {
+    answer = await fetch(address(path, query), {
+      method,
+      signal,
+      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem({ code: "UNREACHABLE", message: "The studio is not answering.", remedy: "Check that it still runs; the page goes on by itself." });
+  }
+  const found = await answer.json().catch(() => null);
+  if (answer.ok) return found;
+  if (answer.status === 401) signIn();
+  throw new Problem(found?.error);
+}
+
+export function signIn() {
+  const root = new URL("../../", API);
+  const here = location.pathname.slice(root.pathname.length - 1) + location.search;
+  location.assign(new URL(`login?next=${encodeURIComponent(here)}`, root));
+}

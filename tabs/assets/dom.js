@@ -1,0 +1,95 @@
+// Small words for making and changing elements. Text always goes in as text, never as markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export function h(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "dataset") Object.assign(node.dataset, value);
+    else if (name === "style") for (const [key, part] of Object.entries(value)) node.style.setProperty(key, part);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true", focusable: "false" })) svg.setAttribute(key, value);
+  for (const d of PATHS[name]) {
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("d", d);
+    svg.append(path);
+  }
+  return svg;
+}
+
+export function iconButton(name, label, onclick, attributes = {}) {
+  return h("button", { type: "button", class: "icon-button", "aria-label": label, "data-tip": label, onclick, ...attributes }, icon(name));
+}
+
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+export function toggle(node, name, on) {
+  if (node.hasAttribute(name) !== Boolean(on)) node.toggleAttribute(name, Boolean(on));
+}
+
+// Runs at most once per frame and at most `rate` times a second, the last call always counted.
+export function paced(act, rate = 12) {
+  let waiting = false;
+  let last = 0;
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    const run = () => {
+      waiting = false;
+      last = performance.now();
+      act();
+    };
+    const wait = Math.max(0, last + 1000 / rate - performance.now());
+    // A hidden page gets no frames.
+    if (wait > 16 || document.hidden) setTimeout(run, wait);
+    else requestAnimationFrame(run);
+  };
+}
+
+export function store(key, value) {
+  try {
+    if (value === undefined) return localStorage.getItem(`likeness-${key}`);
+    if (value === null) localStorage.removeItem(`likeness-${key}`);
+    else localStorage.setItem(`likeness-${key}`, value);
+  } catch {
+    // A browser that keeps nothing still shows everything.
+  }
+  return value ?? null;
+}
+
+const PATHS = {
+  sun: ["M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8Z", "M12 2.5v2M12 19.5v2M4.2 4.2l1.4 1.4M18.4 18.4l1.4 1.4M2.5 12h2M19.5 12h2M4.2 19.8l1.4-1.4M18.4 5.6l1.4-1.4"],
+  moon: ["M20 14.5A8.2 8.2 0 0 1 9.5 4a8.2 8.2 0 1 0 10.5 10.5Z"],
+  auto: ["M4 5h16v11H4zM9 20h6M12 16v4"],
+  close: ["M6 6l12 12M18 6L6 18"],
+  retry: ["M4 12a8 8 0 0 1 14-5.3L20.5 9M20.5 4v5h-5", "M20 12a8 8 0 0 1-14 5.3L3.5 15M3.5 20v-5h5"],
+  front: ["M12 20V9M7 13l5-5 5 5M5 4h14"],
+  trash: ["M4 7h16M9 7V4.5h6V7M6.5 7l1 13h9l1-13M10 11v5M14 11v5"],
+  restore: ["M4 9.5h10a6 6 0 0 1 0 12H9M4 9.5l4.5-4.5M4 9.5 8.5 14"],
+  download: ["M12 4v11M7 11l5 5 5-5M5 20h14"],
+  copy: ["M9 9h11v11H9z", "M15 9V4H4v11h5"],
+  sliders: ["M4 7h9M17 7h3M4 17h3M11 17h9", "M15 4.8a2.2 2.2 0 1 0 0 4.4 2.2 2.2 0 0 0 0-4.4ZM9 14.8a2.2 2.2 0 1 0 0 4.4 2.2 2.2 0 0 0 0-4.4Z"],
+  search: ["M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13ZM20 20l-4.8-4.8"],
+  check: ["M5 12.5l4.5 4.5L19 7.5"],
+  left: ["M15 5l-7 7 7 7"],
+  right: ["M9 5l7 7-7 7"],
+  warn: ["M12 4 2.8 20h18.4L12 4ZM12 10v4.5M12 17.2v.3"],
+  picture: ["M4 5h16v14H4zM4 16l5-5 4 4 2.5-2.5L20 17M15.5 8.2a1.3 1.3 0 1 0 0 2.6 1.3 1.3 0 0 0 0-2.6Z"],
+  grain: ["M4 4h6v6H4zM14 14h6v6h-6zM14 4h6v6h-6zM4 14h6v6H4z"],
+  smooth: ["M3 15c3.5 0 3.5-6 7-6s3.5 6 7 6 2-2 4-3"],
+  minus: ["M6 12h12"],
+  plus: ["M12 6v12M6 12h12"],
+  sparkle: ["M12 3.5c.6 4.8 3.200 7.500 8 8-4.800.600-7.400 3.200-8 8-.600-4.800-3.200-7.400-8-8 4.800-.500 7.400-3.200 8-8Z"],
+  tray: ["M4 6h16M4 12h16M4 18h10"],
+};

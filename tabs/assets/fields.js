@@ -1,0 +1,225 @@
+// The form's own fields. Each tells its value with a `pick` event and takes `value` and `items` as JSON in attributes.
+
+import { get } from "./api.js";
+import { h, iconButton, setText } from "./dom.js";
+
+const MOST_CARDS = 6;
+let counter = 0;
+
+class Field extends HTMLElement {
+  static observedAttributes = ["value", "items"];
+  value = null;
+  items = [];
+
+  connectedCallback() {
+    if (this.body) return;
+    this.name = `field-${++counter}`;
+    const label = this.getAttribute("label");
+    this.head = h(
+      "div",
+      { class: "field-head" },
+      h("span", { class: "field-label", id: `${this.name}-label` }, label),
+      h("span", { class: "info-text", tabindex: "0", role: "note", "data-tip": this.getAttribute("info"), "aria-label": `About ${label}` }),
+    );
+    this.note = h("span", { class: "field-note", "aria-live": "polite" });
+    this.head.append(this.note);
+    this.body = h("div", { class: "field-body", "aria-labelledby": `${this.name}-label`, role: this.role_ ?? "radiogroup" });
+    this.append(this.head, this.body);
+    this.ready?.();
+    this.draw();
+  }
+
+  attributeChangedCallback(name, _before, text) {
+    this[name] = JSON.parse(text ?? "null") ?? (name === "items" ? [] : null);
+    if (this.body) this.draw(name);
+  }
+
+  pick(value) {
+    this.value = value;
+    this.dispatchEvent(new CustomEvent("pick", { detail: value, bubbles: true }));
+  }
+
+  // Real radio buttons under the drawing: arrows, Tab and screen readers know them.
+  radio(id, content, attributes = {}) {
+    const input = h("input", { type: "radio", name: this.name, value: id, onchange: () => (this.pick(id), this.mark()) });
+    input.checked = id === this.value;
+    return h("label", { class: "option", ...attributes }, input, h("span", { class: "option-face" }, content));
+  }
+
+  mark() {
+    for (const input of this.body.querySelectorAll("input[type=radio]")) input.checked = input.value === (this.value ?? "");
+  }
+}
+
+class Segments extends Field {
+  draw(changed) {
+    if (changed === "value") return this.mark();
+    this.body.replaceChildren(...this.items.map((item) => this.radio(item.id, item.name, { "data-tip": item.about })));
+  }
+}
+
+class Shapes extends Field {
+  draw(changed) {
+    if (changed !== "value") {
+      this.body.replaceChildren(
+        ...this.items.map((item) => {
+          const [width, height] = item.id.split(":").map(Number);
+          const longest = Math.max(width, height);
+          const drawing = h("span", { class: "shape", style: { "--w": width / longest, "--h": height / longest } });
+          return this.radio(item.id, [h("span", { class: "shape-box" }, drawing), h("span", { class: "shape-name" }, item.id)], {
+            "data-tip": `${item.name}: ${item.about}`,
+          });
+        }),
+      );
+    }
+    this.mark();
+    setText(this.note, this.items.find((item) => item.id === this.value)?.about ?? "");
+  }
+}
+
+class Cards extends Field {
+  all = false;
+
+  async ready() {
+    this.more = h("button", { type: "button", class: "quiet more", onclick: () => ((this.all = !this.all), this.draw()) });
+    this.append(this.more);
+    this.items = [];
+    try {
+      this.items = (await get("presets")).items;
+    } catch {
+      this.broken = true;
+    }
+    this.draw();
+  }
+
+  draw(changed) {
+    if (changed === "items") return;
+    const cards = [{ id: "", name: "None", tooltip: "No preset: your words and the model's own settings.", category: "" }, ...this.items];
+    const at = cards.findIndex((card) => card.id === (this.value ?? ""));
+    const few = cards.length <= MOST_CARDS + 2;
+    // The chosen one is always among those that are shown.
+    const shown = this.all || few ? cards : cards.filter((_card, index) => index < MOST_CARDS || index === at).slice(-MOST_CARDS - 1);
+    const focused = this.body.contains(document.activeElement);
+    this.body.replaceChildren(
+      ...shown.map((card) =>
+        this.radio(card.id, [emblem(card), h("span", { class: "card-name" }, card.name)], { "data-tip": card.tooltip, "data-preset": card.id }),
+      ),
+    );
+    this.mark();
+    if (focused) this.body.querySelector("input:checked")?.focus();
+    this.more.hidden = few;
+    this.more.setAttribute("aria-expanded", this.all);
+    setText(this.more, this.all ? "Show fewer" : `Show all ${cards.length - 1} presets`);
+    setText(this.note, this.broken ? "Could not be read" : "");
+  }
+
+  preset(id) {
+    return this.items.find((item) => item.id === id) ?? null;
+  }
+}
+
+// Until a preset has an example picture, its name makes its colours: the same every time, different from its neighbours.
+function emblem(card) {
+  if (!card.id) return h("span", { class: "emblem none" });
+  let hash = 7;
+  for (const letter of card.id) hash = (hash * 31 + letter.codePointAt(0)) % 9973;
+  return h("span", { class: "emblem", style: { "--hue": (hash * 137.5) % 360, "--turn": `${(hash * 47) % 360}deg` } }, card.name.slice(0, 1));
+}
+
+class Stepper extends Field {
+  role_ = "group";
+
+  draw(changed) {
+    const [least, most] = this.items.length ? this.items.map((item) => Number(item.id)) : [1, 1];
+    if (!this.number) {
+      this.number = h("input", {
+        type: "number",
+        inputmode: "numeric",
+        step: 1,
+        "aria-labelledby": `${this.name}-label`,
+        onchange: () => this.set(Number(this.number.value)),
+      });
+      this.less = iconButton("minus", "One less", () => this.set(this.value - 1));
+      this.plus = iconButton("plus", "One more", () => this.set(this.value + 1));
+      this.body.append(this.less, this.number, this.plus);
+    }
+    if (changed !== "value") Object.assign(this, { least, most });
+    this.number.min = this.least;
+    this.number.max = this.most;
+    this.show();
+  }
+
+  set(value) {
+    this.pick(Math.max(this.least, Math.min(this.most, Math.round(value) || this.least)));
+    this.show();
+  }
+
+  show() {
+    this.number.value = this.value ?? this.least;
+    this.less.disabled = this.value <= this.least;
+    this.plus.disabled = this.value >= this.most;
+  }
+}
+
+class Loras extends Field {
+  role_ = "group";
+
+  async ready() {
+    this.known = [];
+    try {
+      this.known = (await get("loras")).items;
+    } catch {
+      this.broken = true;
+    }
+    this.draw();
+  }
+
+  draw() {
+    const uses = new Map((this.value ?? []).map((use) => [use.path, use.strength]));
+    const missing = [...uses.keys()].filter((path) => !this.known.some((lora) => lora.path === path)).map((path) => ({ path, name: path, gone: true }));
+    const rows = [...this.known, ...missing];
+    const key = rows.map((lora) => lora.path).join("\n");
+    if (this.drawn !== key || !this.body.childElementCount) {
+      this.drawn = key;
+      this.body.replaceChildren(...(rows.length ? rows.map((lora) => this.row(lora)) : [h("p", { class: "empty-line" }, this.emptyWords())]));
+    }
+    for (const row of this.body.querySelectorAll(".lora")) {
+      const strength = uses.get(row.dataset.path);
+      row.querySelector("[type=checkbox]").checked = strength !== undefined;
+      row.classList.toggle("on", strength !== undefined);
+      const range = row.querySelector("[type=range]");
+      range.disabled = strength === undefined;
+      range.value = strength ?? 1;
+      setText(row.querySelector("output"), Number(strength ?? 1).toFixed(2));
+    }
+  }
+
+  emptyWords() {
+    return this.broken ? "The list could not be read." : "None yet. Put .safetensors files into the folder “loras” of your data folder.";
+  }
+
+  row(lora) {
+    const change = () => {
+      const uses = [...this.body.querySelectorAll(".lora")]
+        .filter((row) => row.querySelector("[type=checkbox]").checked)
+        .map((row) => ({ path: row.dataset.path, strength: Number(row.querySelector("[type=range]").value) }));
+      this.pick(uses);
+      this.draw();
+    };
+    const about = [lora.family, lora.trigger && `trigger word: ${lora.trigger}`, lora.gone && "not in the folder any more"].filter(Boolean).join(" · ");
+    return h(
+      "div",
+      { class: "lora", dataset: { path: lora.path } },
+      h("label", {}, h("input", { type: "checkbox", onchange: change }), h("span", { class: "lora-name" }, lora.name), h("small", {}, about)),
+      h("input", { type: "range", min: -2, max: 2, step: 0.05, value: 1, "aria-label": `Strength of ${lora.name}`, oninput: change }),
+      h("output", {}, "1.00"),
+    );
+  }
+}
+
+customElements.define("likeness-segments", Segments);
+customElements.define("likeness-shapes", Shapes);
+customElements.define("likeness-cards", Cards);
+customElements.define("likeness-stepper", Stepper);
+customElements.define("likeness-loras", Loras);
+

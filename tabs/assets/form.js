@@ -1,0 +1,116 @@
+// What the form does besides being filled in: shortcuts, what a click led to, errors at the field they concern.
+
+import { feed } from "./feed.js";
+import { h } from "./dom.js";
+import { showTab, tabShown } from "./header.js";
+import { toast } from "./toast.js";
+import { plural } from "./words.js";
+
+export function startForm() {
+  document.addEventListener("likeness:outcome-answer", (event) => event.detail && onOutcome(event.detail));
+  document.addEventListener("keydown", onKey);
+  document.addEventListener("click", (event) => event.target.closest?.("#generate-button") && document.dispatchEvent(new CustomEvent("likeness:clicked")));
+  document.addEventListener("input", (event) => clearError(event.target.closest?.("[id^=field-]")));
+  document.addEventListener("pick", (event) => clearError(event.target.closest?.("[id^=field-]")));
+  feed.addEventListener("ended", (event) => onEnded(event.detail));
+  new MutationObserver(dress).observe(document.body, { childList: true, subtree: true });
+  dress();
+  window.likeness = { ...window.likeness, lastSeed };
+}
+
+// Put words into the prompt, as if they were typed.
+export function say(words) {
+  const area = document.querySelector("#field-prompt textarea");
+  if (!area) return;
+  area.value = words;
+  area.dispatchEvent(new Event("input", { bubbles: true }));
+  area.focus();
+}
+
+// The seed of the newest job that has one, so that it can be kept.
+function lastSeed() {
+  const [newest] = [...feed.running, ...feed.ended.filter((job) => job.state === "done")];
+  if (!newest) toast("There is no seed to keep yet", { detail: "Make a picture first." });
+  return newest?.recipe.seed ?? null;
+}
+
+function onKey(event) {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !document.querySelector("dialog[open]") && tabShown() === "generate") {
+    event.preventDefault();
+    // The field that is being written in gives its words to the form first.
+    setTimeout(() => document.querySelector("#generate-button")?.click(), 0);
+  }
+}
+
+function onOutcome(outcome) {
+  clearErrors();
+  if (outcome.ok) {
+    toast(outcome.count > 1 ? `${plural(outcome.count, "picture")} on the way` : "Your picture is on the way", { ms: 2500 });
+    feed.expect(outcome.job_id);
+    return;
+  }
+  const { error } = outcome;
+  toast(error.message, { kind: "warn", detail: error.remedy, ms: 12_000 });
+  showError(error);
+}
+
+function showError(error) {
+  const name = (error.field ?? "").split(".")[0];
+  const field = document.getElementById(`field-${name === "width" || name === "height" ? pixelField(name) : name}`);
+  if (!field) return;
+  if (field.closest("#advanced")) openAdvanced();
+  field.classList.add("wrong");
+  const id = `${field.id}-error`;
+  field.append(h("p", { class: "field-error", id, role: "alert" }, `${error.message} ${error.remedy}`));
+  const input = field.querySelector("textarea, input:not([type=hidden])");
+  input?.setAttribute("aria-invalid", "true");
+  input?.setAttribute("aria-describedby", id);
+  requestAnimationFrame(() => {
+    field.scrollIntoView({ block: "nearest" });
+    input?.focus({ preventScroll: true });
+  });
+}
+
+// A size that the person typed is wrong there; one that came with a shape is wrong at the shape.
+function pixelField(name) {
+  return document.querySelector(`#field-${name} input`)?.value ? name : "shape";
+}
+
+function openAdvanced() {
+  const button = document.querySelector("#advanced button.label-wrap");
+  if (button && !button.classList.contains("open")) button.click();
+}
+
+function clearErrors() {
+  document.querySelectorAll(".wrong[id^=field-]").forEach(clearError);
+}
+
+function clearError(field) {
+  if (!field?.classList.contains("wrong")) return;
+  field.classList.remove("wrong");
+  field.querySelector(".field-error")?.remove();
+  field.querySelectorAll("[aria-invalid]").forEach((input) => (input.removeAttribute("aria-invalid"), input.removeAttribute("aria-describedby")));
+}
+
+function onEnded(job) {
+  if (job.state === "failed" || job.state === "poisoned") {
+    toast(job.error?.message ?? "A job failed", { kind: "warn", detail: job.error?.remedy, ms: 12_000 });
+  } else if (job.state === "done" && tabShown() !== "generate") {
+    toast(`${plural(job.recipe.count, "picture")} ready`, { action: "Show", act: () => showTab("generate") });
+  }
+}
+
+// Gradio writes a field's help under its label; here it sits behind a small mark that can be pointed at or tabbed to.
+function dress() {
+  for (const info of document.querySelectorAll("#form .info-text:not([data-tip])")) {
+    info.dataset.tip = info.textContent.trim();
+    info.tabIndex = 0;
+    info.setAttribute("role", "note");
+    info.addEventListener("click", (event) => event.preventDefault());
+  }
+  const button = document.querySelector("#generate-button:not([aria-keyshortcuts])");
+  if (button) {
+    button.setAttribute("aria-keyshortcuts", "Control+Enter Meta+Enter");
+    button.dataset.tip = navigator.platform.startsWith("Mac") ? "⌘ Enter" : "Ctrl + Enter";
+  }
+}

@@ -1,0 +1,412 @@
+// The gallery: a window onto a list of any length. Only what can be seen is in the page; the rest is known by its number.
+
+import { get, remove, thumbnail } from "./api.js";
+import { h, icon, iconButton, paced, setText, store, toggle } from "./dom.js";
+import { feed } from "./feed.js";
+import { complain, toast } from "./toast.js";
+import { confirmed } from "./tray.js";
+import { fromTrash, lookAt, toTrash } from "./viewer.js";
+import { plural } from "./words.js";
+import { showTab } from "./header.js";
+
+const PAGE = 100;
+const PAGES_KEPT = 40;
+const ROWS_AHEAD = 2;
+const GAP = 8;
+const SIZES = { s: 120, m: 180, l: 280 };
+
+class Gallery extends HTMLElement {
+  total = null;
+  pages = new Map();
+  asking = new Map();
+  cells = new Map();
+  selected = new Map();
+  focusAt = 0;
+  anchor = null;
+  trashed = false;
+  search = "";
+  turn = 0;
+
+  connectedCallback() {
+    if (this.childElementCount) {
+      this.resizing.observe(this.scroller);
+      return;
+    }
+    this.size = store("size") in SIZES ? store("size") : "m";
+    this.drawBars();
+    this.sheet = h("div", { class: "sheet", role: "listbox", "aria-multiselectable": "true", "aria-label": "Pictures" });
+    this.scroller = h("div", { class: "gallery-scroll" }, this.sheet);
+    this.empty = h("div", { class: "empty", hidden: true });
+    this.append(this.bar, this.selectionBar, h("div", { class: "gallery-body" }, this.scroller, this.empty));
+    const redraw = paced(() => this.draw(), 60);
+    this.scroller.addEventListener("scroll", redraw, { passive: true });
+    this.resizing = new ResizeObserver(() => this.layout());
+    this.resizing.observe(this.scroller);
+    this.sheet.addEventListener("click", (event) => this.onClick(event));
+    this.sheet.addEventListener("keydown", (event) => this.onKey(event));
+    const refresh = paced(() => this.refresh(), 2);
+    feed.addEventListener("pictures", refresh);
+    this.reset();
+  }
+
+  // The bars above the grid
+
+  drawBars() {
+    let waiting = 0;
+    this.box = h("input", {
+      type: "search",
+      placeholder: "Search the prompts",
+      "aria-label": "Search the prompts",
+      oninput: () => {
+        clearTimeout(waiting);
+        waiting = setTimeout(() => ((this.search = this.box.value.trim()), this.reset()), 250);
+      },
+    });
+    this.count = h("p", { class: "soft", role: "status" });
+    const shelf = (words, trashed) => {
+      const button = h("button", { type: "button", "aria-pressed": trashed === this.trashed, onclick: () => this.showShelf(trashed) }, words);
+      button.trashed = trashed;
+      return button;
+    };
+    this.shelves = h("div", { class: "switch", role: "group", "aria-label": "Which pictures" }, shelf("Library", false), shelf("Trash", true));
+    this.emptyButton = h("button", { type: "button", class: "quiet danger", hidden: true, onclick: () => this.emptyTrash() }, "Empty trash");
+    const size = (name, words) => h("button", { type: "button", "data-size": name, "aria-label": words, "data-tip": words, "aria-pressed": this.size === name, onclick: () => this.setSize(name) }, h("i"));
+    this.sizes = h("div", { class: "switch sizes", role: "group", "aria-label": "Size of the pictures" }, size("s", "Small"), size("m", "Medium"), size("l", "Large"));
+    this.bar = h("div", { class: "gallery-bar" }, h("label", { class: "search" }, icon("search"), this.box), this.shelves, this.count, this.emptyButton, this.sizes);
+    this.selectionWords = h("p", { role: "status" });
+    this.selectionAct = h("button", { type: "button", class: "button", onclick: () => this.actOnSelection() });
+    this.selectionBar = h(
+      "div",
+      { class: "selection-bar", hidden: true },
+      this.selectionWords,
+      this.selectionAct,
+      h("button", { type: "button", class: "quiet", onclick: () => this.clearSelection() }, "Clear"),
+    );
+  }
+
+  showShelf(trashed) {
+    if (this.trashed === trashed) return;
+    this.trashed = trashed;
+    for (const button of this.shelves.children) button.setAttribute("aria-pressed", button.trashed === trashed);
+    this.reset();
+  }
+
+  setSize(name) {
+    this.size = name;
+    store("size", name);
+    for (const button of this.sizes.children) button.setAttribute("aria-pressed", button.dataset.size === name);
+    this.layout();
+  }
+
+  // The list
+
+  reset() {
+    this.turn += 1;
+    this.pages.clear();
+    this.asking.clear();
+    this.clearSelection();
+    this.total = null;
+    this.focusAt = 0;
+    this.scroller.scrollTop = 0;
+    this.page(0);
+  }
+
+  // The library changed: everything known may be wrong, but stays on view until it is known better.
+  refresh() {
+    if (this.total === null) return;
+    this.turn += 1;
+    this.asking.clear();
+    for (const page of this.pages.values()) page.old = true;
+    const [from, to] = this.range();
+    for (let number = Math.floor(from / PAGE); number <= Math.floor(Math.max(from, to - 1) / PAGE); number++) this.page(number);
+  }
+
+  page(number) {
+    const known = this.pages.get(number);
+    if (known && !known.old) return Promise.resolve(known.items);
+    if (this.asking.has(number)) return this.asking.get(number);
+    const turn = this.turn;
+    const asking = get("images", { trashed: this.trashed, search: this.search, offset: number * PAGE, limit: PAGE }).then(
+      (found) => {
+        if (turn !== this.turn) return found.items;
+        this.asking.delete(number);
+        this.pages.delete(number);
+        this.pages.set(number, { items: found.items, old: false });
+        for (const far of this.pages.keys()) {
+          if (this.pages.size <= PAGES_KEPT) break;
+          this.pages.delete(far);
+        }
+        this.setTotal(found.total ?? found.items.length);
+        return found.items;
+      },
+      (problem) => {
+        if (turn === this.turn) {
+          this.asking.delete(number);
+          if (this.total === null) this.say("warn", problem.message, problem.remedy);
+        }
+        return [];
+      },
+    );
+    this.asking.set(number, asking);
+    return asking;
+  }
+
+  async at(index) {
+    return (await this.page(Math.floor(index / PAGE)))[index % PAGE] ?? null;
+  }
+
+  known(index) {
+    return this.pages.get(Math.floor(index / PAGE))?.items[index % PAGE] ?? null;
+  }
+
+  setTotal(total) {
+    this.total = total;
+    setText(this.count, this.search ? `${plural(total, "picture")} found` : plural(total, "picture"));
+    toggle(this.emptyButton, "hidden", !this.trashed || total === 0);
+    this.focusAt = Math.max(0, Math.min(this.focusAt, total - 1));
+    this.layout();
+    if (total > 0) {
+      this.empty.hidden = true;
+    } else if (this.search) {
+      this.say("search", "Nothing found", `No prompt has “${this.search}” in it.`);
+    } else if (this.trashed) {
+      this.say("trash", "The trash is empty", "Pictures you throw away wait here until you empty it.");
+    } else {
+      this.say("picture", "No pictures yet", "Everything you make is kept here.", "Make the first one", () => showTab("generate"));
+    }
+  }
+
+  say(name, title, words, action = null, act = null) {
+    this.empty.replaceChildren(
+      icon(name),
+      h("h2", {}, title),
+      h("p", { class: "soft" }, words ?? ""),
+      action ? h("button", { type: "button", class: "button primary", onclick: act }, action) : "",
+    );
+    this.empty.hidden = false;
+  }
+
+  // The window
+
+  layout() {
+    const width = this.scroller.clientWidth - 2 * this.pad();
+    if (width <= 0 || this.total === null) return;
+    const wanted = SIZES[this.size] * (parseFloat(getComputedStyle(document.documentElement).fontSize) / 16);
+    const most = width < 520 ? { s: 4, m: 3, l: 2 }[this.size] : Infinity;
+    const columns = Math.max(1, Math.min(most, Math.floor((width + GAP) / (wanted + GAP))));
+    const side = (width - GAP * (columns - 1)) / columns;
+    if (columns !== this.columns || side !== this.side) {
+      // What was at the top stays at the top.
+      const top = this.columns ? Math.floor(this.scroller.scrollTop / (this.side + GAP)) * this.columns : 0;
+      Object.assign(this, { columns, side });
+      this.sheet.style.setProperty("--side", `${side}px`);
+      if (top) this.scroller.scrollTop = Math.floor(top / columns) * (side + GAP);
+    }
+    this.sheet.style.height = `${Math.max(0, Math.ceil(this.total / columns) * (side + GAP) - GAP)}px`;
+    this.draw();
+  }
+
+  pad() {
+    return parseFloat(getComputedStyle(this.scroller).paddingLeft) || 0;
+  }
+
+  range() {
+    if (!this.columns || !this.total) return [0, 0];
+    const row = this.side + GAP;
+    const first = Math.max(0, Math.floor(this.scroller.scrollTop / row) - ROWS_AHEAD);
+    const last = Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / row) + ROWS_AHEAD;
+    return [first * this.columns, Math.min(this.total, last * this.columns)];
+  }
+
+  draw() {
+    const [from, to] = this.range();
+    for (const [index, cell] of this.cells) {
+      // The cell that has the focus stays, wherever it is.
+      if ((index < from || index >= to) && !(index === this.focusAt && cell.contains(document.activeElement))) {
+        cell.remove();
+        this.cells.delete(index);
+      }
+      if (index >= (this.total ?? 0)) {
+        cell.remove();
+        this.cells.delete(index);
+      }
+    }
+    const missing = new Set();
+    for (let index = from; index < to; index++) {
+      const picture = this.known(index);
+      if (!picture || this.pages.get(Math.floor(index / PAGE)).old) missing.add(Math.floor(index / PAGE));
+      this.drawCell(index, picture);
+    }
+    if (!missing.size) return;
+    // Flying past a thousand rows asks for none of them.
+    clearTimeout(this.asked);
+    this.asked = setTimeout(() => missing.forEach((number) => this.page(number)), this.total === null ? 0 : 60);
+  }
+
+  drawCell(index, picture) {
+    let cell = this.cells.get(index);
+    if (!cell) {
+      cell = h("div", { class: "cell", role: "option", tabindex: "-1" }, h("img", { alt: "", decoding: "async", draggable: "false" }), h("span", { class: "tick", "aria-hidden": "true" }, icon("check")));
+      cell.index = index;
+      cell.firstElementChild.addEventListener("load", () => cell.removeAttribute("data-empty"));
+      this.cells.set(index, cell);
+      this.sheet.append(cell);
+    }
+    cell.style.transform = `translate(${(index % this.columns) * (this.side + GAP)}px, ${Math.floor(index / this.columns) * (this.side + GAP)}px)`;
+    cell.tabIndex = index === this.focusAt ? 0 : -1;
+    cell.setAttribute("aria-posinset", index + 1);
+    cell.setAttribute("aria-setsize", this.total);
+    if (cell.dataset.picture === (picture?.id ?? "")) return this.mark(cell);
+    cell.dataset.picture = picture?.id ?? "";
+    cell.toggleAttribute("data-empty", true);
+    const image = cell.firstElementChild;
+    if (picture) {
+      image.src = thumbnail(picture.id);
+      if (image.complete && image.naturalWidth) cell.removeAttribute("data-empty");
+    } else image.removeAttribute("src");
+    cell.setAttribute("aria-label", picture ? (picture.recipe?.prompt ?? "Uploaded picture") : "Loading");
+    return this.mark(cell);
+  }
+
+  mark(cell) {
+    const on = this.selected.has(cell.dataset.picture);
+    cell.setAttribute("aria-selected", on);
+  }
+
+  // Choosing
+
+  onClick(event) {
+    const cell = event.target.closest(".cell");
+    if (!cell?.dataset.picture) return;
+    this.focusAt = cell.index;
+    if (event.shiftKey && this.anchor !== null) this.selectRange(this.anchor, cell.index);
+    else if (event.target.closest(".tick") || event.ctrlKey || event.metaKey || this.selected.size) this.toggleSelected(cell.index);
+    else this.open(cell.index);
+  }
+
+  onKey(event) {
+    const page = Math.max(1, Math.floor(this.scroller.clientHeight / (this.side + GAP))) * this.columns;
+    const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns, PageUp: -page, PageDown: page, Home: -Infinity, End: Infinity };
+    if (event.key in moves) {
+      event.preventDefault();
+      const before = this.focusAt;
+      this.moveTo(this.focusAt + moves[event.key]);
+      if (event.shiftKey) this.selectRange((this.anchor ??= before), this.focusAt);
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      this.open(this.focusAt);
+    } else if (event.key === " ") {
+      event.preventDefault();
+      this.toggleSelected(this.focusAt);
+    } else if (event.key === "Delete" && !this.trashed) {
+      event.preventDefault();
+      const picture = this.known(this.focusAt);
+      if (this.selected.size) this.actOnSelection();
+      else if (picture) this.throwAway([picture.id]);
+    } else if (event.key === "Escape" && this.selected.size) this.clearSelection();
+  }
+
+  moveTo(index) {
+    this.focusAt = Math.max(0, Math.min(this.total - 1, index));
+    const row = this.side + GAP;
+    const top = Math.floor(this.focusAt / this.columns) * row;
+    if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
+    else if (top + row > this.scroller.scrollTop + this.scroller.clientHeight - 2 * this.pad()) this.scroller.scrollTop = top + row - this.scroller.clientHeight + 2 * this.pad();
+    this.draw();
+    this.cells.get(this.focusAt)?.focus({ preventScroll: true });
+  }
+
+  toggleSelected(index) {
+    const picture = this.known(index);
+    if (!picture) return;
+    if (this.selected.has(picture.id)) this.selected.delete(picture.id);
+    else this.selected.set(picture.id, index);
+    this.anchor = index;
+    this.showSelection();
+  }
+
+  async selectRange(one, other) {
+    const [from, to] = one < other ? [one, other] : [other, one];
+    for (let index = from; index <= to; index++) {
+      const picture = this.known(index) ?? (await this.at(index));
+      if (picture) this.selected.set(picture.id, index);
+    }
+    this.showSelection();
+  }
+
+  clearSelection() {
+    this.selected.clear();
+    this.anchor = null;
+    this.showSelection();
+  }
+
+  showSelection() {
+    const count = this.selected.size;
+    toggle(this.selectionBar, "hidden", count === 0);
+    toggle(this, "data-selecting", count > 0);
+    setText(this.selectionWords, `${count.toLocaleString("en")} selected`);
+    this.selectionAct.replaceChildren(icon(this.trashed ? "restore" : "trash"), this.trashed ? "Restore" : "To trash");
+    for (const cell of this.cells.values()) this.mark(cell);
+  }
+
+  async actOnSelection() {
+    const ids = [...this.selected.keys()];
+    const done = this.trashed ? await fromTrash(ids) : await toTrash(ids);
+    if (!done) return;
+    this.clearSelection();
+    this.refresh();
+  }
+
+  async throwAway(ids) {
+    if (await toTrash(ids)) this.refresh();
+  }
+
+  async emptyTrash() {
+    const question = `Delete ${plural(this.total, "picture")} for good?`;
+    if (!(await confirmed(question, "Their files are removed from your disk. This can't be undone.", "Delete for good"))) return;
+    try {
+      const { count } = await remove("trash");
+      toast(`${plural(count, "picture")} deleted`);
+      this.refresh();
+    } catch (problem) {
+      complain(problem);
+    }
+  }
+
+  // Looking
+
+  async open(index) {
+    const gallery = this;
+    const list = {
+      get total() {
+        return gallery.total ?? 0;
+      },
+      at: (number) => gallery.at(number),
+      left: (id) => gallery.leave(id),
+    };
+    this.focusAt = index;
+    const last = await lookAt(list, index);
+    if (this.total) this.moveTo(Math.min(last, this.total - 1));
+  }
+
+  // A picture left this list: its successors move up at once, and the server is asked to confirm.
+  leave(id) {
+    for (const [number, page] of this.pages) {
+      const at = page.items.findIndex((picture) => picture.id === id);
+      if (at < 0) continue;
+      page.items.splice(at, 1);
+      for (let next = number + 1; this.pages.has(next) && this.pages.get(next).items.length; next++) {
+        this.pages.get(next - 1).items.push(this.pages.get(next).items.shift());
+      }
+      this.setTotal(this.total - 1);
+      break;
+    }
+    this.refresh();
+  }
+
+  disconnectedCallback() {
+    this.resizing?.disconnect();
+  }
+}
+
+customElements.define("likeness-gallery", Gallery);

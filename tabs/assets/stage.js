@@ -1,0 +1,208 @@
+// The stage: the picture that is being made, large; then what was made; below it the newest of the library.
+
+import { file, get, preview, thumbnail } from "./api.js";
+import { h, icon, paced, setText, store, toggle } from "./dom.js";
+import { ended, feed } from "./feed.js";
+import { say } from "./form.js";
+import { lookAt } from "./viewer.js";
+import { plural, progressWords, endWords } from "./words.js";
+
+const STRIP = 24;
+const IDEAS = [
+  "portrait of a person with long red hair, tan skin, round glasses, smiling, wearing a green hoodie, light blue background, cartoon style",
+  "portrait of a person with short curly black hair, dark skin, wearing a yellow sweater, pink background, flat avatar style",
+  "portrait of a person with a white beard, pale skin, wearing a navy suit, grey background, ink comic style",
+];
+
+class Stage extends HTMLElement {
+  pinned = null;
+
+  connectedCallback() {
+    if (this.childElementCount) return;
+    this.crisp = h("button", { type: "button", class: "quiet", onclick: () => this.setCrisp(store("crisp") !== "1") });
+    this.words = h("p", { class: "stage-words", role: "status" });
+    this.live = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => ((this.pinned = null), this.draw()) }, "Back to the newest");
+    this.easel = h("div", { class: "easel" });
+    this.bar = h("div", { class: "bar", hidden: true }, h("i"));
+    this.strip = h("ul", { class: "strip", "aria-label": "Newest pictures" });
+    this.append(h("div", { class: "stage-bar" }, this.words, this.live, this.crisp), this.easel, this.bar, this.strip);
+    this.setCrisp(store("crisp") === "1");
+    feed.addEventListener("change", () => this.draw());
+    const refill = paced(() => this.fillStrip(), 1);
+    feed.addEventListener("pictures", refill);
+    document.addEventListener("likeness:look", (event) => {
+      this.pinned = event.detail;
+      this.draw();
+      this.scrollIntoView({ block: "nearest", behavior: calm() });
+    });
+    document.addEventListener("likeness:clicked", () => {
+      this.pinned = null;
+      if (this.getBoundingClientRect().top > innerHeight - 120) this.scrollIntoView({ block: "start", behavior: calm() });
+    });
+    this.draw();
+  }
+
+  setCrisp(on) {
+    store("crisp", on ? "1" : null);
+    document.documentElement.toggleAttribute("data-crisp", on);
+    this.crisp.replaceChildren(icon(on ? "grain" : "smooth"), on ? "Crisp" : "Smooth");
+    this.crisp.setAttribute("aria-pressed", on);
+    this.crisp.dataset.tip = "How small pictures are enlarged: every pixel crisp, or smoothed";
+  }
+
+  // What deserves the stage: what the person picked, what runs, what was made last.
+  job() {
+    if (this.pinned) {
+      const job = feed.job(this.pinned);
+      if (job) return job;
+      this.pinned = null;
+    }
+    return feed.running[0] ?? feed.ended.find((job) => job.state === "done" || feed.pictures(job)?.length) ?? feed.queued[0] ?? null;
+  }
+
+  draw() {
+    if (!feed.synced) return this.scene("wait", () => [h("div", { class: "waiting", "aria-label": "Loading" })]);
+    const job = this.job();
+    toggle(this.live, "hidden", !this.pinned);
+    if (!job) return this.drawEmpty();
+    const pictures = feed.pictures(job) ?? [];
+    toggle(this.bar, "hidden", job.state !== "running");
+    this.bar.firstElementChild.style.setProperty("--done", job.progress);
+    toggle(this.bar, "data-unsure", job.state === "running" && job.progress === 0);
+    if (!ended(job)) return this.drawLive(job, pictures);
+    setText(this.words, endWords(job, pictures.length));
+    if (pictures.length) return this.drawPictures(job, pictures);
+    if (job.error) return this.drawTrouble(job);
+    this.scene(`gone-${job.id}-${job.state}`, () => [
+      h("div", { class: "empty" }, icon("picture"), h("p", {}, job.state === "done" ? "These pictures are in the trash." : "Cancelled before a picture was finished.")),
+    ]);
+  }
+
+  drawEmpty() {
+    setText(this.words, "");
+    toggle(this.bar, "hidden", true);
+    this.scene("empty", () => [
+      h(
+        "div",
+        { class: "empty welcome" },
+        h("span", { class: "brand-mark large", "aria-hidden": "true" }),
+        h("h2", {}, "Your first picture starts with a sentence"),
+        h("p", { class: "soft" }, "Describe someone on the left and press Generate. Or begin with one of these:"),
+        h("div", { class: "ideas" }, ...IDEAS.map((idea) => h("button", { type: "button", class: "idea", onclick: () => say(idea) }, idea))),
+      ),
+    ]);
+  }
+
+  drawLive(job, pictures) {
+    const of = job.recipe.count > 1 ? ` · picture ${Math.min(pictures.length + 1, job.recipe.count)} of ${job.recipe.count}` : "";
+    setText(this.words, progressWords(job) + of);
+    this.scene(`live-${job.id}-${job.attempt}`, () => {
+      this.shown = null;
+      this.canvas = h("img", { class: "picture live", alt: "The picture as it is being made", decoding: "async", hidden: true });
+      this.blank = h("div", { class: "blank" }, h("div", { class: "waiting" }));
+      const frame = h("div", { class: "frame", style: { "--ratio": job.recipe.width / job.recipe.height } }, this.blank, this.canvas);
+      this.made = h("div", { class: "made" });
+      return [frame, this.made];
+    });
+    this.showPreview(job);
+    const key = pictures.map((picture) => picture.id).join();
+    if (this.made.dataset.key !== key) {
+      this.made.dataset.key = key;
+      this.made.replaceChildren(...pictures.map((picture, index) => this.tile(pictures, picture, index, thumbnail(picture.id))));
+    }
+  }
+
+  showPreview(job) {
+    const wanted = job.preview > 0 ? preview(job) : null;
+    if (!wanted || wanted === this.shown || this.loading) return;
+    const canvas = this.canvas;
+    const next = new Image();
+    this.loading = true;
+    this.shown = wanted;
+    next.src = wanted;
+    next
+      .decode()
+      .then(
+        () => {
+          canvas.src = wanted;
+          canvas.hidden = false;
+          this.blank.hidden = true;
+        },
+        () => {},
+      )
+      .finally(() => {
+        this.loading = false;
+        const now = feed.job(job.id);
+        if (now?.state === "running" && this.canvas === canvas) this.showPreview(now);
+      });
+  }
+
+  drawPictures(job, pictures) {
+    this.scene(`done-${job.id}-${pictures.map((picture) => picture.id).join()}`, () => {
+      const { width, height } = job.recipe;
+      const grid = h("div", { class: "results", style: { "--ratio": width / height } });
+      grid.dataset.count = Math.min(pictures.length, 9);
+      grid.append(...pictures.map((picture, index) => this.tile(pictures, picture, index, file(picture.id))));
+      return [grid];
+    });
+  }
+
+  drawTrouble(job) {
+    this.scene(`trouble-${job.id}-${job.attempt}`, () => [
+      h("div", { class: "empty trouble-card" }, icon("warn"), h("h2", {}, job.error.message), h("p", { class: "soft" }, job.error.remedy), h("code", {}, job.error.code)),
+    ]);
+  }
+
+  tile(pictures, picture, index, source) {
+    const words = `Picture ${index + 1} of ${pictures.length}, seed ${picture.seed}. Open it.`;
+    const image = h("img", { class: "picture", src: source, alt: picture.recipe?.prompt ?? "", width: picture.width, height: picture.height, decoding: "async" });
+    return h("button", { type: "button", class: "tile", "aria-label": words, onclick: () => lookAt(listOf(pictures), index) }, image);
+  }
+
+  // A scene is drawn once and then only brought up to date.
+  scene(key, make) {
+    if (this.easel.dataset.scene === key) return;
+    this.easel.dataset.scene = key;
+    this.easel.replaceChildren(...make());
+  }
+
+  async fillStrip() {
+    let page;
+    try {
+      page = await get("images", { limit: STRIP });
+    } catch {
+      return;
+    }
+    const items = page.items;
+    this.strip.hidden = items.length === 0;
+    const known = new Map([...this.strip.children].map((node) => [node.dataset.picture, node]));
+    this.strip.replaceChildren(
+      ...items.map(
+        (picture, index) =>
+          known.get(picture.id) ??
+          h(
+            "li",
+            { dataset: { picture: picture.id } },
+            h(
+              "button",
+              { type: "button", class: "tile", "aria-label": `Open: ${(picture.recipe?.prompt ?? "picture").slice(0, 80)}`, onclick: () => this.openFromStrip(picture.id) },
+              h("img", { src: thumbnail(picture.id), alt: "", loading: index < 12 ? "eager" : "lazy", decoding: "async" }),
+            ),
+          ),
+      ),
+    );
+    this.stripItems = items;
+    this.stripTotal = page.total ?? items.length;
+  }
+
+  openFromStrip(id) {
+    const at = this.stripItems.findIndex((picture) => picture.id === id);
+    lookAt(listOf(this.stripItems), Math.max(0, at));
+  }
+}
+
+const calm = () => (matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth");
+
+export const listOf = (pictures) => ({ total: pictures.length, at: async (index) => pictures[index] ?? null, countWords: plural(pictures.length, "picture") });
+
+customElements.define("likeness-stage", Stage);

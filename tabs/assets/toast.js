@@ -1,0 +1,43 @@
+// Short messages in the corner: what happened, what can be done about it, and a way back where there is one.
+
+import { h, icon } from "./dom.js";
+
+let host = null;
+
+export function toast(message, { kind = "info", detail = "", action = null, act = null, ms = 6000 } = {}) {
+  const card = h(
+    "div",
+    { class: `toast ${kind}`, role: kind === "warn" ? "alert" : "status" },
+    icon(kind === "warn" ? "warn" : "check"),
+    h("div", { class: "toast-words" }, h("strong", {}, message), detail ? h("span", {}, detail) : null),
+  );
+  let timer = 0;
+  const leave = () => {
+    clearTimeout(timer);
+    card.remove();
+  };
+  if (action) {
+    const button = h("button", { type: "button", class: "quiet", onclick: () => (leave(), act()) }, action);
+    card.append(button);
+  }
+  card.append(h("button", { type: "button", class: "icon-button", "aria-label": "Dismiss", onclick: leave }, icon("close")));
+  const wait = () => (timer = setTimeout(leave, ms));
+  for (const [type, listener] of [["pointerenter", () => clearTimeout(timer)], ["focusin", () => clearTimeout(timer)], ["pointerleave", wait], ["focusout", wait]]) {
+    card.addEventListener(type, listener);
+  }
+  place().append(card);
+  while (host.children.length > 4) host.firstElementChild.remove();
+  wait();
+  return leave;
+}
+
+export const complain = (problem) => toast(problem.message, { kind: "warn", detail: problem.remedy, ms: 12_000 });
+
+// An open dialog makes everything outside of it inert, so the messages move into it while it is open.
+export function place() {
+  host ??= h("div", { id: "toasts", "aria-live": "polite", "aria-label": "Messages", role: "region" });
+  const dialogs = document.querySelectorAll("dialog[open]");
+  const home = dialogs[dialogs.length - 1] ?? document.body;
+  if (host.parentElement !== home) home.append(host);
+  return host;
+}

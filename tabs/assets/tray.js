@@ -1,0 +1,207 @@
+// The job tray: what runs, what waits, what ended lately. The same in every browser that is open, and after a reload.
+
+import { get, post, preview, thumbnail } from "./api.js";
+import { h, icon, iconButton, setText, toggle } from "./dom.js";
+import { ended, feed } from "./feed.js";
+import { complain, toast } from "./toast.js";
+import { endWords, plural, progressWords, title } from "./words.js";
+
+const QUEUED_SHOWN = 12;
+const ENDED_SHOWN = 12;
+const WORKER_LATE_MS = 4000;
+
+class Tray extends HTMLElement {
+  rows = new Map();
+
+  connectedCallback() {
+    if (this.childElementCount) return;
+    this.count = h("span", { class: "count" });
+    this.cancelAll = h("button", { type: "button", class: "quiet danger", hidden: true, onclick: () => this.askCancelAll() }, "Cancel all");
+    this.notice = h("p", { class: "notice", role: "status", hidden: true });
+    this.list = h("ul", { class: "rows", "aria-label": "Jobs" });
+    this.more = h("p", { class: "more-words", hidden: true });
+    this.past = h("ul", { class: "rows", "aria-label": "Ended jobs" });
+    this.pastHead = h("h3", { hidden: true }, "Lately");
+    this.empty = h(
+      "div",
+      { class: "empty", hidden: true },
+      icon("tray"),
+      h("p", {}, "Nothing is being made."),
+      h("p", { class: "soft" }, "Jobs appear here and go on when you close the page."),
+    );
+    this.append(
+      h("div", { class: "panel-head" }, h("h2", {}, "Jobs"), this.count, this.cancelAll),
+      this.notice,
+      h("div", { class: "scroll" }, this.empty, this.list, this.more, this.pastHead, this.past),
+    );
+    feed.addEventListener("change", () => this.draw());
+    feed.addEventListener("link", () => this.draw());
+    this.draw();
+  }
+
+  draw() {
+    if (!feed.synced) {
+      this.empty.hidden = true;
+      return;
+    }
+    const queued = feed.queued.slice(0, QUEUED_SHOWN);
+    const live = [...feed.running, ...queued];
+    const past = feed.ended.slice(0, ENDED_SHOWN);
+    this.place(this.list, live);
+    this.place(this.past, past);
+    const hidden = feed.queued.length - queued.length;
+    toggle(this.more, "hidden", !hidden);
+    setText(this.more, `and ${hidden.toLocaleString("en")}${feed.queuedMore ? "+" : ""} more waiting`);
+    toggle(this.pastHead, "hidden", !past.length);
+    toggle(this.empty, "hidden", live.length || past.length);
+    const active = feed.running.length + feed.queued.length;
+    setText(this.count, active ? `${active.toLocaleString("en")}${feed.queuedMore ? "+" : ""}` : "");
+    toggle(this.count, "hidden", !active);
+    toggle(this.cancelAll, "hidden", active < 2);
+    for (const id of this.rows.keys()) if (!this.rows.get(id).node.isConnected) this.rows.delete(id);
+    this.watchWorker();
+  }
+
+  // Rows are kept and moved, never drawn anew: hover, focus and half-loaded pictures stay.
+  place(list, jobs) {
+    jobs.forEach((job, index) => {
+      let row = this.rows.get(job.id);
+      if (!row) this.rows.set(job.id, (row = new Row(job.id)));
+      row.show(job);
+      toggle(row.node, "data-batch-goes-on", index > 0 && jobs[index - 1].batch_id === job.batch_id);
+      if (list.children[index] !== row.node) list.insertBefore(row.node, list.children[index] ?? null);
+    });
+    while (list.children.length > jobs.length) list.lastElementChild.remove();
+  }
+
+  async askCancelAll() {
+    const count = feed.running.length + feed.queued.length;
+    if (!(await confirmed(`Cancel all ${plural(count, "job")}?`, "Pictures that are finished stay in the gallery. A cancelled job can be started again.", "Cancel all"))) return;
+    try {
+      const { count: stopped } = await post("jobs/cancel", {});
+      toast(`${plural(stopped, "job")} cancelled`);
+    } catch (problem) {
+      complain(problem);
+    }
+  }
+
+  // Jobs wait and nothing runs: say why, if the worker is the reason.
+  watchWorker() {
+    const stuck = feed.queued.length > 0 && feed.running.length === 0;
+    if (!stuck) {
+      clearTimeout(this.timer);
+      this.timer = 0;
+      this.notice.hidden = true;
+      return;
+    }
+    this.timer ||= setTimeout(async () => {
+      this.timer = 0;
+      if (!feed.queued.length || feed.running.length) return;
+      const health = await get("health").catch(() => null);
+      const words = { starting: "The worker is starting; jobs begin in a moment.", down: "The worker is down and is being started again." }[health?.worker];
+      this.notice.hidden = !words;
+      setText(this.notice, words ?? "");
+      this.watchWorker();
+    }, WORKER_LATE_MS);
+  }
+}
+
+class Row {
+  constructor(id) {
+    this.id = id;
+    this.picture = h("img", { alt: "", decoding: "async", draggable: "false" });
+    this.picture.addEventListener("error", () => this.picture.removeAttribute("src"));
+    this.thumb = h("button", { type: "button", class: "thumb", "aria-label": "Show this job", onclick: () => this.look() }, this.picture, icon("picture"));
+    this.words = h("p", { class: "prompt" });
+    this.status = h("p", { class: "status" });
+    this.bar = h("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Progress" }, h("i"));
+    this.trouble = h("p", { class: "trouble" });
+    this.front = iconButton("front", "Move to the front", () => this.act("move", { to: "first" }));
+    this.cancel = iconButton("close", "Cancel", () => this.act("cancel"));
+    this.retry = iconButton("retry", "Try again", () => this.act("retry"));
+    this.node = h(
+      "li",
+      { class: "row", dataset: { job: id } },
+      this.thumb,
+      h("div", { class: "row-words" }, this.words, this.status, this.bar, this.trouble),
+      h("div", { class: "row-acts" }, this.front, this.retry, this.cancel),
+    );
+  }
+
+  show(job) {
+    const over = ended(job);
+    const pictures = over || job.recipe.count > 1 ? feed.pictures(job) : null;
+    this.job = job;
+    this.node.dataset.state = job.state;
+    setText(this.words, title({ prompt: job.request.prompt }));
+    this.words.title = job.request.prompt;
+    const made = pictures?.length ?? 0;
+    const of = job.recipe.count > 1 && !over ? ` · ${made} of ${job.recipe.count}` : "";
+    setText(this.status, over ? endWords(job, pictures ? made : undefined) : progressWords(job) + of);
+    toggle(this.bar, "hidden", job.state !== "running");
+    this.bar.setAttribute("aria-valuenow", Math.round(job.progress * 100));
+    this.bar.firstElementChild.style.setProperty("--done", job.progress);
+    toggle(this.bar, "data-unsure", job.state === "running" && job.progress === 0);
+    toggle(this.trouble, "hidden", !job.error);
+    setText(this.trouble, job.error ? `${job.error.message} ${job.error.remedy}` : "");
+    toggle(this.front, "hidden", job.state !== "queued");
+    toggle(this.cancel, "hidden", over);
+    this.cancel.disabled = job.cancel_requested;
+    toggle(this.retry, "hidden", !over || job.state === "done");
+    this.showPicture(job, pictures);
+  }
+
+  showPicture(job, pictures) {
+    let wanted = null;
+    if (job.state === "running" && job.preview > 0) wanted = preview(job);
+    else if (pictures?.length) wanted = thumbnail(pictures[0].id);
+    if (wanted === (this.shown ?? null) || this.loading) return;
+    this.shown = wanted;
+    if (wanted === null) {
+      this.picture.removeAttribute("src");
+      return;
+    }
+    // The next one replaces the last one only when it is there: no flicker.
+    const next = new Image();
+    this.loading = true;
+    next.src = wanted;
+    next.decode().then(() => (this.picture.src = wanted), () => {}).finally(() => {
+      this.loading = false;
+      if (this.job) this.showPicture(this.job, ended(this.job) ? feed.pictures(this.job) : null);
+    });
+  }
+
+  look() {
+    document.dispatchEvent(new CustomEvent("likeness:look", { detail: this.id }));
+  }
+
+  async act(verb, body) {
+    try {
+      feed.take(await post(`jobs/${encodeURIComponent(this.id)}/${verb}`, body));
+    } catch (problem) {
+      complain(problem);
+    }
+  }
+}
+
+export function confirmed(question, explanation, yes) {
+  return new Promise((resolve) => {
+    const answer = (value) => () => (dialog.close(), resolve(value));
+    const dialog = h(
+      "dialog",
+      { class: "ask", "aria-labelledby": "ask-title", "aria-describedby": "ask-words", onclose: () => (resolve(false), dialog.remove()) },
+      h("h2", { id: "ask-title" }, question),
+      h("p", { id: "ask-words" }, explanation),
+      h(
+        "div",
+        { class: "ask-acts" },
+        h("button", { type: "button", class: "button", autofocus: true, onclick: answer(false) }, "Keep"),
+        h("button", { type: "button", class: "button danger", onclick: answer(true) }, yes),
+      ),
+    );
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+customElements.define("likeness-tray", Tray);

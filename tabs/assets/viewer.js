@@ -1,0 +1,251 @@
+// The lightbox: one picture, large, with everything that made it.
+
+import { file, get, post } from "./api.js";
+import { h, icon, iconButton, setText } from "./dom.js";
+import { feed } from "./feed.js";
+import { complain, place, toast } from "./toast.js";
+import { bytes, duration, moment, plural } from "./words.js";
+
+let viewer = null;
+
+// `list` is {total, at(index) -> picture or null}. Resolves with the index that was shown last.
+export function lookAt(list, index, options = {}) {
+  viewer ??= new Viewer();
+  return viewer.open(list, index, options);
+}
+
+class Viewer {
+  constructor() {
+    this.image = h("img", { class: "picture", alt: "" });
+    this.image.addEventListener("load", () => this.frame.removeAttribute("data-loading"));
+    this.frame = h("div", { class: "viewer-frame" }, this.image);
+    this.back = iconButton("left", "Previous picture (←)", () => this.step(-1), { class: "icon-button viewer-step back" });
+    this.next = iconButton("right", "Next picture (→)", () => this.step(1), { class: "icon-button viewer-step next" });
+    this.count = h("p", { class: "soft viewer-count" });
+    this.sheet = h("div", { class: "viewer-facts" });
+    this.acts = h("div", { class: "viewer-acts" });
+    this.dialog = h(
+      "dialog",
+      { class: "viewer", "aria-label": "Picture", onclose: () => this.closed() },
+      h("div", { class: "viewer-stage" }, this.back, this.frame, this.next),
+      h(
+        "aside",
+        { class: "viewer-side", "aria-label": "Parameters" },
+        h("div", { class: "panel-head" }, this.count, iconButton("close", "Close (Esc)", () => this.dialog.close(), { autofocus: true })),
+        this.sheet,
+        this.acts,
+      ),
+    );
+    this.dialog.addEventListener("keydown", (event) => this.onKey(event));
+    this.dialog.addEventListener("click", (event) => event.target.classList.contains("viewer-stage") && this.dialog.close());
+    this.swipes();
+    document.body.append(this.dialog);
+  }
+
+  open(list, index, { onremove = null } = {}) {
+    Object.assign(this, { list, index, onremove, gone: new Set() });
+    if (!this.dialog.open) this.dialog.showModal();
+    document.documentElement.toggleAttribute("data-still", true);
+    place();
+    this.show();
+    return new Promise((resolve) => (this.resolve = resolve));
+  }
+
+  closed() {
+    document.documentElement.toggleAttribute("data-still", false);
+    place();
+    this.resolve?.(this.index);
+    this.resolve = null;
+  }
+
+  onKey(event) {
+    if (event.target.matches("input, textarea")) return;
+    const act = {
+      ArrowLeft: () => this.step(-1),
+      ArrowRight: () => this.step(1),
+      Home: () => this.go(0),
+      End: () => this.go(this.list.total - 1),
+      Delete: () => this.picture && !this.picture.trashed_at && this.trash(),
+    }[event.key];
+    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    act();
+  }
+
+  swipes() {
+    let from = null;
+    this.frame.addEventListener("touchstart", (event) => (from = event.touches.length === 1 ? event.touches[0] : null), { passive: true });
+    this.frame.addEventListener("touchend", (event) => {
+      if (!from) return;
+      const [to] = event.changedTouches;
+      const across = to.clientX - from.clientX;
+      if (Math.abs(across) > 50 && Math.abs(across) > 2 * Math.abs(to.clientY - from.clientY)) this.step(across < 0 ? 1 : -1);
+      from = null;
+    });
+  }
+
+  step(by) {
+    this.go(this.index + by);
+  }
+
+  go(index) {
+    const at = Math.max(0, Math.min(this.list.total - 1, index));
+    if (at === this.index) return;
+    this.index = at;
+    this.show();
+  }
+
+  async show() {
+    const index = this.index;
+    const picture = await this.list.at(index);
+    if (index !== this.index || !this.dialog.open) return;
+    if (!picture) {
+      this.dialog.close();
+      return;
+    }
+    this.picture = picture;
+    this.frame.dataset.loading = "";
+    this.frame.style.setProperty("--ratio", picture.width / picture.height);
+    this.image.width = picture.width;
+    this.image.height = picture.height;
+    this.image.src = file(picture.id);
+    this.image.alt = picture.recipe?.prompt ?? "Uploaded picture";
+    setText(this.count, this.list.total > 1 ? `${(index + 1).toLocaleString("en")} of ${this.list.total.toLocaleString("en")}` : "");
+    // A disabled button would drop the focus it has.
+    for (const [button, end] of [[this.back, index <= 0], [this.next, index >= this.list.total - 1]]) button.toggleAttribute("data-end", end);
+    this.sheet.replaceChildren(...facts(picture));
+    this.drawActs();
+    for (const near of [index + 1, index - 1]) this.fetchAhead(near);
+    this.addHashes(picture);
+  }
+
+  async fetchAhead(index) {
+    if (index < 0 || index >= this.list.total) return;
+    const picture = await this.list.at(index);
+    if (picture) new Image().src = file(picture.id);
+  }
+
+  addHashes(picture) {
+    const presetId = picture.recipe?.preset;
+    if (!presetId) return;
+    get(`presets/${encodeURIComponent(presetId)}`).then(
+      (preset) => this.picture === picture && setText(this.sheet.querySelector("[data-fact=preset]"), preset.name),
+      () => {},
+    );
+  }
+
+  drawActs() {
+    const { picture } = this;
+    const button = (name, words, act, extra = "") => h("button", { type: "button", class: `button ${extra}`, onclick: act }, icon(name), words);
+    const inTrash = Boolean(picture.trashed_at);
+    // The buttons keep their places, so that a key pressed twice does the same thing twice.
+    this.acts.replaceChildren(
+      picture.recipe ? button("sliders", "Use these settings", () => this.reuse(), "primary") : "",
+      h("a", { class: "button", href: file(picture.id, true), download: "" }, icon("download"), "Download"),
+      picture.recipe ? button("copy", "Copy parameters", () => this.copy()) : "",
+      inTrash ? button("restore", "Restore", () => this.restore()) : button("trash", "To trash", () => this.trash(), "danger"),
+    );
+  }
+
+  reuse() {
+    document.dispatchEvent(new CustomEvent("likeness:reuse", { detail: this.picture.id }));
+    this.dialog.close();
+    toast("The form holds this picture's settings", { ms: 2500 });
+  }
+
+  async copy() {
+    try {
+      const { infotext } = await get(`images/${encodeURIComponent(this.picture.id)}/metadata`);
+      await copyText(infotext, this.dialog);
+      toast("Parameters copied", { ms: 2500 });
+    } catch (problem) {
+      complain(problem);
+    }
+  }
+
+  async trash() {
+    const { picture } = this;
+    if (await toTrash([picture.id])) this.after(picture);
+  }
+
+  async restore() {
+    const { picture } = this;
+    if (await fromTrash([picture.id])) this.after(picture);
+  }
+
+  // The picture left the list that is being looked at: its neighbour takes its place.
+  after(picture) {
+    if (this.list.left) {
+      this.list.left(picture.id);
+      if (this.list.total === 0) return this.dialog.close();
+      this.index = Math.min(this.index, this.list.total - 1);
+      return this.show();
+    }
+    if (this.index < this.list.total - 1) return this.step(1);
+    return this.dialog.close();
+  }
+}
+
+export async function toTrash(ids) {
+  try {
+    const { count } = await post("images/trash", { ids });
+    feed.forgetPictures();
+    toast(`${plural(count, "picture")} moved to the trash`, { action: "Undo", act: () => fromTrash(ids, "back in the gallery"), ms: 10_000 });
+    return true;
+  } catch (problem) {
+    complain(problem);
+    return false;
+  }
+}
+
+export async function fromTrash(ids, words = "restored") {
+  try {
+    const { count } = await post("images/restore", { ids });
+    feed.forgetPictures();
+    toast(`${plural(count, "picture")} ${words}`, { ms: 3000 });
+    return true;
+  } catch (problem) {
+    complain(problem);
+    return false;
+  }
+}
+
+function facts(picture) {
+  const { recipe } = picture;
+  const text = (label, words) =>
+    words ? h("section", {}, h("h3", {}, label), h("p", { class: "words", tabindex: "0", "aria-label": `${label}: ${words}` }, words)) : null;
+  const rows = [
+    ["Seed", picture.seed],
+    ["Size", `${picture.width} × ${picture.height}`],
+    ["Preset", recipe?.preset, "preset"],
+    ["Model", recipe?.model],
+    ["Sampler", recipe?.sampler],
+    ["Scheduler", recipe?.scheduler],
+    ["Steps", recipe?.steps],
+    ["CFG scale", recipe?.cfg],
+    ["LoRAs", recipe?.loras.map((use) => `${use.path} × ${use.strength}`).join(", ")],
+    ["Made in", picture.duration_s === null ? null : picture.duration_s < 1 ? `${Math.round(picture.duration_s * 1000)} ms` : duration(picture.duration_s)],
+    ["Created", moment(picture.created_at)],
+    ["In the trash since", picture.trashed_at && moment(picture.trashed_at)],
+    ["File", bytes(picture.bytes)],
+  ].filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return [
+    text("Prompt", recipe?.prompt),
+    text("Negative prompt", recipe?.negative_prompt),
+    h("dl", {}, ...rows.flatMap(([label, value, name]) => [h("dt", {}, label), h("dd", name ? { "data-fact": name } : {}, String(value))])),
+  ].filter(Boolean);
+}
+
+async function copyText(text, home) {
+  if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
+  // Without https there is no clipboard for pages; a selected text can still be copied.
+  const area = h("textarea", { readonly: true, style: { position: "fixed", opacity: "0" } });
+  area.value = text;
+  home.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  if (!done) throw { message: "The browser did not allow copying.", remedy: "Select the words and copy them by hand." };
+  return undefined;
+}
+

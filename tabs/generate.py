@@ -1,0 +1,455 @@
+"""The Generate tab: the form that becomes a GenerateRequest, the stage and the job tray."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import gradio as gr
+from pydantic import ValidationError
+
+from studio.contracts import Contract, GenerateRequest, ModelSpec, Picture, Preset, Problem, Quality, new_id
+from studio.errors import InvalidFieldValue, LikenessError, NotFound, from_validation
+from studio.models import SAMPLERS, SCHEDULERS
+from studio.studio import Studio
+from tabs.live import choice, live
+
+MOST_PICTURES = 8
+OPEN = ""  # what a menu holds when the choice is left to the preset or the model
+
+
+class Shape(NamedTuple):
+    """An aspect ratio that can be chosen."""
+
+    id: str
+    name: str
+
+    @property
+    def ratio(self) -> float:
+        """Width ÷ height."""
+        width, height = self.id.split(":")
+        return int(width) / int(height)
+
+
+SHAPES = (
+    Shape("1:1", "Square"),
+    Shape("4:5", "Portrait"),
+    Shape("2:3", "Tall portrait"),
+    Shape("9:16", "Phone"),
+    Shape("5:4", "Landscape"),
+    Shape("3:2", "Photo"),
+    Shape("16:9", "Wide"),
+)
+QUALITIES = (
+    (Quality.low, "Low", "A quick sketch: about half the steps."),
+    (Quality.standard, "Standard", "The steps that the preset or the model was made for."),
+    (Quality.pro, "Pro", "More steps: slower, with finer detail."),
+)
+
+
+class Outcome(Contract):
+    """What the page hears after a click. `count` pictures were asked for; `error` is set when nothing was accepted."""
+
+    ok: bool
+    click: str
+    job_id: str = ""
+    count: int = 0
+    error: Problem | None = None
+
+
+class Hints(NamedTuple):
+    """What the fields show while they are left open, and what shapes mean in pixels."""
+
+    shapes: list[dict[str, str]]
+    width: str
+    height: str
+    steps: str
+    cfg: str
+
+
+# Decided here
+
+
+def size_of(shape_id: str, model: ModelSpec, preset: Preset | None = None) -> tuple[int, int]:
+    """Width and height in pixels of a shape: on the model's grid, near the area it likes. A preset's own size wins for its own shape.
+
+    Raises InvalidFieldValue for a shape that isn't one.
+    """
+    shape = next((shape for shape in SHAPES if shape.id == shape_id), None)
+    if shape is None:
+        raise InvalidFieldValue(f"There is no shape “{shape_id}”.", field="width", remedy="Choose one of the seven shapes.")
+    for width, height in _own_sizes(model, preset):
+        if shape_of(width, height) == shape_id:
+            return width, height
+    sides = range(model.side_min, model.side_max + 1, model.side_step)
+    area = model.width * model.height
+
+    def misfit(size: tuple[int, int]) -> float:
+        # A wrong shape is worse than a few pixels more or less.
+        return 4 * abs(math.log(size[0] / size[1] / shape.ratio)) + abs(math.log(size[0] * size[1] / area))
+
+    # For each side only its best partner can win; all pairs of a large model would be thousands.
+    pairs = {(side, _snap(side / shape.ratio, model)) for side in sides} | {(_snap(side * shape.ratio, model), side) for side in sides}
+    return min(sorted(pairs), key=misfit)
+
+
+def shape_of(width: int, height: int) -> str:
+    """The id of the shape that is nearest to a size."""
+    return min(SHAPES, key=lambda shape: abs(math.log(width / height / shape.ratio))).id
+
+
+def request_of(values: Mapping[str, Any], model: ModelSpec, preset: Preset | None) -> GenerateRequest:
+    """The request that a filled-in form stands for. Empty fields are left open. Raises the error that names the first field at fault."""
+    fields = {name: value for name, value in values.items() if value is not None and value != OPEN and name != "shape"}
+    if fields.get("width") is None and fields.get("height") is None:
+        fields["width"], fields["height"] = size_of(values.get("shape") or SHAPES[0].id, model, preset)
+    try:
+        return GenerateRequest.model_validate(fields)
+    except ValidationError as error:
+        raise _in_plain_words(from_validation(error), values) from error
+
+
+def settings_of(picture: Picture, request: GenerateRequest | None, model: ModelSpec | None, preset: Preset | None) -> dict[str, Any]:
+    """What the form must hold to make this picture again.
+
+    `request` is what was asked for then; it, the model and the preset may be gone since. Raises NotFound for uploads.
+    """
+    recipe = picture.recipe
+    if recipe is None:
+        raise NotFound("This picture was not made here, so it has no settings.", remedy="Choose a picture that was generated.")
+    if request is not None and (preset is not None or not request.preset):
+        asked = request.model_dump(mode="json", include=set(_REUSED))
+    else:
+        # The recipe's words are final, the preset's among them: naming it too would add them twice.
+        asked = recipe.model_dump(mode="json", include=set(_REUSED)) | {"preset": OPEN}
+    shape = shape_of(recipe.width, recipe.height)
+    by_shape = model is not None and size_of(shape, model, preset if asked.get("preset") else None) == (recipe.width, recipe.height)
+    width, height = (None, None) if by_shape else (recipe.width, recipe.height)
+    settings = {**_BLANK, **{name: value for name, value in asked.items() if value is not None}}
+    return settings | {"model": recipe.model, "shape": shape, "width": width, "height": height, "seed": picture.seed, "count": 1}
+
+
+def hints(model: ModelSpec, preset: Preset | None) -> Hints:
+    """What the fields show while they are left open."""
+    width, height = next(_own_sizes(model, preset))
+    steps = (preset and preset.steps) or model.steps
+    cfg = preset.cfg if preset and preset.cfg is not None else model.cfg
+    shapes = [{"id": shape.id, "name": shape.name, "about": "{} × {} pixels".format(*size_of(shape.id, model, preset))} for shape in SHAPES]
+    return Hints(shapes, str(width), str(height), str(steps), f"{cfg:g}")
+
+
+# Done here
+
+
+def on_generate(studio: Studio, values: Mapping[str, Any]) -> Outcome:
+    """A click on Generate: the job is on disk when this returns, or `error` says why not."""
+    click = new_id()
+    try:
+        model, preset = _chosen(studio, values)
+        request = request_of(values, model, preset)
+        submitted = studio.generate(request, correlation_id=click)
+    except LikenessError as error:
+        problem = Problem(code=error.code, message=error.message, remedy=error.remedy, field=error.field, correlation_id=click)
+        return Outcome(ok=False, click=click, error=problem)
+    return Outcome(ok=True, click=click, job_id=submitted.job_id, count=request.count)
+
+
+def on_reuse(studio: Studio, picture_id: str) -> dict[str, Any]:
+    """The settings of a picture, for the form. Raises NotFound when it is gone or was not made here."""
+    picture = studio.picture(picture_id)
+    request = preset = None
+    if picture.job_id is not None and picture.recipe is not None:
+        with suppress(NotFound):
+            request = studio.job(picture.job_id).request
+        with suppress(NotFound):
+            preset = studio.preset(picture.recipe.preset or "")
+    model = next((model for model in studio.models() if picture.recipe and model.id == picture.recipe.model), None)
+    return settings_of(picture, request, model, preset)
+
+
+def on_choice(studio: Studio, preset_id: str | None, model_id: str | None) -> Hints:
+    """Another preset or model was chosen: what the open fields mean now."""
+    model, preset = _chosen(studio, {"preset": preset_id, "model": model_id})
+    return hints(model, preset)
+
+
+# Drawn here
+
+
+def build(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs) -> None:
+    """Draw the tab and connect it. `tabs` is told to come here when a picture's settings are to be used."""
+    with gr.Row(elem_id="workbench"):
+        with gr.Column(elem_id="form", min_width=0):
+            form = _draw_form(studio)
+        live("likeness-stage", elem_id="stage")
+        live("likeness-tray", elem_id="tray")
+    click, heard = _bridge("outcome"), _bridge("reuse")
+    _connect(studio, blocks, tabs, form, click, heard)
+
+
+def _draw_form(studio: Studio) -> dict[str, Any]:
+    models = studio.models()
+    hint = hints(models[0], None)
+    form: dict[str, Any] = {}
+    with gr.Column(elem_id="fields", min_width=0):
+        form["prompt"] = gr.Textbox(
+            label="Prompt",
+            info="What the picture shows, in your own words. The starter model knows hair, skin, clothes, glasses, backgrounds and styles.",
+            placeholder="portrait of a person with long red hair, round glasses, wearing a green hoodie, light blue background, cartoon style",
+            lines=4,
+            max_lines=12,
+            max_length=10_000,
+            autofocus=True,
+            elem_id="field-prompt",
+        )
+        form["negative_prompt"] = gr.Textbox(
+            label="Negative prompt",
+            info="What should not be in the picture. The preset adds its own words to these.",
+            placeholder="blurry, extra fingers",
+            lines=1,
+            max_lines=6,
+            max_length=10_000,
+            elem_id="field-negative_prompt",
+        )
+        form["preset"] = choice(
+            "cards",
+            label="Preset",
+            info="A look with settings that suit it. Point at one to read what it is good for.",
+            value="",
+            elem_id="field-preset",
+        )
+        form["shape"] = choice(
+            "shapes",
+            label="Shape",
+            info="Width to height of the picture. The size in pixels is the one the model draws best.",
+            value=SHAPES[0].id,
+            items=hint.shapes,
+            elem_id="field-shape",
+        )
+        with gr.Row(elem_id="how-many", elem_classes="pair"):
+            form["count"] = choice(
+                "stepper",
+                label="Pictures",
+                info="How many to make at once, each from the next seed.",
+                value=1,
+                items=[{"id": "1"}, {"id": str(MOST_PICTURES)}],
+                elem_id="field-count",
+            )
+            form["quality"] = choice(
+                "segments",
+                label="Quality",
+                info="How much time a picture may take.",
+                value=Quality.standard.value,
+                items=[{"id": quality.value, "name": name, "about": about} for quality, name, about in QUALITIES],
+                elem_id="field-quality",
+            )
+        with gr.Row(elem_id="seed-row"):
+            form["seed"] = gr.Number(
+                -1,
+                label="Seed",
+                info="Where the randomness starts. The same seed and settings give the same picture; −1 takes a new one each time.",
+                precision=0,
+                min_width=0,
+                elem_id="field-seed",
+            )
+            random = gr.Button("Random", size="sm", min_width=0, elem_id="seed-random")
+            keep = gr.Button("Keep last", size="sm", min_width=0, elem_id="seed-keep")
+        with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+            _draw_advanced(form, models, hint)
+    with gr.Column(elem_id="go", min_width=0):
+        form["generate"] = gr.Button("Generate", variant="primary", elem_id="generate-button")
+    random.click(None, None, form["seed"], js="() => -1", show_progress="hidden")
+    keep.click(None, form["seed"], form["seed"], js="(seed) => window.likeness?.lastSeed() ?? seed", show_progress="hidden")
+    return form
+
+
+def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hints) -> None:
+    form["model"] = gr.Dropdown(
+        _model_choices(models),
+        value=models[0].id,
+        label="Model",
+        info="The checkpoint that draws. Put more of them into the folder “models” of your data folder.",
+        filterable=False,
+        elem_id="field-model",
+    )
+    with gr.Row(elem_classes="pair"):
+        form["width"] = gr.Number(
+            None,
+            label="Width",
+            info="In pixels. Empty: as the shape says.",
+            placeholder=hint.width,
+            precision=0,
+            min_width=0,
+            elem_id="field-width",
+        )
+        form["height"] = gr.Number(
+            None,
+            label="Height",
+            info="In pixels. Empty: as the shape says.",
+            placeholder=hint.height,
+            precision=0,
+            min_width=0,
+            elem_id="field-height",
+        )
+    with gr.Row(elem_classes="pair"):
+        form["steps"] = gr.Number(
+            None,
+            label="Steps",
+            info="How many times the picture is refined, 1 to 150. Empty: as the preset, the model and the quality say.",
+            placeholder=hint.steps,
+            precision=0,
+            min_width=0,
+            elem_id="field-steps",
+        )
+        form["cfg"] = gr.Number(
+            None,
+            label="CFG scale",
+            info="How closely the prompt is followed, 0 to 30. Low is free, high is literal and harsh.",
+            placeholder=hint.cfg,
+            step=0.5,
+            min_width=0,
+            elem_id="field-cfg",
+        )
+    with gr.Row(elem_classes="pair"):
+        for name, label, info, choices in (
+            ("sampler", "Sampler", "The method that takes the noise away, step by step.", SAMPLERS),
+            ("scheduler", "Scheduler", "How the steps are spread between noise and picture.", SCHEDULERS),
+        ):
+            form[name] = gr.Dropdown(
+                [("As the preset says", OPEN), *((choice.name, choice.id) for choice in choices)],
+                value=OPEN,
+                label=label,
+                info=info,
+                filterable=False,
+                min_width=0,
+                elem_id=f"field-{name}",
+            )
+    form["loras"] = choice(
+        "loras",
+        label="LoRAs",
+        info="Small additions that teach the model a style or a person. Strength 1 is as trained.",
+        value=[],
+        elem_id="field-loras",
+    )
+    for name, label, info in (
+        ("prompt_suffix", "Prompt suffix", "Added to the end of the prompt, after the preset's own words."),
+        ("negative_suffix", "Negative suffix", "Added to the end of the negative prompt."),
+    ):
+        form[name] = gr.Textbox(label=label, info=info, lines=1, max_lines=4, max_length=10_000, elem_id=f"field-{name}")
+
+
+def _bridge(name: str) -> gr.HTML:
+    """A part nobody sees: it passes a value from the page's scripts to a handler (`reuse`) or from a handler to them (`outcome`)."""
+    return gr.HTML(
+        None,
+        html_template="<span></span>",
+        js_on_load=f"""
+document.addEventListener('likeness:{name}', (event) => {{ props.value = event.detail; trigger('submit'); }});
+watch('value', () => document.dispatchEvent(new CustomEvent('likeness:{name}-answer', {{ detail: props.value }})));
+""",
+        visible="hidden",
+        apply_default_css=False,
+        elem_id=f"bridge-{name}",
+    )
+
+
+def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, Any], outcome: gr.HTML, reuse: gr.HTML) -> None:
+    quick: dict[str, Any] = {"queue": False, "concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+    button = form.pop("generate")
+
+    def clicked(*values: Any) -> dict[str, Any]:
+        return on_generate(studio, dict(zip(form, values, strict=True))).model_dump(mode="json")
+
+    def chosen(preset: str, model: str) -> list[Any]:
+        return _show_hints(on_choice(studio, preset, model))
+
+    def reused(picture_id: str) -> list[Any]:
+        try:
+            settings = on_reuse(studio, picture_id)
+        except LikenessError as error:
+            raise gr.Error(f"{error.message} {error.remedy}", title="These settings can't be used") from error
+        return [gr.update(value=settings[name]) for name in form] + [gr.update(selected="generate")]
+
+    button.click(clicked, list(form.values()), outcome, trigger_mode="multiple", **quick)
+    hinted = [form[name] for name in ("shape", "width", "height", "steps", "cfg")]
+    for field in ("preset", "model"):
+        form[field].change(chosen, [form["preset"], form["model"]], hinted, trigger_mode="always_last", **quick)
+    # A shape that is picked by hand wins over pixels that were typed before.
+    form["shape"].input(None, None, [form["width"], form["height"]], js="() => [null, null]", show_progress="hidden")
+    reuse.submit(reused, reuse, [*form.values(), tabs], trigger_mode="always_last", **quick)
+    # Models that were put into the folder since the studio started.
+    blocks.load(functools.partial(_refresh_models, studio), None, form["model"], **quick)
+
+
+def _refresh_models(studio: Studio) -> Any:
+    return gr.update(choices=_model_choices(studio.models()))
+
+
+def _show_hints(hint: Hints) -> list[Any]:
+    open_fields = (hint.width, hint.height, hint.steps, hint.cfg)
+    return [gr.update(items=hint.shapes), *(gr.update(placeholder=text) for text in open_fields)]
+
+
+def _model_choices(models: Sequence[ModelSpec]) -> list[tuple[str, str | int | float]]:
+    return [(model.name, model.id) for model in models]
+
+
+def _chosen(studio: Studio, values: Mapping[str, Any]) -> tuple[ModelSpec, Preset | None]:
+    models = studio.models()
+    wanted = values.get("model") or models[0].id
+    model = next((model for model in models if model.id == wanted), None)
+    if model is None:
+        raise InvalidFieldValue(f"The model “{wanted}” is not there any more.", field="model", remedy="Choose another one under Advanced.")
+    if not values.get("preset"):
+        return model, None
+    try:
+        return model, studio.preset(values["preset"])
+    except NotFound as error:
+        raise InvalidFieldValue("This preset is not there any more.", field="preset", remedy="Choose another one.") from error
+
+
+def _own_sizes(model: ModelSpec, preset: Preset | None) -> Iterator[tuple[int, int]]:
+    if preset is not None and preset.width and preset.height:
+        yield preset.width, preset.height
+    yield model.width, model.height
+
+
+def _snap(side: float, model: ModelSpec) -> int:
+    steps = round((side - model.side_min) / model.side_step)
+    return min(max(model.side_min + steps * model.side_step, model.side_min), model.side_max)
+
+
+def _in_plain_words(error: LikenessError, values: Mapping[str, Any]) -> LikenessError:
+    if error.field == "prompt" and not str(values.get("prompt") or "").strip():
+        return type(error)("The prompt is empty.", field="prompt", remedy="Say in a few words what the picture shows.")
+    return error
+
+
+_REUSED = (
+    "prompt",
+    "negative_prompt",
+    "preset",
+    "quality",
+    "loras",
+    "steps",
+    "cfg",
+    "sampler",
+    "scheduler",
+    "prompt_suffix",
+    "negative_suffix",
+)
+_BLANK: dict[str, Any] = {
+    "negative_prompt": "",
+    "preset": OPEN,
+    "quality": Quality.standard.value,
+    "loras": [],
+    "steps": None,
+    "cfg": None,
+    "sampler": OPEN,
+    "scheduler": OPEN,
+    "prompt_suffix": "",
+    "negative_suffix": "",
+}

@@ -1,0 +1,39 @@
+"""Parts of the page that are drawn in the browser: custom elements of assets/, and choices whose value Gradio's handlers read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+# Templates of gr.HTML are run as JavaScript template strings, so nothing but the element's name ever goes into one:
+# what is shown travels as a property and is put into the page as text.
+_FIELD_JS = """
+const field = element.firstElementChild;
+const tell = (name, value) => field.setAttribute(name, JSON.stringify(value ?? null));
+const tellAll = () => { tell('items', props.items); tell('value', props.value); };
+element.addEventListener('pick', (event) => { props.value = event.detail; trigger('input'); });
+watch(['value', 'items'], tellAll);
+tellAll();
+"""
+
+
+def live(tag: str, *, elem_id: str, js: str | None = None, **options: Any) -> gr.HTML:
+    """A custom element that draws itself from the API."""
+    return gr.HTML(html_template=f"<{tag}></{tag}>", js_on_load=js, apply_default_css=False, elem_id=elem_id, **options)
+
+
+def choice(look: str, *, label: str, info: str, value: Any, items: Sequence[dict[str, Any]] = (), elem_id: str, **options: Any) -> gr.HTML:
+    """A field drawn by a custom element `likeness-<look>`; its value is an input and an output like any other component's."""
+    return gr.HTML(
+        value,
+        label=label,
+        html_template=f'<likeness-{look} label="{label}" info="{info}"></likeness-{look}>',
+        js_on_load=_FIELD_JS,
+        apply_default_css=False,
+        elem_id=elem_id,
+        elem_classes="field",
+        items=list(items),
+        **options,
+    )

@@ -1,0 +1,77 @@
+"""The page: the header and its tabs, mounted on the studio's web application."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import gradio as gr
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.types import Scope
+
+from studio.studio import Studio
+from tabs import gallery, generate
+from tabs.live import live
+from tabs.theme import theme
+
+ASSETS = Path(__file__).resolve().parent / "assets"
+TITLE = "Likeness"
+
+
+def build(studio: Studio) -> gr.Blocks:
+    """The whole page over one studio, drawn but not served."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, fill_height=True) as blocks:
+        live("likeness-header", elem_id="header")
+        with gr.Tabs(selected="generate", elem_id="tabs") as tabs:
+            with gr.Tab("Generate", id="generate", elem_id="generate"):
+                generate.build(studio, blocks, tabs)
+            with gr.Tab("Gallery", id="gallery", elem_id="gallery"):
+                gallery.build()
+    return blocks
+
+
+def mount(app: FastAPI, studio: Studio) -> FastAPI:
+    """Serve the page at "/" of an application, with its style sheets and scripts beside it."""
+    where = f"likeness/{_fingerprint()}"
+    app.mount(f"/{where}", _Assets(directory=ASSETS), name="assets")
+    return gr.mount_gradio_app(
+        app,
+        build(studio),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        allowed_paths=[],
+        favicon_path=str(ASSETS / "favicon.png"),
+        max_file_size=studio.settings.max_upload_mb * 2**20,
+        theme=theme(),
+        head=_head(where),
+    )
+
+
+class _Assets(StaticFiles):
+    """Files whose address changes with their content, so that a browser may keep them for good."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def _head(where: str) -> str:
+    # Addresses are relative: behind a proxy the studio may live under a path of its own.
+    sheets = "".join(f'<link rel="stylesheet" href="{where}/{name}">' for name in ("tokens.css", "gradio.css", "studio.css"))
+    icon = f'<link rel="icon" type="image/svg+xml" href="{where}/favicon.svg">'
+    return f'{sheets}{icon}<meta name="color-scheme" content="light dark"><script type="module" src="{where}/studio.js"></script>'
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(ASSETS.iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
