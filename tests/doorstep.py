@@ -57,9 +57,13 @@ def serving(app: Any, host: str = "127.0.0.1") -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def nginx(folder: Path, upstream: tuple[str, int], *, location: str = "", user: str = "") -> Iterator[tuple[str, int]]:
-    """A real nginx that passes everything on by a plain `proxy_pass`; `location` adds lines to it."""
+def nginx(folder: Path, upstream: tuple[str, int], *, location: str = "", as_nobody: bool = False) -> Iterator[tuple[str, int]]:
+    """A real nginx that passes everything on by a plain `proxy_pass`; `location` adds lines to it.
+
+    Started by root, its workers run as nginx's usual user; `as_nobody` names that user outright.
+    """
     assert NGINX is not None
+    user = f"user nobody {_group_of_nobody()};" if as_nobody else ""
     folder.mkdir(parents=True, exist_ok=True)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -130,6 +134,13 @@ def own_address() -> str | None:
     """An IPv4 address of this machine that is not loopback, if it has one."""
     found = (a.address for card in psutil.net_if_addrs().values() for a in card if a.family == socket.AF_INET)
     return next((address for address in found if not address.startswith("127.")), None)
+
+
+def _group_of_nobody() -> str:
+    import grp
+    import pwd
+
+    return grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
 
 
 def _listens(port: int) -> bool:

@@ -56,9 +56,14 @@ def studio_at(settings: Settings, listen: str = "127.0.0.1", host: str = "127.0.
         yield address
 
 
+def settings_at(data: Path, **named: str) -> Settings:
+    """Settings on this data folder, whatever the environment says."""
+    return Settings(**named).model_copy(update={"data": data})  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data=tmp_path / "data").model_copy(update={"data": tmp_path / "data"})
+    return settings_at(tmp_path / "data")
 
 
 @pytest.fixture
@@ -72,7 +77,7 @@ def studio(settings: Settings) -> Iterator[Address]:
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """A studio for the tests that change nothing in it."""
     data = tmp_path_factory.mktemp("calm")
-    settings = Settings(data=data).model_copy(update={"data": data})
+    settings = settings_at(data)
     set_password(settings, PASSWORD)
     with studio_at(settings) as address:
         yield address
@@ -308,7 +313,7 @@ HIDING = "proxy_http_version 1.1; proxy_set_header Connection '';"
 @pytest.mark.parametrize("location", [HIDING, HIDING + "proxy_set_header Host $http_host;"], ids=["like nginx 1.30", "that passes Host on"])
 def test_an_nginx_that_hides_is_known_by_its_user(calm: Address, tmp_path: Path, location: str) -> None:
     tmp_path.chmod(0o755)
-    with nginx(tmp_path / "nginx", calm, location=location, user="user nobody nogroup;") as front:
+    with nginx(tmp_path / "nginx", calm, location=location, as_nobody=True) as front:
         assert code(ask(front, host="localhost")) == "AUTH_MISSING"
 
 
@@ -345,7 +350,7 @@ def test_nearly_right_is_wrong(studio: Address, password: str) -> None:
 
 def test_a_password_of_the_environment_works_and_wins(settings: Settings) -> None:
     set_password(settings, PASSWORD)
-    named = Settings(data=settings.data, password="short").model_copy(update={"data": settings.data})  # pyright: ignore[reportArgumentType]
+    named = settings_at(settings.data, password="short")
     with studio_at(named) as address:
         assert code(sign_in(address)) == "AUTH_INVALID"
         assert ask(address, headers=[*STRANGER, cookie_of(sign_in(address, "short"))]).status == 200
@@ -374,7 +379,7 @@ def test_without_a_password_nobody_signs_in_and_the_page_says_what_to_do(setting
     with studio_at(settings) as address:
         page = ask(address, "GET", "/login", [*STRANGER, *BROWSER])
         assert page.status == 200
-        assert "launch.py password" in page.body.decode()
+        assert "launch.py password set" in page.body.decode()
         assert code(sign_in(address, "")) == "MISSING_REQUIRED_FIELD"
         assert code(sign_in(address, "anything")) == "AUTH_MISSING"
 
@@ -431,7 +436,7 @@ def test_a_made_up_session_is_invalid(calm: Address, value: str) -> None:
 
 
 def test_a_session_of_another_studio_is_not_ours(studio: Address, tmp_path: Path) -> None:
-    theirs = Settings(data=tmp_path / "theirs").model_copy(update={"data": tmp_path / "theirs"})
+    theirs = settings_at(tmp_path / "theirs")
     set_password(theirs, PASSWORD)
     with studio_at(theirs) as address:
         _, _, value = cookie_of(sign_in(address))[1].partition("=")
@@ -879,7 +884,7 @@ def test_nothing_secret_is_logged(studio: Address, settings: Settings, caplog: p
     for secret in (PASSWORD, "my secret guess", token, "lk_guess", cookie[1].partition("=")[2]):
         assert secret not in told
         assert urlencode({"": secret})[1:] not in told
-    assert "sign-in refused: AUTH_INVALID" in caplog.messages
+    assert "sign-in from via 203.0.113.9 refused: AUTH_INVALID" in caplog.messages
 
 
 # Websockets: uvicorn speaks them only with a library that is not required, so the door is asked directly.

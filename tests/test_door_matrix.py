@@ -198,7 +198,7 @@ def test_through_a_default_nginx_every_route_is_refused(house: House, tmp_path: 
 @pytest.mark.skipif(NGINX is None, reason=NO_NGINX)
 @pytest.mark.skipif(not sys.platform.startswith("linux") or not is_root(), reason="needs root on Linux to run nginx as its usual user")
 def test_through_an_nginx_that_hides_every_route_is_refused(house: House, tmp_path: Path) -> None:
-    with nginx(tmp_path / "nginx", house.address, location=HIDING, user="user nobody nogroup;") as front:
+    with nginx(tmp_path / "nginx", house.address, location=HIDING, as_nobody=True) as front:
         assert _asked(house, front, _let_in, host="localhost") == {}
 
 

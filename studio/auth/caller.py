@@ -138,7 +138,7 @@ class Caller:
         """Whom failed tries are counted for: the peer, and behind a local proxy also the last address that it names."""
         chain = self.kept.get(b"x-forwarded-for", _NOTHING)
         if chain and is_loopback(self.peer):
-            return "via " + chain[-1].rpartition(b",")[2].strip()[:64].decode("latin-1")
+            return "via " + chain[-1].rpartition(b",")[2].strip()[:64].decode("ascii", "replace")
         return _network(self.peer)
 
 

@@ -30,6 +30,7 @@ from studio.errors import (
     OriginRefused,
     RateLimited,
 )
+from studio.logs import log_context
 from studio.settings import Settings
 
 # ASGI's own words; its messages are open dictionaries by definition.
@@ -91,7 +92,11 @@ class Door:
         state = scope.setdefault("state", {})
         state["correlation_id"] = correlation_id
         state.pop("visitor", None)
-        if kind == "http" and caller.path == "/login":
+        with log_context(correlation_id=correlation_id):
+            await self._open(caller, correlation_id, scope, receive, send)
+
+    async def _open(self, caller: Caller, correlation_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if caller.path == "/login" and not caller.websocket:
             await self._login(caller, correlation_id, scope, receive, send)
             return
         try:
@@ -99,10 +104,10 @@ class Door:
         except LikenessError as error:
             await _refuse(error, caller, correlation_id, scope, receive, send)
             return
-        if kind == "http" and caller.path == "/logout":
+        if caller.path == "/logout" and not caller.websocket:
             await self._logout(caller, correlation_id, scope, receive, send)
             return
-        state["visitor"] = visitor
+        scope["state"]["visitor"] = visitor
         await self.app(scope, receive, _dressed(send, correlation_id, private=visitor is not OWNER))
 
     def _visitor(self, caller: Caller, scope: Scope) -> Visitor:
@@ -145,7 +150,7 @@ class Door:
                 form = await _form(caller, scope, receive)
                 target = local_path(form.get("next", [target])[0])
                 name, value = await self._sign_in(caller, form)
-                log.info("signed in", extra={"correlation_id": correlation_id, "peer": caller.hop})
+                log.info("signed in from %s", caller.hop)
                 cookie = _cookie(name, value, self._session_s, caller, scope)
                 await _redirect(target, [(b"set-cookie", cookie)], correlation_id, scope, send)
                 return
@@ -159,7 +164,7 @@ class Door:
         except LikenessError as fault:
             error = fault
             if caller.method == "POST":
-                log.warning("sign-in refused: %s", fault.code, extra={"correlation_id": correlation_id, "peer": caller.hop})
+                log.warning("sign-in from %s refused: %s", caller.hop, fault.code)
         if error is not None and not _wants_html(caller):
             await _refuse(error, caller, correlation_id, scope, receive, send)
             return
@@ -190,9 +195,7 @@ class Door:
         async with self._checking:
             right = await asyncio.to_thread(self._vault.password_is, given[0])
         if not right:
-            raise AuthInvalid(
-                "That password is not right.", remedy="Check it. At the studio's computer, `python launch.py password` sets a new one."
-            )
+            raise AuthInvalid("That password is not right.", remedy="Check it and try again.")
         self._passwords.forgive(who)
         return await asyncio.to_thread(self._vault.open_session)
 
@@ -209,14 +212,15 @@ class Door:
         except LikenessError as error:
             await _refuse(error, caller, correlation_id, scope, receive, send)
             return
-        log.info("signed out", extra={"correlation_id": correlation_id, "peer": caller.hop})
+        log.info("signed out from %s", caller.hop)
         gone = [(b"set-cookie", _cookie(name, "", 0, caller, scope))] if name else []
         await _redirect("/login", gone, correlation_id, scope, send)
 
     def _login_page(self, scope: Scope, target: str, error: LikenessError | None, note: str) -> str:
         problem = ""
         if error is not None:
-            problem = f'<p class="problem" role="alert" id="problem">{escape(error.message)} {escape(error.remedy)}</p>'
+            words = re.sub("`([^`]+)`", r"<code>\1</code>", escape(f"{error.message} {error.remedy}"))
+            problem = f'<p class="problem" role="alert" id="problem">{words}</p>'
         elif note:
             problem = f'<p class="problem" role="status">{escape(note)} Sign in again.</p>'
         described = ' aria-invalid="true" aria-describedby="problem"' if error is not None else ""
@@ -229,7 +233,7 @@ class Door:
             f'<input id="password" name="password" type="password" autocomplete="current-password" required autofocus'
             f' maxlength="{LONGEST_PASSWORD}"{described}>'
             "<button>Sign in</button></form>"
-            "<small>Forgotten? At the studio’s computer, <code>python launch.py password</code> sets a new one.</small>"
+            "<small>Forgotten? At the studio’s computer, <code>python launch.py password set</code> sets a new one.</small>"
         )
         return self._page.substitute(title="Likeness", body=body)
 
@@ -302,7 +306,7 @@ def _wants_html(caller: Caller) -> bool:
 
 def _no_password() -> LikenessError:
     return AuthMissing(
-        "Nobody can sign in yet: this studio has no password.", remedy="At the studio's computer, `python launch.py password` sets one."
+        "Nobody can sign in yet: this studio has no password.", remedy="At the studio's computer, `python launch.py password set` sets one."
     )
 
 
@@ -379,7 +383,7 @@ def _dressed(send: Send, correlation_id: str, *, private: bool) -> Send:
 
 
 async def _refuse(error: LikenessError, caller: Caller, correlation_id: str, scope: Scope, receive: Receive, send: Send) -> None:
-    log.debug("refused: %s", error.code, extra={"correlation_id": correlation_id, "peer": caller.hop})
+    log.debug("%s refused: %s", caller.hop, error.code)
     if caller.websocket:
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": error.code})

@@ -336,7 +336,7 @@ def _read_password(path: Path) -> _KeptPassword | None:
     data = _read(path)
     if data is None:
         return None
-    with _understood(path, "Delete it and set the password again with `python launch.py password`."):
+    with _understood(path, "Delete it and set the password again with `python launch.py password set`."):
         return _KeptPassword.model_validate_json(data)
 
 
