@@ -34,6 +34,7 @@ if "exit" in sys.argv:
 if "wait" in sys.argv:
     import time
     try:
+        print("waiting", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         print("app was interrupted", flush=True)
@@ -186,14 +187,14 @@ def test_the_programs_exit_status_is_the_launchers(made: Project) -> None:
 
 
 def test_ctrl_c_reaches_the_program(made: Project) -> None:
-    running = made.start("wait")
-    assert running.stdout is not None
-    assert running.stdout.readline().startswith("app")
-    os.killpg(running.pid, signal.SIGINT)
+    with made.start("wait") as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith("app")
+        assert running.stdout.readline() == "waiting\n"
+        os.killpg(running.pid, signal.SIGINT)
 
-    assert running.wait(10) == 130
-    assert "app was interrupted" in running.stdout.read()
-    running.stdout.close()
+        assert running.wait(10) == 130
+        assert "app was interrupted" in running.stdout.read()
 
 
 def test_help_needs_nothing_installed(tmp_path: Path) -> None:
