@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -18,7 +19,7 @@ from studio.studio import Studio
 HEARTBEAT_S = 15.0
 LAST = "end"
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
-STREAM = {200: {"content": {"text/event-stream": {}}, "description": "A stream of events"}}
+STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}, "description": "A stream of events"}}
 
 
 def routes(studio: Studio, feed: Feed) -> APIRouter:
@@ -30,7 +31,7 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
         """`hello` first (and again when too much changed to tell: then look at everything anew), `job` with a job's JSON whenever
         one changes, `pictures` when the library changed. A comment line every 15 s keeps proxies awake.
         """
-        return StreamingResponse(_everything(feed), media_type="text/event-stream", headers=HEADERS)
+        return StreamingResponse(everything(feed), media_type="text/event-stream", headers=HEADERS)
 
     @router.get(
         "/jobs/{id}/events",
@@ -49,10 +50,11 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
     return router
 
 
-async def _everything(feed: Feed) -> AsyncIterator[str]:
+async def everything(feed: Feed, heartbeat_s: float = HEARTBEAT_S) -> AsyncIterator[str]:
+    """The lines of the stream of everything, until the feed is closed."""
     async with feed.listen() as listener:
         yield _hello()
-        while (news := await listener.next(HEARTBEAT_S)) is not None:
+        while (news := await listener.next(heartbeat_s)) is not None:
             if news.lost:
                 yield _hello()
             for job in news.jobs:

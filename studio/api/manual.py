@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,7 +10,6 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -44,19 +44,17 @@ def install(api: FastAPI) -> None:
     # The page is mounted at / and would answer these in its own words.
     @api.api_route("/api/{path:path}", methods=METHODS, include_in_schema=False)
     async def nowhere(request: Request, path: str) -> Response:
-        allowed = _methods_of(api, request)
+        allowed = _methods_of(api, request.url.path)
         if allowed:
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
         raise HTTPException(404)
 
 
-def _methods_of(api: FastAPI, request: Request) -> set[str]:
-    methods: set[str] = set()
-    for route in api.router.routes:
-        match, _ = route.matches(request.scope)
-        if match is Match.PARTIAL:
-            methods |= getattr(route, "methods", None) or set()
-    return methods
+def _methods_of(api: FastAPI, path: str) -> set[str]:
+    for template, methods in api.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            return {method.upper() for method in methods}
+    return set()
 
 
 def _for_every_reader(node: Any) -> Any:

@@ -48,9 +48,7 @@ def correlation_id(request: Request) -> str:
 def refusal(error: LikenessError, correlation: str) -> Refusal:
     """An error in the shape that everyone gets."""
     return Refusal(
-        error=Problem(
-            code=error.code, message=error.message, remedy=error.remedy, field=error.field, correlation_id=correlation or None
-        )
+        error=Problem(code=error.code, message=error.message, remedy=error.remedy, field=error.field, correlation_id=correlation or None)
     )
 
 

@@ -48,7 +48,7 @@ class Rim:
                 return
             await self.app(scope, _bounded(receive, most), sending)
         except Exception:  # a request ends here, whatever went wrong in it
-            log.exception("%s %s failed with a fault of our own", scope["method"], scope["path"], extra={"correlation_id": correlation})
+            log.exception("%s %s failed with a fault of our own", scope["method"], scope["path"])
             if begun:
                 # Half an answer is out: only cutting the connection tells the caller that it is not whole.
                 raise

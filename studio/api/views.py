@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
 from pydantic import Field
@@ -138,6 +138,6 @@ def inline_view(picture: Picture, data: str | None) -> InlinePicture:
     return InlinePicture(**_with_urls(picture), data=data)
 
 
-def _with_urls(picture: Picture) -> dict[str, object]:
+def _with_urls(picture: Picture) -> dict[str, Any]:
     base = f"{PREFIX}/images/{picture.id}"
     return {**dict(picture), "url": f"{base}/file", "thumbnail_url": f"{base}/thumbnail"}

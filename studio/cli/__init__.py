@@ -59,7 +59,6 @@ def _ask(
 ) -> int:
     from studio.cli.verbs import ACTS
 
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     desk = Desk(args, open_studio, work_in_place)
     # Whatever a library prints belongs beside the answer, not into it.
     with contextlib.redirect_stdout(sys.stderr):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from studio.contracts import Problem
 from studio.errors import LikenessError
+from studio.logs import setup_logging
 from studio.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -45,7 +47,12 @@ class Desk:
 
     @cached_property
     def settings(self) -> Settings:
-        return load_settings(self.args.data)
+        settings = load_settings(self.args.data)
+        setup_logging(settings, "cli", None)
+        if settings.log_level != "DEBUG":
+            # The job's own log has the rest; a terminal wants the pictures.
+            logging.getLogger().handlers[0].setLevel(logging.WARNING)
+        return settings
 
     @cached_property
     def studio(self) -> Studio:

@@ -48,7 +48,7 @@ def move_job(desk: Desk) -> Answer:
 
 def job_logs(desk: Desk) -> Answer:
     lines = desk.studio.job_log(desk.args.id, level=desk.args.level)
-    words = "\n".join(" ".join(str(line[key]) for key in ("time", "level", "message") if key in line) for line in lines)
+    words = "\n".join(" ".join(str(line[key]) for key in ("ts", "level", "msg", "exc") if key in line) for line in lines)
     return Answer({"items": list(lines)}, words or "Nothing was logged.")
 
 
