@@ -74,25 +74,32 @@ def through_studio(studio: Running, count: int) -> float:
     return time.perf_counter() - started
 
 
+def fast_bfloat16() -> bool:
+    """Whether the engine computes in bfloat16 on this processor, so that both sides use the same numbers."""
+    import torch
+
+    return any(getattr(torch.cpu, name, bool)() for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+
+
 def plain_loop(folder: Path, count: int) -> None:
     """Load once; for each line on standard input make `count` pictures and print the seconds it took."""
     import contextlib
 
     import torch
-    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
-    from studio.metadata import PNG_SETTINGS
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
-    from engines.embedded import Embedded
+    from studio.metadata import PNG_SETTINGS
     from studio.settings import load_settings
 
     settings = load_settings(folder / "data")
     model = HOME / "engines" / "embedded" / "starter_model"
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    pipe = StableDiffusionPipeline.from_pretrained(model, local_files_only=True)
+    pipe = StableDiffusionPipeline.from_pretrained(model, dtype=torch.float32, local_files_only=True)
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
-    half = settings.dtype in ("auto", "bfloat16") and _fast_bfloat16()
+    half = settings.dtype == "auto" and fast_bfloat16()
 
     def one(seed: int) -> None:
         numbers = torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext()
