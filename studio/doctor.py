@@ -105,7 +105,8 @@ def pack(settings: Settings, checks: tuple[Check, ...]) -> Path:
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as bundle:
         bundle.writestr("report.txt", hidden(f"Likeness {VERSION} on {platform.platform()}\n\n{_table(checks)}\n"))
         bundle.writestr("report.json", hidden(json.dumps([check.model_dump(mode="json") for check in checks], indent=1)))
-        bundle.writestr("settings.json", hidden(json.dumps(shown_settings(settings), indent=1)))
+        shown = {name: hidden(value) if isinstance(value, str) else value for name, value in shown_settings(settings).items()}
+        bundle.writestr("settings.json", json.dumps(shown, indent=1))
         bundle.writestr("packages.txt", "\n".join(_installed()) + "\n")
         for path in _log_files(settings.data):
             bundle.writestr(f"logs/{path.name}", hidden(_end_of(path, MOST_OF_A_LOG)))
@@ -353,16 +354,12 @@ def _end_of(path: Path, most: int) -> str:
 def _redactor(settings: Settings) -> Callable[[str], str]:
     from urllib.parse import unquote, urlsplit
 
+    from studio.logs import Redactor
+
     # A database's address is also written in other spellings, its password in any of them is the same.
     password = urlsplit(settings.database_url.get_secret_value()).password or ""
-    secrets = sorted({*settings.secrets(), password, unquote(password)} - {""}, key=len, reverse=True)
-
-    def redact(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "***").replace(json.dumps(secret)[1:-1], "***")
-        return text
-
-    return redact
+    values = {*settings.secrets(), password, unquote(password)} - {""}
+    return Redactor([*values, *(json.dumps(value)[1:-1] for value in values)])
 
 
 def _sha256(path: Path) -> str:

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -216,22 +217,22 @@ class _Supervisor:
         if self.signals.count:
             _say("Stopped.")
 
-    def event(self, event: str, **facts: object) -> None:
+    def event(self, name: str, **facts: object) -> None:
         """Add one line to the run's events.jsonl."""
-        line = json.dumps({"time": _now(), "event": event, "process": "supervisor", **facts}, ensure_ascii=False)
-        try:
-            with (self.folder / "events.jsonl").open("ab", buffering=0) as file:
-                file.write(line.encode() + b"\n")
-        except OSError as error:
-            # A full disk must not take the studio down; saving a picture will tell about it.
-            _say(f"The event “{event}” could not be written: {error.strerror}.")
+        from studio.logs import write_event
+
+        write_event(name, folder=self.folder, process="supervisor", **facts)
 
     def _keep_root_cause(self, process: str, status: int, told: _LastWords) -> None:
+        from studio.logs import Redactor
+
         # The first fault of a run is usually the cause of the others.
         path = self.folder / "error_root_cause.json"
         if path.exists():
             return
-        cause = {"time": _now(), "process": process, "status": status, "error": told.error, "last_lines": told.lines}
+        redact = Redactor(self.settings.secrets())
+        words = [redact(line) for line in told.lines]
+        cause = {"ts": _now(), "process": process, "status": status, "error": told.error, "last_lines": words}
         try:
             replace_quickly(path, json.dumps(cause, ensure_ascii=False, indent=1).encode())
         except OSError as error:
@@ -558,7 +559,7 @@ def _status_words(status: int) -> str:
 
 
 def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1_000_000 % 1000:03d}Z"
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _say(words: str) -> None:
