@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 
 from studio.api.answers import FOREVER, bytes_answer, picture_answer
 from studio.api.refusals import RESPONSES, with_errors
@@ -160,8 +161,10 @@ async def _from_form(request: Request, most: int) -> list[tuple[str, bytes]]:
             if not files:
                 raise MissingRequiredField("There is no file in the form.", field="file", remedy="Send it in a field called “file”.")
             return [(part.filename or "", await _bounded(part, most)) for part in files]
-    except MultiPartException as error:
-        raise ContractMismatch(f"The form can't be read: {error.message}") from error
+    except HTTPException as error:
+        if error.status_code != HTTPStatus.BAD_REQUEST:
+            raise
+        raise ContractMismatch(f"The form can't be read: {error.detail}", remedy="Let your client build it, boundary and all.") from error
 
 
 async def _bounded(part: UploadFile, most: int) -> bytes:

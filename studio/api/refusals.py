@@ -67,7 +67,9 @@ def install(api: FastAPI) -> None:
     @api.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         refused = _from_status(error.status_code, request)
-        return _answer(request, refused, error.status_code, error.headers)
+        # 405 and 413 say more than our class would; 400 says less.
+        status = refused.status if error.status_code == HTTPStatus.BAD_REQUEST else error.status_code
+        return _answer(request, refused, status, error.headers)
 
 
 _WORDS = {

@@ -6,6 +6,7 @@ import logging
 
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from studio.api.refusals import refusal
@@ -47,6 +48,8 @@ class Rim:
                 await answer(scope, receive, sending)
                 return
             await self.app(scope, _bounded(receive, most), sending)
+        except ClientDisconnect:
+            log.info("%s %s: the caller left before the request was whole", scope["method"], scope["path"])
         except Exception:  # a request ends here, whatever went wrong in it
             log.exception("%s %s failed with a fault of our own", scope["method"], scope["path"])
             if begun:
