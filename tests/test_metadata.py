@@ -1,0 +1,193 @@
+"""What a file says of itself is true, readable by others, and says that it was made with AI; what comes in is checked first."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio import metadata
+from studio.contracts import LoraUse, Recipe
+from studio.errors import FileTooLarge, ImageInvalid
+
+RECIPE = Recipe(
+    prompt='a person, "quoted", 100%: colons\nand a second line',
+    negative_prompt="blurry, ugly: very",
+    preset="portrait_v1",
+    engine="embedded",
+    model="starter",
+    loras=(LoraUse(path="styles/ink.safetensors", strength=0.8),),
+    width=128,
+    height=160,
+    steps=16,
+    cfg=4.5,
+    sampler="dpmpp_2m",
+    scheduler="karras",
+    seed=40,
+    count=3,
+)
+HASH = "ab12" * 16
+
+
+def png(recipe: Recipe = RECIPE) -> bytes:
+    return metadata.png_bytes(
+        Image.new("RGB", (128, 160), (9, 8, 7)),
+        recipe,
+        index=2,
+        seed=42,
+        model_name="Starter model",
+        model_hash=HASH,
+        lora_hashes={"ink": "cd" * 32},
+        job_id="job",
+        created_at=datetime(2026, 11, 21, tzinfo=UTC),
+    )
+
+
+def test_a_picture_says_how_it_was_made_in_words_and_in_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png())
+    said = metadata.read_metadata(path)
+    ours = said["likeness"]
+    assert isinstance(ours, dict)
+    assert Recipe.model_validate(ours["recipe"]) == RECIPE
+    assert (ours["made_with_ai"], ours["seed"], ours["model_hash"], ours["index"]) == (True, 42, HASH, 2)
+    words = metadata.parse_infotext(str(said["infotext"]))
+    assert words["Prompt"] == RECIPE.prompt + " <lora:ink:0.8>"
+    assert words["Negative prompt"] == RECIPE.negative_prompt
+    found = {name: words[name] for name in ("Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Model hash", "Model")}
+    assert found == {
+        "Steps": "16",
+        "Sampler": "DPM++ 2M",
+        "Schedule type": "Karras",
+        "CFG scale": "4.5",
+        "Seed": "42",
+        "Size": "128x160",
+        "Model hash": HASH[:10],
+        "Model": "Starter model",
+    }
+    assert words["Lora hashes"] == f"ink: {'cd' * 6}"
+
+
+def test_the_last_line_is_written_as_a1111_writes_it() -> None:
+    plain = RECIPE.model_copy(update={"loras": ()})
+    words = metadata.infotext(plain, seed=42, model_name="Starter model", model_hash=HASH, lora_hashes={})
+    assert words.split("\n")[-1].startswith(
+        "Steps: 16, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 4.5, Seed: 42, Size: 128x160, "
+        "Model hash: ab12ab12ab, Model: Starter model, Version: Likeness"
+    )
+
+
+@pytest.mark.parametrize("prompt", ["女の子の絵", "портрет", "😀 smile", "naïve café"])
+def test_every_script_survives(tmp_path: Path, prompt: str) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png(RECIPE.model_copy(update={"prompt": prompt})))
+    assert str(metadata.read_metadata(path)["infotext"]).startswith(prompt)
+
+
+def test_a_picture_is_marked_as_made_with_ai() -> None:
+    with Image.open(io.BytesIO(png())) as image:
+        image.load()
+        assert "trainedAlgorithmicMedia" in image.info["xmp"].decode() if "xmp" in image.info else image.text["XML:com.adobe.xmp"]  # pyright: ignore[reportAttributeAccessIssue]  # a PNG
+
+
+def test_a_foreign_picture_says_nothing_of_ours(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    assert metadata.read_metadata(tmp_path / "a.png") == {"infotext": "", "likeness": None}
+    (tmp_path / "b.png").write_bytes(b"not a picture")
+    with pytest.raises(ImageInvalid):
+        metadata.read_metadata(tmp_path / "b.png")
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG that is small as a file and claims to be huge."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+
+
+JPEG = encoded(Image.effect_noise((64, 64), 60).convert("RGB"), "JPEG")
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"", ImageInvalid),
+        (b"I am a text file called picture.png", ImageInvalid),
+        (JPEG[: len(JPEG) // 2], ImageInvalid),
+        (png()[:200], ImageInvalid),
+        (encoded(Image.new("RGB", (9, 9)), "BMP"), ImageInvalid),
+        (encoded(Image.new("P", (9, 9)), "GIF"), ImageInvalid),
+        (encoded(Image.new("RGB", (9, 9)), "WEBP", save_all=True, append_images=[Image.new("RGB", (9, 9), "red")]), ImageInvalid),
+        (bomb(20_000, 20_000), FileTooLarge),
+        (bomb(60_000, 60_000), FileTooLarge),
+        (bomb(31_000, 2), FileTooLarge),
+    ],
+)
+def test_what_is_no_usable_picture_is_refused_with_a_remedy(data: bytes, error: type[ImageInvalid | FileTooLarge]) -> None:
+    with pytest.raises(error) as caught:
+        metadata.check_upload(data, max_megapixels=100)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_pictures_of_the_usual_kinds_come_in(kind: str) -> None:
+    assert metadata.check_upload(encoded(Image.new("RGB", (30, 20), "teal"), kind), 100) == (kind, 30, 20)
+
+
+def test_an_upload_is_turned_upright_and_tells_nothing_of_its_owner() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90°
+    exif[0x010F] = "Camera of Jane"
+    exif.get_ifd(0x8825)[2] = (52.0, 31.0, 0.0)  # GPS latitude
+    data = encoded(Image.new("RGB", (40, 20), "teal"), "JPEG", exif=exif)
+    kept = metadata.upload_png(metadata.normalised_upload(data))
+    assert b"Jane" not in kept
+    with Image.open(io.BytesIO(kept)) as image:
+        assert image.size == (20, 40)
+        assert not image.getexif()
+
+
+def test_transparency_becomes_white_and_other_modes_become_rgb() -> None:
+    clear = metadata.normalised_upload(encoded(Image.new("RGBA", (4, 4), (255, 0, 0, 0)), "PNG"))
+    assert clear.getpixel((0, 0)) == (255, 255, 255)
+    for mode in ("L", "P", "I;16", "CMYK"):
+        kind = "JPEG" if mode == "CMYK" else "PNG"
+        assert metadata.normalised_upload(encoded(Image.new(mode, (4, 4)), kind)).mode == "RGB"
+
+
+def test_a_thumbnail_is_never_enlarged_and_keeps_its_shape() -> None:
+    with Image.open(io.BytesIO(metadata.thumbnail(Image.new("RGB", (2000, 1000))))) as small:
+        assert small.size == (384, 192)
+    with Image.open(io.BytesIO(metadata.thumbnail(Image.new("RGB", (128, 160))))) as same:
+        assert same.size == (128, 160)
+
+
+def test_pixels_are_kept_exactly() -> None:
+    noise = Image.effect_noise((64, 64), 80).convert("RGB")
+    data = metadata.png_bytes(
+        noise, RECIPE, index=0, seed=1, model_name="m", model_hash=HASH, lora_hashes={}, job_id="j", created_at=datetime.now(UTC)
+    )
+    with Image.open(io.BytesIO(data)) as image:
+        assert np.array_equal(np.asarray(image), np.asarray(noise))
+
+
+def test_our_json_is_json() -> None:
+    with Image.open(io.BytesIO(png())) as image:
+        image.load()
+        assert json.loads(image.text["likeness"])["schema"] == metadata.SCHEMA  # pyright: ignore[reportAttributeAccessIssue]  # a PNG
