@@ -12,6 +12,16 @@ from studio.contracts import Family
 from studio.errors import LoraMismatch, ModelInvalid
 from studio.weights import read_safetensors_header, stamp
 
+# The kohya layout's words for the parts of a pipeline.
+KOHYA_PARTS = {
+    "lora_unet_": "unet",
+    "lora_transformer_": "transformer",
+    "lora_te_": "text_encoder",
+    "lora_te1_": "text_encoder",
+    "lora_te2_": "text_encoder_2",
+    "lora_te3_": "text_encoder_3",
+}
+
 
 @dataclass(frozen=True)
 class LoraModule:
@@ -74,14 +84,6 @@ def same_module(module: LoraModule, base: Mapping[str, tuple[int, ...]], flat: M
 _DENOISERS = ("unet", "transformer")
 _FAMILY_BY_CROSS = {192: Family.starter, 768: Family.sd15, 1024: Family.sd2, 2048: Family.sdxl}
 _CROSS_ATTENTION = re.compile(r"attn2[._]to_[kv]$")
-_KOHYA_PARTS = {
-    "lora_unet_": "unet",
-    "lora_transformer_": "transformer",
-    "lora_te_": "text_encoder",
-    "lora_te1_": "text_encoder",
-    "lora_te2_": "text_encoder_2",
-    "lora_te3_": "text_encoder_3",
-}
 _DOWN = re.compile(r"^(?P<name>.+?)(?P<kind>\.lora_A(\.default)?|\.lora\.down|\.lora_linear_layer\.down|_lora\.down|\.lora_down)\.weight$")
 _UP_OF = {
     ".lora_A": ".lora_B",
@@ -116,7 +118,7 @@ def _read_lora(path: Path, _size: int, _changed: int) -> tuple[LoraModule, ...]:
 
 
 def _name(stem: str, kind: str) -> tuple[str, str, bool]:
-    for start, part in _KOHYA_PARTS.items():
+    for start, part in KOHYA_PARTS.items():
         if stem.startswith(start):
             return part, stem.removeprefix(start), True
     stem = stem.removeprefix("base_model.model.")

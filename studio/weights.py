@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -123,17 +123,22 @@ def _broken(path: Path, why: str) -> ModelInvalid:
 
 def _hash_file(path: Path, read: Callable[[int], None]) -> tuple[str, int]:
     digest, done, told = hashlib.sha256(), 0, 0
+    for block in _blocks(path):
+        digest.update(block)
+        done += len(block)
+        if done - told >= _TELL_EVERY:
+            told = done
+            read(done)
+    return digest.hexdigest(), done
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb", buffering=0) as file:
             while block := file.read(_BLOCK):
-                digest.update(block)
-                done += len(block)
-                if done - told >= _TELL_EVERY:
-                    told = done
-                    read(done)
+                yield block
     except OSError as error:
         raise ModelInvalid(f"{path.name} can't be read: {error.strerror or error}.") from error
-    return digest.hexdigest(), done
 
 
 def _load_cache(cache: Path) -> dict[str, str]:

@@ -41,8 +41,9 @@ def load(spec: ModelSpec, settings: Settings, report: Report) -> Warm:
 
     Raises ModelInvalid when diffusers can't build it, OutOfMemory when it can't fit, DependencyMissing for a device that is not there.
     """
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
+    for words in (diffusers.utils.logging, transformers.utils.logging):
+        words.set_verbosity_error()
+        words.disable_progress_bar()
     if settings.threads:
         torch.set_num_threads(settings.threads)
     path = Path(spec.path)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from studio import models
 from studio.contracts import Family, LoraUse, ModelSpec
 from studio.errors import LikenessError, LoraMismatch, ModelInvalid
-from studio.loras import read_lora
+from studio.loras import KOHYA_PARTS, read_lora
 from studio.weights import Header, stamp
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Wardrobe:
         if not hasattr(self._pipe, "load_lora_weights"):
             raise LoraMismatch(f"{self._spec.name} can't wear LoRAs.", remedy="Choose another model, or no LoRA.", field="loras")
         try:
-            self._pipe.load_lora_weights(_in_one_layout(file), adapter_name=adapter)
+            self._pipe.load_lora_weights(_in_one_layout(file, self._pipe), adapter_name=adapter)
         except (ValueError, KeyError, IndexError, RuntimeError, AttributeError, AssertionError, SafetensorError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -95,7 +95,8 @@ class Wardrobe:
 
 _FUSED = {Family.flux, Family.sd3, Family.other}
 _PARTS = ("unet.", "transformer.", "text_encoder.", "text_encoder_2.", "text_encoder_3.", "diffusion_model.")
-_KOHYA = ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_", "lora_te3_", "lora_transformer_")
+_KOHYA = tuple(KOHYA_PARTS)
+_KOHYA_HALVES = {"lora_down.weight": "lora_A.weight", "lora_up.weight": "lora_B.weight", "alpha": "alpha"}
 _OLD = {
     ".lora.down.weight": ".lora_A.weight",
     ".lora.up.weight": ".lora_B.weight",
@@ -106,19 +107,23 @@ _OLD = {
 }
 
 
-def _in_one_layout(file: Path) -> dict[str, torch.Tensor]:
-    """A LoRA's tensors with kohya's names as they are, and all the others under the names that PEFT gives them.
+def _in_one_layout(file: Path, pipe: Any) -> dict[str, torch.Tensor]:
+    """A LoRA's tensors under the names that PEFT gives them, with a stated alpha worked into the weights.
 
-    Files that mix PEFT's names with older ones would lose a part of them on loading. A stated alpha is worked into the weights.
+    Files that mix PEFT's names with older ones would lose a part of them on loading. Kohya's names stay as they are where
+    diffusers alone knows the modules they mean, as in SDXL's.
     """
     header = models.read_safetensors_header(file)
     try:
         tensors = load_file(file)
     except (SafetensorError, OSError) as error:
         raise ModelInvalid(f"{file.name} can't be read.", field="loras") from error
+    denoiser = "transformer." if hasattr(pipe, "transformer") else "unet."
     if all(key.startswith(_KOHYA) for key in tensors):
-        return tensors
-    denoiser = "transformer." if any(".single_transformer_blocks." in key or key.startswith("transformer") for key in tensors) else "unet."
+        dotted = _dotted(tensors, pipe)
+        if dotted is None:
+            return tensors
+        tensors = dotted
     named = {_name(key, denoiser): value for key, value in tensors.items() if not key.endswith(".alpha")}
     alphas = {_name(key, denoiser).removesuffix(".alpha"): float(value) for key, value in tensors.items() if key.endswith(".alpha")}
     said = _said_alphas(header)
@@ -129,6 +134,25 @@ def _in_one_layout(file: Path) -> dict[str, torch.Tensor]:
             if alpha is not None:
                 named[key] = up * (alpha / up.shape[1])
     return named
+
+
+def _dotted(tensors: dict[str, torch.Tensor], pipe: Any) -> dict[str, torch.Tensor] | None:
+    """Kohya's tensors under the names of the modules that they change; None if one of them is not known by that name."""
+    known = {
+        f"{start}{level}{name.replace('.', '_')}": f"{part}.{name}"
+        for start, part in KOHYA_PARTS.items()
+        if isinstance(model := getattr(pipe, part, None), torch.nn.Module)
+        # Text encoders have lost their first level with newer libraries.
+        for level in ("", "text_model_")
+        for name, _ in model.named_modules()
+    }
+    dotted: dict[str, torch.Tensor] = {}
+    for key, value in tensors.items():
+        stem, _, half = key.partition(".")
+        if stem not in known or half not in _KOHYA_HALVES:
+            return None
+        dotted[f"{known[stem]}.{_KOHYA_HALVES[half]}"] = value
+    return dotted
 
 
 def _name(key: str, denoiser: str) -> str:

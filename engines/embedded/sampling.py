@@ -51,7 +51,11 @@ def steps_of(schedule: str, sampler: Any, steps: int) -> list[int] | None:
     if sigmas[-1] > _PURE_NOISE:
         # A model trained down to pure noise must begin there.
         times[0] = len(sigmas) - 1
-    for i in range(len(times) - 2, -1, -1):
+    # No two alike, from the top down and then from the bottom up: where steps are many, rounding makes them meet.
+    for i in range(1, steps):
+        times[i] = min(times[i], times[i - 1] - 1)
+    times[-1] = max(times[-1], 0)
+    for i in range(steps - 2, -1, -1):
         times[i] = max(times[i], times[i + 1] + 1)
     return [int(time) for time in times]
 
@@ -66,8 +70,10 @@ class _Euler(EulerDiscreteScheduler):
 
     guess: torch.Tensor | None = None
 
-    def step(self, *args: Any, return_dict: bool = True, **options: Any) -> Any:
-        out: Any = super().step(*args, return_dict=True, **options)
+    def step(  # pyright: ignore[reportIncompatibleMethodOverride] - pipelines look for `generator` and pass nothing else by name
+        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
+    ) -> Any:
+        out: Any = super().step(model_output, timestep, sample, generator=generator, return_dict=True)
         self.guess = out.pred_original_sample
         return out if return_dict else (out.prev_sample,)
 
@@ -82,8 +88,10 @@ class _EulerAncestral(EulerAncestralDiscreteScheduler):
         if timesteps is not None:
             _use(self, timesteps, device, torch.float32)
 
-    def step(self, *args: Any, return_dict: bool = True, **options: Any) -> Any:
-        out: Any = super().step(*args, return_dict=True, **options)
+    def step(  # pyright: ignore[reportIncompatibleMethodOverride] - pipelines look for `generator` and pass nothing else by name
+        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True
+    ) -> Any:
+        out: Any = super().step(model_output, timestep, sample, generator=generator, return_dict=True)
         self.guess = out.pred_original_sample
         return out if return_dict else (out.prev_sample,)
 
@@ -116,8 +124,8 @@ _SAMPLERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "lcm": (LCMScheduler, {}),
 }
 
-# Above this sigma a picture can't be told from noise. Spacing by sigma from further up would spend all steps there.
-_PURE_NOISE = 60.0
+# The largest sigma of SD 1.5 and SDXL; above it a picture can hardly be told from noise, and spacing by sigma would spend its steps there.
+_PURE_NOISE = 15.0
 _RHO = 7.0  # Karras et al. 2022
 _BETA = 0.6  # "Beta Sampling is All You Need", Lee et al. 2024
 
