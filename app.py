@@ -102,10 +102,12 @@ def web(args: argparse.Namespace) -> int:
     # The database is made ready while Gradio is being imported: both take a while, one mostly waits for the disk.
     opening = threading.Thread(target=lambda: opened.append(_attempt(lambda: open_studio(settings))))
     opening.start()
-    import tabs.page  # noqa: F401 - the slow import, done meanwhile
-    import uvicorn
+    try:
+        import uvicorn
 
-    opening.join()
+        import tabs.page  # noqa: F401 - the slow import, done meanwhile
+    finally:
+        opening.join()
     studio = opened[0]
     if isinstance(studio, LikenessError):
         raise studio

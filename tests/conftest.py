@@ -53,14 +53,15 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'likeness.db'}"
     else:
-        url = _own_database(request.getfixturevalue("postgres_server"))
+        url = own_postgres_database(request.getfixturevalue("postgres_server"))
     migrate(url)
     opened = open_database(url)
     yield opened
     opened.close()
 
 
-def _own_database(server_url: str) -> str:
+def own_postgres_database(server_url: str) -> str:
+    """The URL of a new, empty database on a PostgreSQL server."""
     name = "test_" + secrets.token_hex(6)
     engine = sa.create_engine(server_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

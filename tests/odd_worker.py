@@ -20,6 +20,7 @@ from studio.errors import OutOfMemory
 from studio.gallery import Gallery
 from studio.generate import make_pictures
 from studio.jobs import Jobs
+from studio.logs import setup_logging
 from studio.settings import Settings, load_settings
 from studio.shelf import ModelShelf
 from studio.worker import Worker, run_worker
@@ -71,4 +72,5 @@ def make_odd_worker(settings: Settings, database: Database) -> Worker:
 
 if __name__ == "__main__":
     ours = load_settings(Path(sys.argv[1])).model_copy(update={"engine_timeout_s": 2.0})
+    setup_logging(ours, "worker", None)
     sys.exit(run_worker(lambda: make_odd_worker(ours, open_database(ours.database)), ours))

@@ -15,9 +15,10 @@ import pytest
 from app import HOME, open_studio
 from studio.contracts import GenerateRequest, Job, JobState
 from studio.errors import DataRootLocked
-from studio.settings import Settings
+from studio.settings import Settings, load_settings
 from studio.studio import Studio
 from studio.worker import EXIT_STUCK, data_root_lock
+from tests.conftest import own_postgres_database
 
 
 @pytest.fixture
@@ -138,6 +139,27 @@ def test_a_clean_stop_puts_the_job_back_and_the_next_start_goes_on_with_the_same
     assert ended(studio, job_id).state is JobState.done
     assert studio.job(job_id).attempt == 1
     assert len(studio.artifacts(job_id)) == 1
+
+
+def test_the_same_studio_runs_on_postgresql(tmp_path: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIKENESS_DATABASE_URL", own_postgres_database(postgres_server))
+    settings = load_settings(tmp_path / "data")
+    studio, worker = open_studio(settings), OddWorker(settings.data)
+    slow, fine = ask(studio, "slow"), ask(studio, "fine", count=2)
+    process = worker.start()
+    wait_for(lambda: studio.job(slow).state is JobState.running)
+    process.kill()
+    process.wait()
+    process = worker.start()
+    wait_for(lambda: studio.job(slow).preview > 0)
+    studio.cancel(slow)
+    assert ended(studio, slow).state is JobState.cancelled
+    assert ended(studio, fine).state is JobState.done
+    assert len(studio.artifacts(fine)) == 2
+    assert studio.health().ok
+    process.terminate()
+    assert process.wait(30) == 0
+    studio.database.close()
 
 
 def test_one_data_root_has_one_worker(studio: Studio, worker: OddWorker) -> None:
