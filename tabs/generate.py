@@ -166,8 +166,11 @@ def on_reuse(studio: Studio, picture_id: str) -> dict[str, Any]:
             request = studio.job(picture.job_id).request
         with suppress(NotFound):
             preset = studio.preset(picture.recipe.preset or "")
-    model = next((model for model in studio.models() if picture.recipe and model.id == picture.recipe.model), None)
-    return settings_of(picture, request, model, preset)
+    models = studio.models()
+    model = next((model for model in models if picture.recipe and model.id == picture.recipe.model), None)
+    settings = settings_of(picture, request, model, preset)
+    # A model that is gone leaves its place to the default; everything else still holds.
+    return settings if model else settings | {"model": models[0].id}
 
 
 def on_choice(studio: Studio, preset_id: str | None, model_id: str | None) -> Hints:
@@ -198,11 +201,10 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
         form["prompt"] = gr.Textbox(
             label="Prompt",
             info="What the picture shows, in your own words. The starter model knows hair, skin, clothes, glasses, backgrounds and styles.",
-            placeholder="portrait of a person with long red hair, round glasses, wearing a green hoodie, light blue background, cartoon style",
+            placeholder="portrait of a person with long red hair, round glasses, wearing a green hoodie, cartoon style",
             lines=4,
             max_lines=12,
             max_length=10_000,
-            autofocus=True,
             elem_id="field-prompt",
         )
         form["negative_prompt"] = gr.Textbox(
@@ -246,23 +248,18 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
                 items=[{"id": quality.value, "name": name, "about": about} for quality, name, about in QUALITIES],
                 elem_id="field-quality",
             )
-        with gr.Row(elem_id="seed-row"):
-            form["seed"] = gr.Number(
-                -1,
-                label="Seed",
-                info="Where the randomness starts. The same seed and settings give the same picture; −1 takes a new one each time.",
-                precision=0,
-                min_width=0,
-                elem_id="field-seed",
-            )
-            random = gr.Button("Random", size="sm", min_width=0, elem_id="seed-random")
-            keep = gr.Button("Keep last", size="sm", min_width=0, elem_id="seed-keep")
+        form["seed"] = choice(
+            "seed",
+            label="Seed",
+            info="Where the randomness starts. The same seed and settings give the same picture; empty takes a new one each time.",
+            value=None,
+            items=[{"hint": "Random"}],
+            elem_id="field-seed",
+        )
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
             _draw_advanced(form, models, hint)
     with gr.Column(elem_id="go", min_width=0):
-        form["generate"] = gr.Button("Generate", variant="primary", elem_id="generate-button")
-    random.click(None, None, form["seed"], js="() => -1", show_progress="hidden")
-    keep.click(None, form["seed"], form["seed"], js="(seed) => window.likeness?.lastSeed() ?? seed", show_progress="hidden")
+        form["generate"] = gr.Button("Generate", variant="primary", elem_id="make")
     return form
 
 
@@ -275,44 +272,12 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
         filterable=False,
         elem_id="field-model",
     )
-    with gr.Row(elem_classes="pair"):
-        form["width"] = gr.Number(
-            None,
-            label="Width",
-            info="In pixels. Empty: as the shape says.",
-            placeholder=hint.width,
-            precision=0,
-            min_width=0,
-            elem_id="field-width",
-        )
-        form["height"] = gr.Number(
-            None,
-            label="Height",
-            info="In pixels. Empty: as the shape says.",
-            placeholder=hint.height,
-            precision=0,
-            min_width=0,
-            elem_id="field-height",
-        )
-    with gr.Row(elem_classes="pair"):
-        form["steps"] = gr.Number(
-            None,
-            label="Steps",
-            info="How many times the picture is refined, 1 to 150. Empty: as the preset, the model and the quality say.",
-            placeholder=hint.steps,
-            precision=0,
-            min_width=0,
-            elem_id="field-steps",
-        )
-        form["cfg"] = gr.Number(
-            None,
-            label="CFG scale",
-            info="How closely the prompt is followed, 0 to 30. Low is free, high is literal and harsh.",
-            placeholder=hint.cfg,
-            step=0.5,
-            min_width=0,
-            elem_id="field-cfg",
-        )
+    for pair in (_SIZES, _STRENGTHS):
+        with gr.Row(elem_classes="pair"):
+            for name, label, info in pair:
+                form[name] = choice(
+                    "number", label=label, info=info, value=None, items=_hint(getattr(hint, name)), elem_id=f"field-{name}", min_width=0
+                )
     with gr.Row(elem_classes="pair"):
         for name, label, info, choices in (
             ("sampler", "Sampler", "The method that takes the noise away, step by step.", SAMPLERS),
@@ -341,6 +306,10 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
         form[name] = gr.Textbox(label=label, info=info, lines=1, max_lines=4, max_length=10_000, elem_id=f"field-{name}")
 
 
+def _hint(words: str) -> list[dict[str, str]]:
+    return [{"hint": words}]
+
+
 def _bridge(name: str) -> gr.HTML:
     """A part nobody sees: it passes a value from the page's scripts to a handler (`reuse`) or from a handler to them (`outcome`)."""
     return gr.HTML(
@@ -359,27 +328,41 @@ watch('value', () => document.dispatchEvent(new CustomEvent('likeness:{name}-ans
 def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, Any], outcome: gr.HTML, reuse: gr.HTML) -> None:
     quick: dict[str, Any] = {"queue": False, "concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
     button = form.pop("generate")
+    hinted = ("shape", "width", "height", "steps", "cfg")
 
     def clicked(*values: Any) -> dict[str, Any]:
         return on_generate(studio, dict(zip(form, values, strict=True))).model_dump(mode="json")
 
-    def chosen(preset: str, model: str) -> list[Any]:
-        return _show_hints(on_choice(studio, preset, model))
+    def preset_chosen(preset: str, model: str) -> list[Any]:
+        shown = _shown(on_choice(studio, preset, model))
+        own = studio.preset(preset) if preset else None
+        if own is not None and own.width and own.height:
+            # A preset comes with its own size; what was typed or picked before makes way.
+            shown[0]["value"] = shape_of(own.width, own.height)
+            shown[1]["value"] = shown[2]["value"] = None
+        return shown
+
+    def model_chosen(preset: str, model: str) -> list[Any]:
+        return _shown(on_choice(studio, preset, model))
 
     def reused(picture_id: str) -> list[Any]:
         try:
             settings = on_reuse(studio, picture_id)
+            hint = on_choice(studio, settings["preset"], settings["model"])
         except LikenessError as error:
             raise gr.Error(f"{error.message} {error.remedy}", title="These settings can't be used") from error
-        return [gr.update(value=settings[name]) for name in form] + [gr.update(selected="generate")]
+        updates = {name: gr.update(value=settings[name]) for name in form}
+        for name, shown in zip(hinted, _shown(hint), strict=True):
+            updates[name] |= shown
+        return [*updates.values(), gr.update(selected="generate"), {"taken": picture_id}]
 
     button.click(clicked, list(form.values()), outcome, trigger_mode="multiple", **quick)
-    hinted = [form[name] for name in ("shape", "width", "height", "steps", "cfg")]
-    for field in ("preset", "model"):
-        form[field].change(chosen, [form["preset"], form["model"]], hinted, trigger_mode="always_last", **quick)
+    chosen = [form["preset"], form["model"]]
+    form["preset"].input(preset_chosen, chosen, [form[name] for name in hinted], trigger_mode="always_last", **quick)
+    form["model"].input(model_chosen, chosen, [form[name] for name in hinted], trigger_mode="always_last", **quick)
     # A shape that is picked by hand wins over pixels that were typed before.
     form["shape"].input(None, None, [form["width"], form["height"]], js="() => [null, null]", show_progress="hidden")
-    reuse.submit(reused, reuse, [*form.values(), tabs], trigger_mode="always_last", **quick)
+    reuse.submit(reused, reuse, [*form.values(), tabs, reuse], trigger_mode="always_last", **quick)
     # Models that were put into the folder since the studio started.
     blocks.load(functools.partial(_refresh_models, studio), None, form["model"], **quick)
 
@@ -388,9 +371,8 @@ def _refresh_models(studio: Studio) -> Any:
     return gr.update(choices=_model_choices(studio.models()))
 
 
-def _show_hints(hint: Hints) -> list[Any]:
-    open_fields = (hint.width, hint.height, hint.steps, hint.cfg)
-    return [gr.update(items=hint.shapes), *(gr.update(placeholder=text) for text in open_fields)]
+def _shown(hint: Hints) -> list[dict[str, Any]]:
+    return [gr.update(items=hint.shapes), *(gr.update(items=_hint(words)) for words in (hint.width, hint.height, hint.steps, hint.cfg))]
 
 
 def _model_choices(models: Sequence[ModelSpec]) -> list[tuple[str, str | int | float]]:
@@ -428,6 +410,14 @@ def _in_plain_words(error: LikenessError, values: Mapping[str, Any]) -> Likeness
     return error
 
 
+_SIZES = (
+    ("width", "Width", "In pixels. Empty: as the shape says."),
+    ("height", "Height", "In pixels. Empty: as the shape says."),
+)
+_STRENGTHS = (
+    ("steps", "Steps", "How many times the picture is refined, 1 to 150. Empty: as the preset, the model and the quality say."),
+    ("cfg", "CFG scale", "How closely the prompt is followed, 0 to 30. Low is free, high is literal and harsh."),
+)
 _REUSED = (
     "prompt",
     "negative_prompt",

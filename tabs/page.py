@@ -72,6 +72,6 @@ def _head(where: str) -> str:
 
 def _fingerprint() -> str:
     digest = hashlib.sha256()
-    for path in sorted(ASSETS.iterdir()):
+    for path in sorted(path for path in ASSETS.rglob("*") if path.is_file()):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]

@@ -18,7 +18,7 @@ def theme() -> gr.themes.Base:
         text_size=Size(xxs=".6875rem", xs=".75rem", sm=".8125rem", md=".875rem", lg="1rem", xl="1.25rem", xxl="1.5rem"),
         spacing_size=Size(xxs=".0625rem", xs=".125rem", sm=".25rem", md=".375rem", lg=".5rem", xl=".625rem", xxl="1rem"),
         radius_size=Size(xxs=".125rem", xs=".25rem", sm=".375rem", md=".5rem", lg=".625rem", xl=".75rem", xxl="1rem"),
-        font=[gr.themes.LocalFont("IBM Plex Sans"), "system-ui", "sans-serif"],
+        font=["Likeness Sans", "system-ui", "sans-serif"],
         font_mono=[gr.themes.LocalFont("IBM Plex Mono", weights=(400,)), "ui-monospace", "monospace"],
     ).set(
         **_same(

@@ -2,6 +2,8 @@
 
 import { get } from "./api.js";
 import { h, iconButton, setText } from "./dom.js";
+import { feed } from "./feed.js";
+import { toast } from "./toast.js";
 
 const MOST_CARDS = 6;
 let counter = 0;
@@ -19,11 +21,16 @@ class Field extends HTMLElement {
       "div",
       { class: "field-head" },
       h("span", { class: "field-label", id: `${this.name}-label` }, label),
-      h("span", { class: "info-text", tabindex: "0", role: "note", "data-tip": this.getAttribute("info"), "aria-label": `About ${label}` }),
+      h("span", { class: "info-text", "data-tip": this.getAttribute("info"), "aria-hidden": "true" }),
     );
     this.note = h("span", { class: "field-note", "aria-live": "polite" });
     this.head.append(this.note);
-    this.body = h("div", { class: "field-body", "aria-labelledby": `${this.name}-label`, role: this.role_ ?? "radiogroup" });
+    this.body = h("div", {
+      class: "field-body",
+      role: this.role_ ?? "radiogroup",
+      "aria-labelledby": `${this.name}-label`,
+      "aria-description": this.getAttribute("info"),
+    });
     this.append(this.head, this.body);
     this.ready?.();
     this.draw();
@@ -161,6 +168,50 @@ class Stepper extends Field {
   }
 }
 
+// A number that may be left open; its hint says what it is then.
+class NumberField extends Field {
+  role_ = "group";
+
+  draw() {
+    if (!this.number) {
+      this.number = h("input", {
+        type: "number",
+        inputmode: "decimal",
+        step: "any",
+        "aria-labelledby": `${this.name}-label`,
+        oninput: () => this.pick(this.number.value === "" ? null : Number(this.number.value)),
+      });
+      this.body.append(this.number, ...this.beside());
+    }
+    this.number.placeholder = this.items[0]?.hint ?? "";
+    const shown = this.value === null ? "" : String(this.value);
+    if (this.number.value !== shown && !(shown === "" && this.number.validity.badInput)) this.number.value = shown;
+  }
+
+  beside() {
+    return [];
+  }
+
+  set(value) {
+    this.pick(value);
+    this.draw();
+  }
+}
+
+class Seed extends NumberField {
+  beside() {
+    const button = (words, about, act) => h("button", { type: "button", class: "button", "data-tip": about, onclick: act }, words);
+    return [
+      button("Random", "A new seed each time", () => this.set(null)),
+      button("Keep last", "The seed of the newest job", () => {
+        const [newest] = [...feed.running, ...feed.ended.filter((job) => job.state === "done")];
+        if (newest) this.set(newest.recipe.seed);
+        else toast("There is no seed to keep yet", { detail: "Make a picture first." });
+      }),
+    ];
+  }
+}
+
 class Loras extends Field {
   role_ = "group";
 
@@ -221,5 +272,7 @@ customElements.define("likeness-segments", Segments);
 customElements.define("likeness-shapes", Shapes);
 customElements.define("likeness-cards", Cards);
 customElements.define("likeness-stepper", Stepper);
+customElements.define("likeness-number", NumberField);
+customElements.define("likeness-seed", Seed);
 customElements.define("likeness-loras", Loras);
 

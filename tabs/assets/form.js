@@ -8,14 +8,14 @@ import { plural } from "./words.js";
 
 export function startForm() {
   document.addEventListener("likeness:outcome-answer", (event) => event.detail && onOutcome(event.detail));
+  document.addEventListener("likeness:reuse-answer", (event) => event.detail?.taken && toast("The form holds this picture's settings", { ms: 2500 }));
   document.addEventListener("keydown", onKey);
-  document.addEventListener("click", (event) => event.target.closest?.("#generate-button") && document.dispatchEvent(new CustomEvent("likeness:clicked")));
+  document.addEventListener("click", (event) => event.target.closest?.("#make") && document.dispatchEvent(new CustomEvent("likeness:clicked")));
   document.addEventListener("input", (event) => clearError(event.target.closest?.("[id^=field-]")));
   document.addEventListener("pick", (event) => clearError(event.target.closest?.("[id^=field-]")));
   feed.addEventListener("ended", (event) => onEnded(event.detail));
   new MutationObserver(dress).observe(document.body, { childList: true, subtree: true });
   dress();
-  window.likeness = { ...window.likeness, lastSeed };
 }
 
 // Put words into the prompt, as if they were typed.
@@ -27,18 +27,11 @@ export function say(words) {
   area.focus();
 }
 
-// The seed of the newest job that has one, so that it can be kept.
-function lastSeed() {
-  const [newest] = [...feed.running, ...feed.ended.filter((job) => job.state === "done")];
-  if (!newest) toast("There is no seed to keep yet", { detail: "Make a picture first." });
-  return newest?.recipe.seed ?? null;
-}
-
 function onKey(event) {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !document.querySelector("dialog[open]") && tabShown() === "generate") {
     event.preventDefault();
     // The field that is being written in gives its words to the form first.
-    setTimeout(() => document.querySelector("#generate-button")?.click(), 0);
+    setTimeout(() => document.querySelector("#make")?.click(), 0);
   }
 }
 
@@ -100,15 +93,13 @@ function onEnded(job) {
   }
 }
 
-// Gradio writes a field's help under its label; here it sits behind a small mark that can be pointed at or tabbed to.
+// Gradio writes a field's help under its label; here it sits behind a small mark.
 function dress() {
   for (const info of document.querySelectorAll("#form .info-text:not([data-tip])")) {
     info.dataset.tip = info.textContent.trim();
-    info.tabIndex = 0;
-    info.setAttribute("role", "note");
     info.addEventListener("click", (event) => event.preventDefault());
   }
-  const button = document.querySelector("#generate-button:not([aria-keyshortcuts])");
+  const button = document.querySelector("#make:not([aria-keyshortcuts])");
   if (button) {
     button.setAttribute("aria-keyshortcuts", "Control+Enter Meta+Enter");
     button.dataset.tip = navigator.platform.startsWith("Mac") ? "⌘ Enter" : "Ctrl + Enter";

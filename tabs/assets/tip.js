@@ -1,23 +1,34 @@
-// One tooltip for everything that carries data-tip: on hover, on keyboard focus, on touch.
+// One tooltip for everything that carries data-tip: on hover, on touch of a help mark, and for whoever walks the page by Tab.
 
 import { h } from "./dom.js";
 
-const DELAY_MS = 350;
+const HOVER_MS = 350;
+const TAB_MS = 600;
 let bubble = null;
 let target = null;
 let timer = 0;
+let byKey = false;
 
 export function startTips() {
-  document.addEventListener("pointerover", (event) => event.pointerType === "mouse" && soon(event.target.closest?.("[data-tip]"), DELAY_MS));
+  document.addEventListener("keydown", (event) => {
+    byKey = true;
+    if (event.key === "Escape") hide();
+  });
+  document.addEventListener("pointerdown", (event) => {
+    byKey = false;
+    const mark = event.target.closest?.(".info-text");
+    if (mark && event.pointerType !== "mouse") soon(mark, 0);
+    else hide();
+  });
+  document.addEventListener("pointerover", (event) => event.pointerType === "mouse" && soon(event.target.closest?.("[data-tip]"), HOVER_MS));
   document.addEventListener("focusin", (event) => {
-    const found = event.target.closest?.("[data-tip]");
-    if (found?.matches(":focus-visible") || found?.classList.contains("info-text")) soon(found, 0);
+    // A field explains itself to whoever tabs into it, not to whoever clicks or types.
+    if (byKey) soon(event.target.closest?.("[data-tip]") ?? event.target.closest?.("[id^=field-]")?.querySelector(".info-text"), TAB_MS);
     else hide();
   });
   document.addEventListener("focusout", hide);
-  document.addEventListener("pointerdown", (event) => event.target.closest?.(".info-text") || hide());
+  document.addEventListener("input", hide);
   document.addEventListener("scroll", hide, { capture: true, passive: true });
-  document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
 }
 
 function soon(found, delay) {

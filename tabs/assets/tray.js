@@ -136,7 +136,8 @@ class Row {
     setText(this.words, title({ prompt: job.request.prompt }));
     this.words.title = job.request.prompt;
     const made = pictures?.length ?? 0;
-    const of = job.recipe.count > 1 && !over ? ` · ${made} of ${job.recipe.count}` : "";
+    const { count } = job.recipe;
+    const of = count === 1 || over ? "" : job.state === "queued" ? ` · ${plural(count, "picture")}` : ` · ${made} of ${count}`;
     setText(this.status, over ? endWords(job, pictures ? made : undefined) : progressWords(job) + of);
     toggle(this.bar, "hidden", job.state !== "running");
     this.bar.setAttribute("aria-valuenow", Math.round(job.progress * 100));

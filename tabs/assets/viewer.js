@@ -150,7 +150,6 @@ class Viewer {
   reuse() {
     document.dispatchEvent(new CustomEvent("likeness:reuse", { detail: this.picture.id }));
     this.dialog.close();
-    toast("The form holds this picture's settings", { ms: 2500 });
   }
 
   async copy() {
