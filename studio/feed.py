@@ -131,9 +131,14 @@ class Feed:
         limiter = anyio.CapacityLimiter(1)
         known: dict[str, Job] = {}
         version: int | None = None
+        mark: int | None = None
         since = time.time()
         while True:
             looked = time.time()
+            last, mark = mark, await anyio.to_thread.run_sync(self._studio.change_mark, limiter=limiter)
+            if mark is not None and mark == last:
+                await asyncio.sleep(self._look_s)
+                continue
             try:
                 changed = await anyio.to_thread.run_sync(self._studio.changes, since - OVERLAP_S, limiter=limiter)
                 shelf = await anyio.to_thread.run_sync(self._studio.library_version, limiter=limiter)

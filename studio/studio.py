@@ -99,6 +99,10 @@ class Studio:
         """A number that grows whenever pictures come, go, or move to or from the trash."""
         return self._gallery.version()
 
+    def change_mark(self) -> int | None:
+        """Another number whenever something changed at all, cheap to ask; None where only looking can tell."""
+        return self.database.change_mark()
+
     def watch(self, job_id: str, *, timeout_s: float | None = None) -> Iterator[Job]:
         """The job now and at every change, until it has ended or the time is up. Raises NotFound."""
         return self._jobs.watch(job_id, timeout_s=timeout_s)

@@ -87,3 +87,15 @@ def test_a_database_in_a_place_that_can_not_be_written_is_named_as_such(tmp_path
     with pytest.raises((DataRootReadOnly, DatabaseUnavailable)):
         with db.open_database(f"sqlite:///{tmp_path / 'file' / 'likeness.db'}").read() as connection:
             connection.execute(sa.text("SELECT 1"))
+
+
+def test_the_change_mark_moves_with_every_commit_and_rests_otherwise(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'likeness.db'}"
+    db.migrate(url)
+    database = db.open_database(url)
+    before = database.change_mark()
+    assert database.change_mark() == before
+    with database.begin_quick() as connection:
+        connection.execute(sa.insert(db.marks).values(name="moved", value=1))
+    assert database.change_mark() != before
+    database.close()
