@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import os
 import re
 import socket
 import subprocess
@@ -116,7 +117,10 @@ def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A studio with a real worker and the starter model."""
     data = tmp_path_factory.mktemp("working") / "data"
     served = serve(open_on(data))
-    worker = subprocess.Popen([sys.executable, str(HOME / "app.py"), "worker", "--data", str(data)], stderr=subprocess.DEVNULL)
+    # On a busy machine threads that wait for each other take many times as long as one.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "LIKENESS_THREADS": "1"}
+    command = [sys.executable, str(HOME / "app.py"), "worker", "--data", str(data)]
+    worker = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
     yield served
     worker.terminate()
     worker.wait(30)

@@ -51,14 +51,12 @@ def build_parser(version: str = VERSION) -> argparse.ArgumentParser:
 
 def with_verb(argv: Sequence[str]) -> list[str]:
     """The command line with `run` put in where no verb stands: `python launch.py --port 8000` runs the studio."""
-    rest = iter(range(len(argv)))
-    for index in rest:
-        word = argv[index]
-        if word == "--data":
-            next(rest, None)
-        elif word in ("-h", "--help", "--version") or not word.startswith("-"):
-            return list(argv)
-    return ["run", *argv]
+    first = 0
+    while first < len(argv) and argv[first].startswith(("--data", "--json")):
+        first += 2 if argv[first] == "--data" else 1
+    word = argv[first] if first < len(argv) else ""
+    has_verb = word in ("-h", "--help", "--version") or (word and not word.startswith("-"))
+    return list(argv) if has_verb else ["run", *argv]
 
 
 _Verbs = argparse._SubParsersAction  # type: ignore[type-arg]  # argparse has no public name for what add_subparsers gives
