@@ -389,14 +389,14 @@ def _check_file(path: Path) -> None:
     if any(".lora_" in key or ".lora." in key for key in tensors):
         raise ModelInvalid(f"{path.name} is a LoRA, not a checkpoint.", remedy="Move it to the LoRA folder and choose it there.")
     family = _family_of_file(path)
-    if family in (Family.sd15, Family.sd2, Family.sdxl):
+    if family in (Family.sd15, Family.sdxl):
         for start, words in _HALVES:
             if not any(key.startswith(start) for key in tensors):
                 raise ModelInvalid(f"{path.name} has no {words} inside.", remedy="Use the full checkpoint, not the pruned part of it.")
         return
     raise ModelInvalid(
         f"{path.name} is not a checkpoint that can be used as a single file.",
-        remedy="Single files work for Stable Diffusion 1.5, 2 and SDXL; take the diffusers folder of other models.",
+        remedy="Single files work for Stable Diffusion 1.5 and SDXL; take the diffusers folder of other models.",
     )
 
 

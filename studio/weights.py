@@ -84,9 +84,9 @@ def _read_header(path: Path, size: int, _changed: int) -> Header:
         with path.open("rb") as file:
             start = file.read(8)
             length = int.from_bytes(start, "little")
-            if start[:2] == b"PK" or start[:1] == b"\x80":
-                raise ModelUnsafe(f"{path.name} is a pickle file under another name; opening one can run any code in it.")
             if len(start) < 8 or length > min(size - 8, _LARGEST_HEADER):
+                if start.startswith((b"PK\x03\x04", b"\x80")):
+                    raise ModelUnsafe(f"{path.name} is a pickle file under another name; opening one can run any code in it.")
                 raise _broken(path, "it is not a safetensors file, or only its beginning")
             text = file.read(length)
     except OSError as error:

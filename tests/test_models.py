@@ -159,6 +159,15 @@ def test_a_pickle_under_another_name_is_refused_too(tmp_path: Path, start: bytes
         models.check_checkpoint(tmp_path / "sly.safetensors")
 
 
+@pytest.mark.parametrize("first", range(0x78, 0x98))
+def test_no_whole_file_is_taken_for_a_pickle_by_its_first_byte(tmp_path: Path, first: int) -> None:
+    # The first byte is the lowest of the header's length, so it can be any, a pickle's too.
+    short = len(json.dumps({"__metadata__": {"x": ""}, "a": {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]}}))
+    path = _safetensors(tmp_path / "a.safetensors", {"a": (1,)}, {"x": "." * ((first - short) % 256)})
+    assert path.read_bytes()[0] == first
+    assert "a" in models.read_safetensors_header(path).tensors
+
+
 def test_a_folder_with_pickled_weights_only_is_refused(tmp_path: Path) -> None:
     folder = _copy_of_starter(tmp_path)
     (folder / "unet" / "diffusion_pytorch_model.safetensors").rename(folder / "unet" / "diffusion_pytorch_model.bin")

@@ -9,7 +9,7 @@ import logging
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
@@ -24,7 +24,11 @@ import diffusers.utils.logging
 import torch
 import transformers.utils.logging
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
 from safetensors import SafetensorError
+from transformers import CLIPTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from engines.embedded.pipeline import Place, Warm
 from studio import models
@@ -48,7 +52,7 @@ def load(spec: ModelSpec, settings: Settings, report: Report) -> Warm:
         torch.set_num_threads(settings.threads)
     path = Path(spec.path)
     files = models.weight_files(path)
-    place = _choose_place(settings, spec, _numbers_in(files))
+    place = choose_place(settings, spec, numbers_in(files))
     model_hash = models.fingerprint(files, fingerprints(settings), lambda done, total: report(0.0, _reading(spec, done, total)))
     report(0.0, f"Loading {spec.name}")
     try:
@@ -79,10 +83,16 @@ def fingerprints(settings: Settings) -> Path:
 # Models with more numbers than this are kept as bfloat16 on CPUs, where that is fast: twice as many fit.
 _LARGE = 1_500_000_000
 _HALF = {Family.sd15: torch.float16, Family.sd2: torch.float16, Family.sdxl: torch.float16, Family.starter: torch.float32}
+_SINGLE_FILE = Path(__file__).parent / "single_file"
+_KINDS: dict[Family, Any] = {Family.sd15: StableDiffusionPipeline, Family.sdxl: StableDiffusionXLPipeline}
 _NAMED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def _choose_place(settings: Settings, spec: ModelSpec, numbers: int) -> Place:
+def choose_place(settings: Settings, spec: ModelSpec, numbers: int) -> Place:
+    """Where a model of so many numbers computes, and in which dtypes.
+
+    Raises DependencyMissing for a device that is not there, OutOfMemory when the model can't fit.
+    """
     device = settings.device
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
@@ -120,7 +130,8 @@ def _fast_bfloat16() -> bool:
     return any(probe is not None and probe() for probe in probes)
 
 
-def _numbers_in(files: tuple[Path, ...]) -> int:
+def numbers_in(files: tuple[Path, ...]) -> int:
+    """How many numbers weight files hold, from their headers."""
     return sum(math.prod(shape) for file in files for _, shape in models.read_safetensors_header(file).tensors.values())
 
 
@@ -147,7 +158,29 @@ def _from_folder(path: Path, place: Place, report: Report) -> Any:
 
 
 def _from_file(path: Path, spec: ModelSpec, place: Place, report: Report) -> Any:
-    raise ModelInvalid("later")
+    """A single file holds weights only: what they mean and how prompts are read lies in `single_file/`, so that nobody is asked."""
+    config = _SINGLE_FILE / spec.family.value
+    kind = _KINDS.get(spec.family)
+    if kind is None:
+        raise ModelInvalid(
+            f"{spec.name} can't be used as a single file.",
+            remedy="Single files work for Stable Diffusion 1.5 and SDXL; take the diffusers folder of other models.",
+            field="model",
+        )
+    report(0.0, "Reading the weights")
+    options: dict[str, Any] = {"tokenizer": _clip_tokenizer("<|endoftext|>")}
+    if spec.family is Family.sdxl:
+        options["tokenizer_2"] = _clip_tokenizer("!")
+    return kind.from_single_file(str(path), config=str(config), dtype=place.weights, local_files_only=True, **options)
+
+
+def _clip_tokenizer(padding: str) -> Any:
+    """CLIP's tokenizer, built as its first implementation builds it: the bytes, the bytes that end a word, the merges."""
+    merges = [tuple(line.split()) for line in (_SINGLE_FILE / "clip_merges.txt").read_text(encoding="utf-8").splitlines()]
+    letters = list(bytes_to_unicode().values())
+    words = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    return CLIPTokenizer(vocab=vocabulary, merges=cast("list[str]", merges), pad_token=padding, model_max_length=77)
 
 
 def _draws_from_words(pipe: Any) -> bool:

@@ -268,6 +268,48 @@ def test_broken_models_say_so_and_the_engine_goes_on(warm: Embedded, tmp_path: P
     assert warm.state().state == "ready"
 
 
+def test_single_files_are_understood_without_asking_anyone(warm: Embedded) -> None:
+    import torch
+    from accelerate import init_empty_weights
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    from engines.embedded.loading import _SINGLE_FILE, _clip_tokenizer
+
+    def numbers(model: torch.nn.Module) -> int:
+        return sum(parameter.numel() for parameter in model.parameters())
+
+    # The published sizes of these networks: a wrong line in their settings would change them.
+    with init_empty_weights():
+        for family, size in (("sd15", 859_520_964), ("sdxl", 2_567_463_684)):
+            assert numbers(UNet2DConditionModel.from_config(_read_json(_SINGLE_FILE / family / "unet" / "config.json"))) == size
+            assert numbers(AutoencoderKL.from_config(_read_json(_SINGLE_FILE / family / "vae" / "config.json"))) == 83_653_863
+            assert numbers(CLIPTextModel(CLIPTextConfig.from_pretrained(_SINGLE_FILE / family / "text_encoder"))) == 123_060_480
+        large = CLIPTextConfig.from_pretrained(_SINGLE_FILE / "sdxl" / "text_encoder_2")
+        assert numbers(CLIPTextModelWithProjection(large)) == 694_659_840
+    # The example that CLIP's own documentation uses, with the numbers it gives.
+    tokens = _clip_tokenizer("!")("a photo of an astronaut riding a horse").input_ids
+    assert tokens == [49406, 320, 1125, 539, 550, 18376, 6765, 320, 4558, 49407]
+
+
+def test_a_single_file_with_weights_missing_says_so(warm: Embedded, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    for cross, name in ((768, "sd15"), (2048, "sdxl")):
+        some = {
+            "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": torch.zeros(8, cross),
+            "first_stage_model.decoder.conv_in.weight": torch.zeros(8, 4, 3, 3),
+            "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": torch.zeros(77, 8),
+        }
+        save_file(some, tmp_path / f"{name}.safetensors")
+        with pytest.raises(ModelInvalid, match=name) as caught:
+            list(warm.generate(_recipe(), tmp_path / f"{name}.safetensors", (), "run", Said()))
+        assert caught.value.field == "model"
+    assert _draw(warm, _recipe())
+
+
 def test_a_model_that_changes_on_disk_is_loaded_again(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(STARTER, folder, ignore=shutil.ignore_patterns("*.png", "reader"))
@@ -471,6 +513,10 @@ def _digest(image: Image) -> str:
     import hashlib
 
     return hashlib.sha256(image.tobytes()).hexdigest()
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
 
 
 def _change_json(folder: Path, name: str, **changes: object) -> None:
