@@ -11,6 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 from starlette.types import Scope
 
+from studio.models import SAMPLERS, SCHEDULERS
 from studio.studio import Studio
 from tabs import gallery, generate
 from tabs.live import live
@@ -23,8 +24,8 @@ TITLE = "Likeness"
 def build(studio: Studio) -> gr.Blocks:
     """The whole page over one studio, drawn but not served."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, fill_height=True) as blocks:
-        live("likeness-header", elem_id="header")
-        with gr.Tabs(selected="generate", elem_id="tabs") as tabs:
+        live("likeness-header", elem_id="header", js=_NAMES_JS, names=_names())
+        with gr.Tabs(selected="generate", overflow_behavior="wrap", elem_id="tabs") as tabs:
             with gr.Tab("Generate", id="generate", elem_id="generate"):
                 generate.build(studio, blocks, tabs)
             with gr.Tab("Gallery", id="gallery", elem_id="gallery"):
@@ -52,6 +53,16 @@ def mount(app: FastAPI, studio: Studio) -> FastAPI:
         theme=theme(),
         head=_head(where),
     )
+
+
+_NAMES_JS = "element.firstElementChild.setAttribute('names', JSON.stringify(props.names));"
+
+
+def _names() -> dict[str, dict[str, str]]:
+    return {
+        "samplers": {choice.id: choice.name for choice in SAMPLERS},
+        "schedulers": {choice.id: choice.name for choice in SCHEDULERS},
+    }
 
 
 class _Assets(StaticFiles):

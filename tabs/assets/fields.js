@@ -86,13 +86,13 @@ class Shapes extends Field {
 
 class Cards extends Field {
   all = false;
+  presets = [];
 
   async ready() {
     this.more = h("button", { type: "button", class: "quiet more", onclick: () => ((this.all = !this.all), this.draw()) });
     this.append(this.more);
-    this.items = [];
     try {
-      this.items = (await get("presets")).items;
+      this.presets = (await get("presets")).items;
     } catch {
       this.broken = true;
     }
@@ -101,7 +101,7 @@ class Cards extends Field {
 
   draw(changed) {
     if (changed === "items") return;
-    const cards = [{ id: "", name: "None", tooltip: "No preset: your words and the model's own settings.", category: "" }, ...this.items];
+    const cards = [{ id: "", name: "None", tooltip: "No preset: your words and the model's own settings.", category: "" }, ...this.presets];
     const at = cards.findIndex((card) => card.id === (this.value ?? ""));
     const few = cards.length <= MOST_CARDS + 2;
     // The chosen one is always among those that are shown.
@@ -121,7 +121,7 @@ class Cards extends Field {
   }
 
   preset(id) {
-    return this.items.find((item) => item.id === id) ?? null;
+    return this.presets.find((item) => item.id === id) ?? null;
   }
 }
 

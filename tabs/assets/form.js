@@ -8,9 +8,12 @@ import { plural } from "./words.js";
 
 export function startForm() {
   document.addEventListener("likeness:outcome-answer", (event) => event.detail && onOutcome(event.detail));
-  document.addEventListener("likeness:reuse-answer", (event) => event.detail?.taken && toast("The form holds this picture's settings", { ms: 2500 }));
+  document.addEventListener("likeness:reuse-answer", (event) => {
+    if (!event.detail?.taken) return;
+    clearErrors();
+    toast("The form holds this picture's settings", { ms: 2500 });
+  });
   document.addEventListener("keydown", onKey);
-  document.addEventListener("click", (event) => event.target.closest?.("#make") && document.dispatchEvent(new CustomEvent("likeness:clicked")));
   document.addEventListener("input", (event) => clearError(event.target.closest?.("[id^=field-]")));
   document.addEventListener("pick", (event) => clearError(event.target.closest?.("[id^=field-]")));
   feed.addEventListener("ended", (event) => onEnded(event.detail));
@@ -39,6 +42,7 @@ function onOutcome(outcome) {
   clearErrors();
   if (outcome.ok) {
     toast(outcome.count > 1 ? `${plural(outcome.count, "picture")} on the way` : "Your picture is on the way", { ms: 2500 });
+    document.dispatchEvent(new CustomEvent("likeness:accepted"));
     feed.expect(outcome.job_id);
     return;
   }

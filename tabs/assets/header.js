@@ -3,7 +3,7 @@
 import { feed } from "./feed.js";
 import { h, icon, setText } from "./dom.js";
 import { nextTheme, themeChoice } from "./theme.js";
-import { plural } from "./words.js";
+import { learnNames, plural } from "./words.js";
 
 const THEMES = {
   system: { icon: "auto", words: "Colours follow your system" },
@@ -12,6 +12,12 @@ const THEMES = {
 };
 
 class Header extends HTMLElement {
+  static observedAttributes = ["names"];
+
+  attributeChangedCallback(_name, _before, text) {
+    learnNames(JSON.parse(text));
+  }
+
   connectedCallback() {
     if (this.childElementCount) return;
     this.busy = h("button", { type: "button", class: "busy-chip", hidden: true, onclick: () => showTab("generate") });

@@ -35,7 +35,7 @@ class Stage extends HTMLElement {
       this.draw();
       this.scrollIntoView({ block: "nearest", behavior: calm() });
     });
-    document.addEventListener("likeness:clicked", () => {
+    document.addEventListener("likeness:accepted", () => {
       this.pinned = null;
       if (this.getBoundingClientRect().top > innerHeight - 120) this.scrollIntoView({ block: "start", behavior: calm() });
     });

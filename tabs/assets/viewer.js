@@ -4,7 +4,7 @@ import { file, get, post } from "./api.js";
 import { h, icon, iconButton, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { complain, place, toast } from "./toast.js";
-import { bytes, duration, moment, plural } from "./words.js";
+import { bytes, duration, learnNames, moment, nameOf, plural } from "./words.js";
 
 let viewer = null;
 
@@ -116,7 +116,7 @@ class Viewer {
     this.sheet.replaceChildren(...facts(picture));
     this.drawActs();
     for (const near of [index + 1, index - 1]) this.fetchAhead(near);
-    this.addHashes(picture);
+    this.addNames(picture);
   }
 
   async fetchAhead(index) {
@@ -125,24 +125,29 @@ class Viewer {
     if (picture) new Image().src = file(picture.id);
   }
 
-  addHashes(picture) {
-    const presetId = picture.recipe?.preset;
-    if (!presetId) return;
-    get(`presets/${encodeURIComponent(presetId)}`).then(
-      (preset) => this.picture === picture && setText(this.sheet.querySelector("[data-fact=preset]"), preset.name),
-      () => {},
-    );
+  // Presets and models are shown by the names they have today.
+  async addNames(picture) {
+    const kinds = { preset: "presets", model: "models" };
+    for (const [field, kind] of Object.entries(kinds)) {
+      const id = picture.recipe?.[field];
+      if (!id) continue;
+      if (nameOf(kind, id) === id) {
+        const found = await get(kind).catch(() => null);
+        if (found) learnNames({ [kind]: Object.fromEntries(found.items.map((item) => [item.id, item.name])) });
+      }
+      if (this.picture === picture) setText(this.sheet.querySelector(`[data-fact=${field}]`), nameOf(kind, id));
+    }
   }
 
   drawActs() {
     const { picture } = this;
-    const button = (name, words, act, extra = "") => h("button", { type: "button", class: `button ${extra}`, onclick: act }, icon(name), words);
+    const button = (name, words, act, extra = "", more = {}) => h("button", { type: "button", class: `button ${extra}`, onclick: act, ...more }, icon(name), words);
     const inTrash = Boolean(picture.trashed_at);
     // The buttons keep their places, so that a key pressed twice does the same thing twice.
     this.acts.replaceChildren(
       picture.recipe ? button("sliders", "Use these settings", () => this.reuse(), "primary") : "",
       h("a", { class: "button", href: file(picture.id, true), download: "" }, icon("download"), "Download"),
-      picture.recipe ? button("copy", "Copy parameters", () => this.copy()) : "",
+      picture.recipe ? button("copy", "Copy", () => this.copy(), "", { "aria-label": "Copy parameters", "data-tip": "All parameters as text, as other programs read them" }) : "",
       inTrash ? button("restore", "Restore", () => this.restore()) : button("trash", "To trash", () => this.trash(), "danger"),
     );
   }
@@ -216,10 +221,10 @@ function facts(picture) {
   const rows = [
     ["Seed", picture.seed],
     ["Size", `${picture.width} × ${picture.height}`],
-    ["Preset", recipe?.preset, "preset"],
-    ["Model", recipe?.model],
-    ["Sampler", recipe?.sampler],
-    ["Scheduler", recipe?.scheduler],
+    ["Preset", nameOf("presets", recipe?.preset), "preset"],
+    ["Model", nameOf("models", recipe?.model), "model"],
+    ["Sampler", nameOf("samplers", recipe?.sampler)],
+    ["Scheduler", nameOf("schedulers", recipe?.scheduler)],
     ["Steps", recipe?.steps],
     ["CFG scale", recipe?.cfg],
     ["LoRAs", recipe?.loras.map((use) => `${use.path} × ${use.strength}`).join(", ")],

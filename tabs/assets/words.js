@@ -39,6 +39,11 @@ export function endWords(job, pictures) {
   return `Failed · ${when}`;
 }
 
+// How ids are written for people: {samplers: {id: name}, schedulers: {id: name}}, told by the page.
+const names = {};
+export const learnNames = (more) => Object.assign(names, more);
+export const nameOf = (kind, id) => names[kind]?.[id] ?? id;
+
 export function title(recipe) {
   return recipe?.prompt || "Uploaded picture";
 }
