@@ -135,25 +135,28 @@ class Feed:
         since = time.time()
         while True:
             looked = time.time()
-            last, mark = mark, await anyio.to_thread.run_sync(self._studio.change_mark, limiter=limiter)
-            if mark is not None and mark == last:
-                await asyncio.sleep(self._look_s)
-                continue
             try:
+                last, mark = mark, await anyio.to_thread.run_sync(self._studio.change_mark, limiter=limiter)
+                if mark is not None and mark == last:
+                    await asyncio.sleep(self._look_s)
+                    continue
                 changed = await anyio.to_thread.run_sync(self._studio.changes, since - OVERLAP_S, limiter=limiter)
                 shelf = await anyio.to_thread.run_sync(self._studio.library_version, limiter=limiter)
             except LikenessError as error:
                 log.warning("Looking for changes failed: %s %s", error.code, error.message)
+                mark = None
                 await asyncio.sleep(1.0)
                 continue
+            lost = len(changed) >= MOST_WAITING
             news = News(
-                tuple(job for job in changed if known.get(job.id) != job),
+                tuple(job for job in changed if known.get(job.id) != job) if not lost else (),
                 pictures=version is not None and shelf != version,
-                lost=len(changed) >= MOST_WAITING,
+                lost=lost,
             )
             for listener in self._listeners:
                 listener.tell(news)
             known = {job.id: job for job in changed}
             version = shelf
-            since = looked
-            await asyncio.sleep(self._look_s)
+            # Told once that too much happened, nobody needs to hear it again from the overlap.
+            since = looked + OVERLAP_S if lost else looked
+            await asyncio.sleep(1.0 if lost else self._look_s)

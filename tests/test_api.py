@@ -29,9 +29,11 @@ from app import HOME, open_studio
 from studio.api import create_api
 from studio.api.answers import disposition
 from studio.api.events import everything
+from studio.api.jobs import EXAMPLES
 from studio.api.rim import Rim
-from studio.contracts import GenerateRequest, JobState
+from studio.contracts import GenerateRequest, JobKind, JobState
 from studio.feed import MOST_WAITING, Feed, Listener, News
+from studio.jobs import Jobs
 from studio.settings import Settings, load_settings
 from studio.studio import Studio
 
@@ -502,18 +504,23 @@ def test_streams_end_promptly_when_the_server_stops(studio: Studio) -> None:
 
 
 def test_the_database_is_asked_for_changes_only_while_someone_listens(client: httpx.Client, served: Served) -> None:
-    asked: list[str] = []
-    sa.event.listen(served.studio.database.engine, "before_cursor_execute", lambda *facts: asked.append(facts[2]))
+    looks: list[str] = []
+    engine = served.studio.database.engine
+    sa.event.listen(engine, "before_cursor_execute", lambda *facts: looks.append(facts[2]) if "changed_at >=" in facts[2] else None)
 
     with client.stream("GET", "/events"):
-        wait_until(lambda: len(asked) > 4)
+        wait_until(lambda: len(looks) > 0)
+        heard = len(looks)
+        client.post("/generate", json=ASK)
+        wait_until(lambda: len(looks) > heard)
     wait_until(lambda: served.feed.listeners == 0)
     # A look that was under way may still end; then there is silence for longer than two looks.
     threading.Event().wait(0.3)
-    before = len(asked)
+    before = len(looks)
+    client.post("/generate", json=ASK)
     threading.Event().wait(0.7)
 
-    assert len(asked) == before
+    assert len(looks) == before
 
 
 async def heard_within(listener: Listener, seconds: float = 10) -> News:
@@ -546,6 +553,26 @@ def test_a_listener_who_misses_too_much_is_told_to_look_anew(studio: Studio) -> 
         assert await listener.next(1) == News(lost=True)
 
     asyncio.run(listen())
+
+
+def test_more_changes_than_a_look_can_tell_are_told_as_such_once(studio: Studio) -> None:
+    async def listen() -> None:
+        feed = Feed(studio, look_s=0.01)
+        job = studio.job(studio.generate(GenerateRequest(prompt="a")).job_id)
+        async with feed.listen() as listener:
+            assert [one.id for one in (await heard_within(listener)).jobs] == [job.id]
+            Jobs(studio.database).submit(JobKind.generate, [(job.request, job.recipe)] * MOST_WAITING, correlation_id="many")
+            assert await heard_within(listener) == News(lost=True)
+            studio.cancel(job.id)
+            news = await heard_within(listener)
+            assert [(one.id, one.state) for one in news.jobs] == [(job.id, JobState.cancelled)]
+
+    asyncio.run(listen())
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_of_the_manual_is_accepted(client: httpx.Client, example: str) -> None:
+    assert client.post("/generate", json=EXAMPLES[example]["value"]).status_code == 202
 
 
 def test_a_quiet_stream_is_kept_awake_by_comments(studio: Studio) -> None:

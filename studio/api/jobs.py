@@ -7,8 +7,9 @@ import base64
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.openapi.models import Example
 from fastapi.responses import JSONResponse
 
 from studio.api.answers import bytes_answer
@@ -35,6 +36,25 @@ from studio.studio import Studio
 
 # Pod proxies cut a request at 100 s; the answer must be out before.
 LONGEST_WAIT_S = 90.0
+EXAMPLES: dict[str, Example] = {
+    "words alone": {"value": {"prompt": "portrait of a person with long wavy red hair"}},
+    "a preset": {"value": {"prompt": "portrait of a person with a green hat", "preset": "portrait_v1", "count": 4}},
+    "every parameter": {
+        "value": {
+            "prompt": "portrait of a person with short dark hair",
+            "negative_prompt": "glasses",
+            "model": "starter",
+            "width": 128,
+            "height": 128,
+            "steps": 20,
+            "cfg": 4,
+            "sampler": "dpmpp_2m",
+            "scheduler": "normal",
+            "seed": 7,
+            "count": 2,
+        }
+    },
+}
 
 
 def routes(studio: Studio, feed: Feed) -> APIRouter:
@@ -54,7 +74,7 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
     )
     async def generate(
         request: Request,
-        body: GenerateRequest,
+        body: Annotated[GenerateRequest, Body(openapi_examples=EXAMPLES)],
         wait: Annotated[float, Query(description="Wait up to this many seconds (90 at most) for the job to end", ge=0)] = 0,
         inline: Annotated[Literal["base64"] | None, Query(description="With `wait`: put each PNG into the answer")] = None,
     ) -> Response:
