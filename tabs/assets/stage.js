@@ -87,7 +87,7 @@ class Stage extends HTMLElement {
         { class: "empty welcome" },
         h("span", { class: "brand-mark large", "aria-hidden": "true" }),
         h("h2", {}, "Your first picture starts with a sentence"),
-        h("p", { class: "soft" }, "Describe someone on the left and press Generate. Or begin with one of these:"),
+        h("p", { class: "soft" }, "Describe someone and press Generate. Or begin with one of these:"),
         h("div", { class: "ideas" }, ...IDEAS.map((idea) => h("button", { type: "button", class: "idea", onclick: () => say(idea) }, idea))),
       ),
     ]);
