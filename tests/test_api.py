@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -769,6 +770,22 @@ def test_the_manual_is_whole_and_needs_no_other_site(still: httpx.Client) -> Non
         for route in item.values():
             assert route["tags"] and route["summary"] and route["description"], path
             assert route["responses"]["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/Refusal"), path
+
+
+@pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="the examples of the page are for bash and curl")
+def test_every_example_of_the_page_runs(working: Served, tmp_path: Path) -> None:
+    page = (HOME / "docs" / "api.md").read_text(encoding="utf-8")
+    examples = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
+    script = examples.replace("http://127.0.0.1:7860", working.url)
+    with working.client() as client:
+        wait_until(lambda: client.get("/ready").status_code == 200)
+
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+
+    assert done.returncode == 0, done.stderr
+    refusals = re.findall(r'"ok":false,"error":{"code":"(\w+)"', done.stdout)
+    assert refusals == ["INVALID_FIELD_VALUE"], "one example shows an error, the others work"
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".webp"}
 
 
 def test_the_api_imports_neither_torch_nor_gradio() -> None:
