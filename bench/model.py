@@ -20,13 +20,11 @@ from typing import Any
 
 import psutil
 
-HOME = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(HOME))
-
 from studio import models
 from studio.contracts import Recipe
-from studio.settings import Settings
+from studio.settings import Settings, load_settings
 
+HOME = Path(__file__).resolve().parent.parent
 STARTER = HOME / "engines" / "embedded" / "starter_model"
 PROMPT = "portrait of a person with long red hair, tan skin, wearing a green hoodie, light blue background, cartoon style"
 STEPS = (8, 16, 25)
@@ -55,7 +53,7 @@ def main() -> int:
 
 
 def _in_a_process(side: str, repeats: int) -> dict[str, Any]:
-    command = [sys.executable, str(Path(__file__)), "--side", side, "--repeats", str(repeats)]
+    command = [sys.executable, "-m", "bench.model", "--side", side, "--repeats", str(repeats)]
     done = subprocess.run(command, cwd=HOME, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"The side “{side}” failed:\n{done.stderr}")
@@ -64,7 +62,7 @@ def _in_a_process(side: str, repeats: int) -> dict[str, Any]:
 
 def _measure(open_side: Callable[[Settings], Draw], repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings().model_copy(update={"data": Path(folder)})
+        settings = load_settings(Path(folder))
         started = time.perf_counter()
         draw = open_side(settings)
         draw(_recipe(16, 1, 0))
