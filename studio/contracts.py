@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 MAX_PROMPT = 10_000
 MAX_COUNT = 16
@@ -77,14 +77,26 @@ Prompt = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
 
 
-class LoraUse(Contract):
+class Asked(Contract):
+    """A value that people write themselves."""
+
+    @field_validator("*")
+    @classmethod
+    def _without_null(cls, value: object) -> object:
+        # Neither PostgreSQL, nor a PNG's text, nor a path can hold one.
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("null characters can't be used")
+        return value
+
+
+class LoraUse(Asked):
     """One LoRA in a picture: its name in the library or a path, and how strongly it acts (1 = as trained)."""
 
     path: Name
     strength: float = Field(1.0, ge=-4, le=4)
 
 
-class GenerateRequest(Contract):
+class GenerateRequest(Asked):
     """What a person asks for. None means "as the preset or the model says"."""
 
     prompt: Annotated[Prompt, StringConstraints(min_length=1)]

@@ -16,6 +16,7 @@ from studio.api.answers import bytes_answer
 from studio.api.refusals import RESPONSES, correlation_id, with_errors
 from studio.api.views import (
     PREFIX,
+    SEARCHABLE,
     Artifacts,
     CancelMany,
     Counted,
@@ -94,7 +95,7 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
     @router.get("/jobs", summary="List jobs")
     def jobs(
         state: Annotated[list[JobState] | None, Query(description="Only jobs in this state; may be given several times")] = None,
-        batch_id: Annotated[str | None, Query(description="Only jobs of this batch", max_length=100)] = None,
+        batch_id: Annotated[str | None, Query(description="Only jobs of this batch", max_length=100, pattern=SEARCHABLE)] = None,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Jobs:

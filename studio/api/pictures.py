@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from studio.api.answers import FOREVER, bytes_answer, picture_answer
 from studio.api.refusals import RESPONSES, with_errors
-from studio.api.views import Chosen, Counted, Cursor, Id, Limit, Pictures, PictureView, Received, view
+from studio.api.views import SEARCHABLE, Chosen, Counted, Cursor, Id, Limit, Pictures, PictureView, Received, view
 from studio.contracts import Contract, Picture, PictureKind
 from studio.errors import ContractMismatch, FileTooLarge, InvalidFieldValue, LikenessError, MissingRequiredField, from_validation
 from studio.studio import Studio
@@ -48,10 +48,10 @@ def routes(studio: Studio) -> APIRouter:
     def images(
         kind: Annotated[Literal["generated", "upload", "all"], Query(description="Made here, uploaded, or both")] = "generated",
         trashed: Annotated[bool, Query(description="What is in the trash instead")] = False,
-        job_id: Annotated[str | None, Query(description="Only pictures of this job", max_length=100)] = None,
-        preset: Annotated[str | None, Query(description="Only pictures made with this preset", max_length=400)] = None,
-        model: Annotated[str | None, Query(description="Only pictures made with this model", max_length=400)] = None,
-        search: Annotated[str, Query(description="Words that the prompt contains", max_length=1000)] = "",
+        job_id: Annotated[str | None, Query(description="Only pictures of this job", max_length=100, pattern=SEARCHABLE)] = None,
+        preset: Annotated[str | None, Query(description="Only pictures made with this preset", max_length=400, pattern=SEARCHABLE)] = None,
+        model: Annotated[str | None, Query(description="Only pictures made with this model", max_length=400, pattern=SEARCHABLE)] = None,
+        search: Annotated[str, Query(description="Words that the prompt contains", max_length=1000, pattern=SEARCHABLE)] = "",
         limit: Limit = 100,
         cursor: Cursor = None,
         offset: Annotated[int, Query(description="Skip this many: to jump in a long list", ge=0, le=10_000_000)] = 0,

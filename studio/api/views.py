@@ -12,6 +12,8 @@ from studio.contracts import Contract, Job, LoraSpec, ModelSpec, Name, Picture, 
 PREFIX = "/api/v1"
 
 Id = Annotated[str, Path(description="The id, as the list routes give it", min_length=1, max_length=100, pattern=r"^[\w.-]+$")]
+# A null character is nothing that a database can look for.
+SEARCHABLE = r"^[^\x00]*$"
 Limit = Annotated[int, Query(description="The most items to answer", ge=1, le=500)]
 Cursor = Annotated[str | None, Query(description="`next` of the answer before: continues after its last item", max_length=400)]
 
