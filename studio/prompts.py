@@ -115,8 +115,13 @@ def _steps(steps: int, quality: Quality) -> int:
     return min(MAX_STEPS, max(1, round(steps * QUALITY_STEPS[quality])))
 
 
-def _joined(*parts: str) -> str:
-    return ", ".join(part.strip().strip(",").strip() for part in parts if part.strip().strip(",").strip())
+def _joined(prompt: str, *suffixes: str) -> str:
+    # The person's own words stay as they are; a suffix adds only what they don't say already.
+    whole = prompt.strip().strip(",").strip()
+    for phrase in (phrase.strip() for suffix in suffixes for phrase in suffix.split(",")):
+        if phrase and phrase.casefold() not in whole.casefold():
+            whole = f"{whole}, {phrase}"
+    return whole
 
 
 def _joined_once(*parts: str) -> str:

@@ -42,6 +42,8 @@ def test_the_request_goes_before_the_preset_and_the_preset_before_the_model(star
     assert (recipe.cfg, recipe.steps, recipe.seed, recipe.sampler) == (0, 20, 9, preset.sampler)
     assert recipe.prompt == f"a person, {preset.prompt_suffix}, smiling"
     assert recipe.negative_prompt == "hat, blurry, noise"
+    said = compose(GenerateRequest(prompt="a person, Cartoon style, smiling"), SHIPPED[0], starter, seed=1)
+    assert said.prompt == "a person, Cartoon style, smiling", "what the person says already is not said twice"
     bare = compose(GenerateRequest(prompt="a person"), None, starter, seed=1)
     assert (bare.steps, bare.cfg, bare.width) == (starter.steps, starter.cfg, starter.width)
 
