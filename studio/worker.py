@@ -5,6 +5,7 @@ One worker per data root holds `worker.lock` before DBOS starts: two executors w
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
@@ -29,6 +31,7 @@ from studio.logs import job_folder, job_log, log_context, write_event
 from studio.settings import Settings
 
 Handler = Callable[[Run, Report], None]
+T = TypeVar("T")
 
 LOCK = "worker.lock"
 EXIT_STUCK = 75
@@ -81,7 +84,8 @@ class Worker:
             self._parked.acquire(timeout=0.1)
         for run_id in list(self._running):
             # Deep in a step that takes longer than we may wait: this was no crash of the job's making.
-            self.jobs.put_back(run_id)
+            with contextlib.suppress(LikenessError):
+                self.jobs.put_back(run_id)
 
     def _run(self, run_id: str) -> None:
         # Two runs are claimed at once so that the next is at hand; the device takes one.
@@ -91,7 +95,7 @@ class Worker:
         try:
             if self.stopping.is_set():
                 _park()
-            run = self.jobs.begin(run_id)
+            run = self._insist(lambda: self.jobs.begin(run_id))
             if run is not None:
                 with log_context(correlation_id=run.correlation_id, job_id=run.job_id), job_log(self.settings.data, run.job_id):
                     self._work(run)
@@ -110,14 +114,16 @@ class Worker:
             write_event("job_done", job_id=run.job_id, seconds=round(time.monotonic() - started, 3))
         except Stopping:
             log.info("Put back into the queue: the worker is stopping")
-            self.jobs.put_back(run.run_id)
+            with contextlib.suppress(LikenessError):
+                # Where even this can't be written the row stays as it is, and the next start takes it for a crash.
+                self.jobs.put_back(run.run_id)
             self._running.pop(run.run_id, None)
             self._parked.release()
             _park()
         except Cancelled:
             log.info("Cancelled")
             write_event("job_cancelled", job_id=run.job_id)
-            self.jobs.end(run.run_id, JobState.cancelled)
+            self._insist(lambda: self.jobs.end(run.run_id, JobState.cancelled))
         except Exception as error:  # noqa: BLE001 - a job ends here, whatever its engine did
             self._fail(run, error)
         finally:
@@ -132,7 +138,17 @@ class Worker:
             log.error("Failed: %s %s", problem.code, problem.message)
             log.debug("Because of", exc_info=error)
         write_event("job_failed", job_id=run.job_id, code=problem.code)
-        self.jobs.end(run.run_id, JobState.failed, problem)
+        self._insist(lambda: self.jobs.end(run.run_id, JobState.failed, problem))
+
+    def _insist(self, write: Callable[[], T]) -> T:
+        """Write a state, waiting for a full disk or an absent database: a run that raised here would be lost to DBOS."""
+        while True:
+            try:
+                return write()
+            except LikenessError as error:
+                log.error("The job's state can't be written yet: %s %s", error.code, error.message)
+                if self.stopping.wait(2.0):
+                    _park()
 
     def _look_after(self) -> None:
         told = -HEARTBEAT_S
