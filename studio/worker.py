@@ -87,6 +87,9 @@ class Worker:
             with contextlib.suppress(LikenessError):
                 self.jobs.put_back(run_id)
 
+        with contextlib.suppress(LikenessError), self.database.begin_quick() as connection:
+            connection.execute(sa.delete(engine_states))
+
     def _run(self, run_id: str) -> None:
         # Two runs are claimed at once so that the next is at hand; the device takes one.
         while not self._device.acquire(timeout=0.1):

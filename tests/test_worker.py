@@ -135,6 +135,7 @@ def test_a_clean_stop_puts_the_job_back_and_the_next_start_goes_on_with_the_same
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert studio.job(job_id).state is JobState.queued
+        assert not studio.ready(), "a worker that has left is not said to run"
     worker.start()
     assert ended(studio, job_id).state is JobState.done
     assert studio.job(job_id).attempt == 1
