@@ -45,7 +45,8 @@ _SAMPLERS = {
     "unipc": "UniPC",
     "lcm": "LCM",
 }
-_PAIR = re.compile(r'\s*([\w ]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+# Each pair begins at the line's start or a comma and nothing is tried twice: a foreign file must not cost more than its length.
+_PAIR = re.compile(r'(?:^|,)\s*+(\w[\w ]*+):\s*+("(?:\\.|[^\\"])*+"|[^,]*+)')
 
 
 def png_bytes(

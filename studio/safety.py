@@ -99,7 +99,9 @@ def normalise(text: str) -> str:
     """Lower case without accents, invisible characters and letters pulled apart; digits stay (ages need them)."""
     plain = unicodedata.normalize("NFKD", text).casefold()
     plain = "".join(ch for ch in plain if not unicodedata.combining(ch) and unicodedata.category(ch) != "Cf")
-    return _SPACED.sub(lambda found: re.sub(r"[\s.\-_*]+", "", found[0]), plain)
+    together = _SPACED.sub(lambda found: re.sub(r"[\s.\-_*]+", "", found[0]), plain)
+    # One space at most: patterns that may skip spaces would otherwise try every way to share a long run of them.
+    return " ".join(together.split())
 
 
 def _crossed(text: str) -> str | None:

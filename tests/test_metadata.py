@@ -191,3 +191,9 @@ def test_our_json_is_json() -> None:
     with Image.open(io.BytesIO(png())) as image:
         image.load()
         assert json.loads(image.text["likeness"])["schema"] == metadata.SCHEMA  # pyright: ignore[reportAttributeAccessIssue]  # a PNG
+
+
+def test_a_foreign_text_is_read_in_steps_that_grow_with_its_length() -> None:
+    # Patterns that try everything twice would need hours for these; a suite that ends has proved that there are none.
+    for words in ("a" * 200_000, " " * 200_000 + "x", "a: " * 50_000, 'a: "' * 50_000, "a:" + "\\" * 100_000):
+        metadata.parse_infotext(words)

@@ -107,4 +107,4 @@ def test_halves_in_different_fields_meet() -> None:
 
 def test_a_long_prompt_is_read_in_steps_that_grow_with_its_length() -> None:
     # Nested repetition would need hours for this; a suite that ends has proved that there is none.
-    check(["a " * 5_000, "a-" * 5_000, "remove all of " * 700, "put " + "x " * 4_000, "1" * 10_000])
+    check(["a " * 5_000, "a-" * 5_000, "remove all of " * 700, "put " + "x " * 4_000, "1" * 10_000, "remove" + " " * 9_000 + "x"])
