@@ -36,6 +36,7 @@ PROMPTS = (
 JOB_S = 90.0
 
 
+@pytest.mark.timeout(900)
 def test_kills_lose_and_double_nothing(settings: Settings, tmp_path: Path) -> None:
     seed = int(os.environ.get("LIKENESS_KILL_SEED", random.SystemRandom().randrange(10**6)))
     hits = kill_again_and_again(settings, tmp_path, seed, targets=[*PHASES, "web"], while_idle=0)
@@ -104,7 +105,11 @@ class Victims:
                     process.stdin.close()
                 command = [sys.executable, str(HOME / "app.py"), verb, "--data", str(self.settings.data), *options]
                 with (self.settings.data / f"{verb}.out").open("ab") as out:
-                    self.processes[verb] = subprocess.Popen(command, cwd=HOME, stdin=subprocess.PIPE, stdout=out, stderr=out)
+                    # One thread: on a busy machine two OpenMP threads wait for each other most of the time.
+                    environment = {**os.environ, "LIKENESS_THREADS": "1", "OMP_NUM_THREADS": "1"}
+                    self.processes[verb] = subprocess.Popen(
+                        command, cwd=HOME, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=out
+                    )
 
     def strike(self, target: str, job_id: str, dice: random.Random) -> str:
         """Kill what `target` says at the moment it says; gives the phase the job was in."""
