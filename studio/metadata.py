@@ -6,14 +6,18 @@ digital source type, which marks the picture as made with AI.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
+import struct
 import warnings
+import zlib
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from studio import VERSION
 from studio.contracts import Recipe
@@ -24,6 +28,8 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 PNG_SETTINGS = {"compress_level": 6}
 THUMBNAIL_SIDE = 384
 MAX_SIDE = 30_000
+# The setting says how large an upload may be; Pillow's own limit would come before the setting's ceiling.
+Image.MAX_IMAGE_PIXELS = 1_000_000_000
 
 # https://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -46,7 +52,7 @@ _SAMPLERS = {
     "lcm": "LCM",
 }
 # Each pair begins at the line's start or a comma and nothing is tried twice: a foreign file must not cost more than its length.
-_PAIR = re.compile(r'(?:^|,)\s*+(\w[\w ]*+):\s*+("(?:\\.|[^\\"])*+"|[^,]*+)')
+_PAIR = re.compile(r'(?:^|,)\s*+(\w[\w \-/]*+):\s*+("(?:\\.|[^\\"])*+"|[^,]*+)')
 
 
 def png_bytes(
@@ -135,7 +141,7 @@ def read_metadata(path: Path) -> dict[str, object]:
         with Image.open(path) as image:
             image.load()
             said = dict(getattr(image, "text", {}))
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except _UNREADABLE as error:
         raise ImageInvalid(f"{path.name} can't be read as a picture.") from error
     try:
         ours = json.loads(said.get("likeness", "null"))
@@ -152,12 +158,11 @@ def check_upload(data: bytes, max_megapixels: float) -> tuple[str, int, int]:
     if not data:
         raise ImageInvalid("The file is empty.", field="file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with _own_limits():
             image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise FileTooLarge("The picture has far too many pixels.", field="file", remedy="Make it smaller.") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except _UNREADABLE as error:
         raise ImageInvalid("This file is not a PNG, JPEG or WebP picture, or it is broken.", field="file") from error
     with image:
         width, height = image.size
@@ -167,24 +172,29 @@ def check_upload(data: bytes, max_megapixels: float) -> tuple[str, int, int]:
                 field="file",
                 remedy="Make it smaller, or raise LIKENESS_MAX_UPLOAD_MEGAPIXELS.",
             )
-        if getattr(image, "n_frames", 1) > 1:
-            raise ImageInvalid("This picture moves.", field="file", remedy="Send a still picture.")
+        # Phones keep a second picture (depth, brightness) behind a JPEG and Pillow calls that MPO: the first is the photo.
+        kind = "JPEG" if image.format == "MPO" else image.format or ""
         try:
+            if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
+                raise ImageInvalid("This picture moves.", field="file", remedy="Send a still picture.")
             image.load()
-        except (OSError, SyntaxError, ValueError) as error:
+        except _UNREADABLE as error:
             raise ImageInvalid("The picture is cut off or broken.", field="file") from error
-        return image.format or "", width, height
+        return kind, width, height
 
 
 def normalised_upload(data: bytes) -> Image.Image:
-    """A checked upload as an upright RGB picture without EXIF, GPS or profile; transparency becomes white."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-            clear = upright.convert("RGBA")
-            white = Image.new("RGBA", clear.size, "white")
-            return Image.alpha_composite(white, clear).convert("RGB")
-        return upright.convert("RGB")
+    """A checked upload as an upright RGB picture in sRGB without EXIF, GPS or profile; transparency becomes white. Raises ImageInvalid."""
+    try:
+        with _own_limits(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            upright = _in_srgb(_upright(_in_8_bit(image)))
+    except _UNREADABLE as error:
+        raise ImageInvalid("The picture is cut off or broken.", field="file") from error
+    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+        clear = upright.convert("RGBA")
+        white = Image.new("RGBA", clear.size, "white")
+        return Image.alpha_composite(white, clear).convert("RGB")
+    return upright.convert("RGB")
 
 
 def upload_png(image: Image.Image) -> bytes:
@@ -197,10 +207,53 @@ def upload_png(image: Image.Image) -> bytes:
 
 def thumbnail(image: Image.Image, side: int = THUMBNAIL_SIDE) -> bytes:
     """A WebP of at most `side` pixels a side; never enlarged."""
-    small = image if max(image.size) <= side else ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS)
+    small = image
+    if max(image.size) > side:
+        # A line of pixels stays a line: neither side may round to nothing.
+        scale = side / max(image.size)
+        small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     small.save(data, "WEBP", quality=85, method=2)
     return data.getvalue()
+
+
+# What Pillow's readers raise for broken files.
+_UNREADABLE = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
+
+
+@contextlib.contextmanager
+def _own_limits() -> Iterator[None]:
+    """The size is judged by the setting; Pillow's own warning says nothing that a person can act on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except _UNREADABLE:
+        return image  # a damaged EXIF block turns nothing; the pixels are fine
+
+
+def _in_8_bit(image: Image.Image) -> Image.Image:
+    if not image.mode.startswith("I"):
+        return image
+    # Pillow cuts 16-bit greys off at 255 instead of scaling them.
+    return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA", "L", "CMYK"):
+        return image
+    try:
+        # Phones photograph in a wider colour space; thrown away, its profile would leave the colours dull.
+        into = "RGBA" if image.mode == "RGBA" else "RGB"
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=into) or image
+    except (ImageCms.PyCMSError, *_UNREADABLE):
+        return image
 
 
 def _quoted(value: object) -> str:

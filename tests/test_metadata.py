@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import random
 import struct
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms, PngImagePlugin
 
 from studio import metadata
 from studio.contracts import LoraUse, Recipe
@@ -94,7 +97,11 @@ def test_every_script_survives(tmp_path: Path, prompt: str) -> None:
 def test_a_picture_is_marked_as_made_with_ai() -> None:
     with Image.open(io.BytesIO(png())) as image:
         image.load()
-        assert "trainedAlgorithmicMedia" in image.info["xmp"].decode() if "xmp" in image.info else image.text["XML:com.adobe.xmp"]  # pyright: ignore[reportAttributeAccessIssue]  # a PNG
+        packet = image.text["XML:com.adobe.xmp"]  # pyright: ignore[reportAttributeAccessIssue]  # a PNG
+    tree = ElementTree.fromstring(packet.split("?>", 1)[1].rsplit("<?", 1)[0])
+    (about,) = tree.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    source = about.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType")
+    assert source == "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 
 def test_a_foreign_picture_says_nothing_of_ours(tmp_path: Path) -> None:
@@ -150,6 +157,55 @@ def test_pictures_of_the_usual_kinds_come_in(kind: str) -> None:
     assert metadata.check_upload(encoded(Image.new("RGB", (30, 20), "teal"), kind), 100) == (kind, 30, 20)
 
 
+def test_a_phone_photo_with_a_second_picture_behind_it_is_its_first_picture() -> None:
+    data = encoded(Image.new("RGB", (30, 20), "red"), "MPO", save_all=True, append_images=[Image.new("RGB", (30, 20), "blue")])
+    assert metadata.check_upload(data, 100) == ("JPEG", 30, 20)
+    red, _, blue = metadata.normalised_upload(data).getpixel((9, 9))  # pyright: ignore[reportGeneralTypeIssues]  # three bands
+    assert red > 200 > 50 > blue
+
+
+def test_an_upload_of_the_size_that_the_setting_allows_comes_in_without_a_warning() -> None:
+    # More than Pillow's own limit, at which it warns.
+    data = encoded(Image.new("1", (10_000, 9_500)), "PNG")
+    assert metadata.check_upload(data, 100) == ("PNG", 10_000, 9_500)
+
+
+def test_16_bit_greys_keep_their_steps() -> None:
+    deep = Image.new("I;16", (3, 1))
+    for x, value in enumerate((0, 0x8080, 0xFFFF)):
+        deep.putpixel((x, 0), value)
+    kept = metadata.normalised_upload(encoded(deep, "PNG"))
+    assert [kept.getpixel((x, 0)) for x in range(3)] == [(0, 0, 0), (128, 128, 128), (255, 255, 255)]
+
+
+def test_a_colour_profile_is_applied_before_it_is_left_out() -> None:
+    same = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = encoded(Image.new("RGB", (4, 4), (200, 60, 40)), "PNG", icc_profile=same)
+    kept = metadata.normalised_upload(data)
+    assert np.abs(np.asarray(kept, int)[0, 0] - (200, 60, 40)).max() <= 1
+    assert b"iCCP" not in metadata.upload_png(kept)
+    broken = encoded(Image.new("RGB", (4, 4), (200, 60, 40)), "PNG", icc_profile=b"not a profile" * 20)
+    assert metadata.normalised_upload(broken).getpixel((0, 0)) == (200, 60, 40)
+
+
+def test_damaged_files_are_read_or_refused_and_nothing_else() -> None:
+    noise = Image.effect_noise((24, 24), 60).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("a", "é" * 50, zip=True)
+    whole = [encoded(noise, kind, exif=exif) for kind in ("PNG", "JPEG", "WEBP")] + [encoded(noise.convert("P"), "PNG", pnginfo=text)]
+    dice = random.Random(7)
+    for _ in range(800):
+        data = bytearray(dice.choice(whole))
+        for _ in range(dice.randint(1, 5)):
+            place = dice.randrange(min(len(data), dice.choice([60, 600, 100_000])))
+            data[place : place + dice.randint(0, 9)] = dice.randbytes(dice.randint(0, 9))
+        with contextlib.suppress(ImageInvalid, FileTooLarge):
+            metadata.check_upload(bytes(data), 100)
+            metadata.normalised_upload(bytes(data))
+
+
 def test_an_upload_is_turned_upright_and_tells_nothing_of_its_owner() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by 90°
@@ -176,6 +232,9 @@ def test_a_thumbnail_is_never_enlarged_and_keeps_its_shape() -> None:
         assert small.size == (384, 192)
     with Image.open(io.BytesIO(metadata.thumbnail(Image.new("RGB", (128, 160))))) as same:
         assert same.size == (128, 160)
+    for size in ((30_000, 1), (2, 5_000)):
+        with Image.open(io.BytesIO(metadata.thumbnail(Image.new("RGB", size)))) as line:
+            assert sorted(line.size) == [1, 384]
 
 
 def test_pixels_are_kept_exactly() -> None:
