@@ -5,7 +5,7 @@ import { paced } from "./dom.js";
 
 const ENDED = new Set(["done", "failed", "cancelled", "poisoned"]);
 const MOST_QUEUED = 2000;
-const KEPT_ENDED = 40;
+const KEPT_ENDED = 30;
 const HIDDEN_TOO_LONG_MS = 60_000;
 
 export const ended = (job) => ENDED.has(job.state);
@@ -160,12 +160,14 @@ class Feed extends EventTarget {
   }
 
   async #look() {
-    const [running, recent, queued] = await Promise.all([
+    // Finished jobs are asked for apart: a thousand cancelled ones must not push them out of sight.
+    const [running, done, others, queued] = await Promise.all([
       get("jobs", { state: ["running", "paused"], limit: 100 }),
-      get("jobs", { state: [...ENDED], limit: KEPT_ENDED }),
+      get("jobs", { state: "done", limit: KEPT_ENDED }),
+      get("jobs", { state: ["failed", "cancelled", "poisoned"], limit: KEPT_ENDED }),
       this.#lookQueued(),
     ]);
-    return new Map([...queued, ...running.items, ...recent.items].map((job) => [job.id, job]));
+    return new Map([...queued, ...running.items, ...done.items, ...others.items].map((job) => [job.id, job]));
   }
 
   // The list is newest first and what comes next is at its end, so all of it is read, up to a limit.
@@ -195,8 +197,8 @@ class Feed extends EventTarget {
     this.running = all.filter((job) => job.state === "running" || job.state === "paused").sort(by((job) => job.started_at ?? ""));
     this.queued = all.filter((job) => job.state === "queued").sort((one, other) => one.priority - other.priority || by((job) => job.created_at + job.id)(one, other));
     this.ended = all.filter(ended).sort((one, other) => -by((job) => job.finished_at ?? "")(one, other));
-    for (const job of this.ended.slice(KEPT_ENDED)) this.#jobs.delete(job.id);
-    this.ended.length = Math.min(this.ended.length, KEPT_ENDED);
+    const room = { done: KEPT_ENDED, rest: KEPT_ENDED };
+    this.ended = this.ended.filter((job) => room[job.state === "done" ? "done" : "rest"]-- > 0 || (this.#jobs.delete(job.id), false));
     this.#tell("change");
   }
 

@@ -101,6 +101,11 @@ function onEnded(job) {
 function dress() {
   for (const info of document.querySelectorAll("#form .info-text:not([data-tip])")) {
     info.dataset.tip = info.textContent.trim();
+    const block = info.closest(".block");
+    const input = block?.querySelector("textarea, input");
+    // The label around both would make the help part of the field's name.
+    input?.setAttribute("aria-label", block.querySelector("[data-testid=block-info]")?.textContent.trim() ?? "");
+    input?.setAttribute("aria-description", info.dataset.tip);
     info.addEventListener("click", (event) => event.preventDefault());
   }
   const button = document.querySelector("#make:not([aria-keyshortcuts])");

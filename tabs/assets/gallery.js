@@ -159,8 +159,17 @@ class Gallery extends HTMLElement {
     return this.pages.get(Math.floor(index / PAGE))?.items[index % PAGE] ?? null;
   }
 
+  find(id) {
+    for (const [number, page] of this.pages) {
+      const at = page.old ? -1 : page.items.findIndex((picture) => picture.id === id);
+      if (at >= 0) return number * PAGE + at;
+    }
+    return -1;
+  }
+
   setTotal(total) {
     this.total = total;
+    this.looking?.changed();
     setText(this.count, this.search ? `${plural(total, "picture")} found` : plural(total, "picture"));
     toggle(this.emptyButton, "hidden", !this.trashed || total === 0);
     this.focusAt = Math.max(0, Math.min(this.focusAt, total - 1));
@@ -238,9 +247,14 @@ class Gallery extends HTMLElement {
       this.drawCell(index, picture);
     }
     if (!missing.size) return;
-    // Flying past a thousand rows asks for none of them.
+    // Flying past a thousand rows asks for few of them.
     clearTimeout(this.asked);
-    this.asked = setTimeout(() => missing.forEach((number) => this.page(number)), this.total === null ? 0 : 60);
+    const ask = () => {
+      this.lastAsked = performance.now();
+      missing.forEach((number) => this.page(number));
+    };
+    if (performance.now() - (this.lastAsked ?? 0) > 300) ask();
+    else this.asked = setTimeout(ask, 60);
   }
 
   drawCell(index, picture) {
@@ -382,10 +396,13 @@ class Gallery extends HTMLElement {
         return gallery.total ?? 0;
       },
       at: (number) => gallery.at(number),
+      find: (id) => gallery.find(id),
       left: (id) => gallery.leave(id),
     };
+    this.looking = list;
     this.focusAt = index;
     const last = await lookAt(list, index);
+    this.looking = null;
     if (this.total) this.moveTo(Math.min(last, this.total - 1));
   }
 

@@ -8,6 +8,7 @@ import { endWords, plural, progressWords, title } from "./words.js";
 
 const QUEUED_SHOWN = 12;
 const ENDED_SHOWN = 12;
+const CANCELLED_SHOWN = 4;
 const WORKER_LATE_MS = 4000;
 
 class Tray extends HTMLElement {
@@ -46,7 +47,8 @@ class Tray extends HTMLElement {
     }
     const queued = feed.queued.slice(0, QUEUED_SHOWN);
     const live = [...feed.running, ...queued];
-    const past = feed.ended.slice(0, ENDED_SHOWN);
+    let cancelled = 0;
+    const past = feed.ended.filter((job) => job.state !== "cancelled" || ++cancelled <= CANCELLED_SHOWN).slice(0, ENDED_SHOWN);
     this.place(this.list, live);
     this.place(this.past, past);
     const hidden = feed.queued.length - queued.length;

@@ -8,10 +8,11 @@ import { bytes, duration, learnNames, moment, nameOf, plural } from "./words.js"
 
 let viewer = null;
 
-// `list` is {total, at(index) -> picture or null}. Resolves with the index that was shown last.
-export function lookAt(list, index, options = {}) {
+// `list` is {total, at(index) -> picture or null}; one that changes also has find(id) -> index or -1, left(id), and calls `changed`
+// when it did. Resolves with the index that was shown last.
+export function lookAt(list, index) {
   viewer ??= new Viewer();
-  return viewer.open(list, index, options);
+  return viewer.open(list, index);
 }
 
 class Viewer {
@@ -42,8 +43,9 @@ class Viewer {
     document.body.append(this.dialog);
   }
 
-  open(list, index, { onremove = null } = {}) {
-    Object.assign(this, { list, index, onremove, gone: new Set() });
+  open(list, index) {
+    Object.assign(this, { list, index, wanted: null });
+    list.changed = () => this.relist();
     if (!this.dialog.open) this.dialog.showModal();
     document.documentElement.toggleAttribute("data-still", true);
     place();
@@ -110,13 +112,33 @@ class Viewer {
     this.image.height = picture.height;
     this.image.src = file(picture.id);
     this.image.alt = picture.recipe?.prompt ?? "Uploaded picture";
-    setText(this.count, this.list.total > 1 ? `${(index + 1).toLocaleString("en")} of ${this.list.total.toLocaleString("en")}` : "");
-    // A disabled button would drop the focus it has.
-    for (const [button, end] of [[this.back, index <= 0], [this.next, index >= this.list.total - 1]]) button.toggleAttribute("data-end", end);
+    this.place();
     this.sheet.replaceChildren(...facts(picture));
     this.drawActs();
     for (const near of [index + 1, index - 1]) this.fetchAhead(near);
     this.addNames(picture);
+  }
+
+  place() {
+    const { index } = this;
+    const { total } = this.list;
+    setText(this.count, total > 1 ? `${(index + 1).toLocaleString("en")} of ${total.toLocaleString("en")}` : "");
+    // A disabled button would drop the focus it has.
+    for (const [button, end] of [[this.back, index <= 0], [this.next, index >= total - 1]]) button.toggleAttribute("data-end", end);
+  }
+
+  // The list moved under the picture that is shown: pictures came, went, or came back.
+  relist() {
+    if (!this.dialog.open || !this.picture) return;
+    const back = this.wanted === null ? -1 : this.list.find(this.wanted);
+    if (back >= 0) {
+      Object.assign(this, { index: back, wanted: null });
+      this.show();
+      return;
+    }
+    const at = this.list.find(this.picture.id);
+    if (at >= 0) this.index = at;
+    this.place();
   }
 
   async fetchAhead(index) {
@@ -169,7 +191,8 @@ class Viewer {
 
   async trash() {
     const { picture } = this;
-    if (await toTrash([picture.id])) this.after(picture);
+    const undone = () => (this.wanted = picture.id);
+    if (await toTrash([picture.id], undone)) this.after(picture);
   }
 
   async restore() {
@@ -190,11 +213,11 @@ class Viewer {
   }
 }
 
-export async function toTrash(ids) {
+export async function toTrash(ids, undone = () => {}) {
   try {
     const { count } = await post("images/trash", { ids });
     feed.forgetPictures();
-    toast(`${plural(count, "picture")} moved to the trash`, { action: "Undo", act: () => fromTrash(ids, "back in the gallery"), ms: 10_000 });
+    toast(`${plural(count, "picture")} moved to the trash`, { action: "Undo", act: () => (undone(), fromTrash(ids, "back in the gallery")), ms: 10_000 });
     return true;
   } catch (problem) {
     complain(problem);

@@ -1,0 +1,68 @@
+"""A real browser on a real studio: what the walks through the page and the pictures of the docs share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+HOME = Path(__file__).resolve().parents[2]
+DESKTOP = (1440, 900)
+PHONE = (390, 844)
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PROMPT = (
+    "portrait of a person with long red hair, tan skin, round glasses, smiling, "
+    "wearing a green hoodie, light blue background, cartoon style"
+)
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """The system's Chromium, or Playwright's own."""
+    with sync_playwright() as playwright:
+        system = shutil.which("chromium") or shutil.which("chromium-browser")
+        browser = playwright.chromium.launch(executable_path=system, args=list(QUIET))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def open_page(browser: Browser, url: str, size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> tuple[Page, list[str]]:
+    """The studio's page in a browser of its own, ready for use, and the list that its faults will be written to."""
+    width, height = size
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", has_touch=size == PHONE
+    )
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" and not _late(message) else None)
+    page.goto(url)
+    usable(page)
+    return page, faults
+
+
+def usable(page: Page) -> None:
+    """Wait until a person could begin: the form is there and the tray has been read."""
+    page.wait_for_selector("#make")
+    page.wait_for_selector("likeness-cards input")
+    page.wait_for_function("!['', 'wait'].includes(document.querySelector('likeness-stage .easel')?.dataset.scene ?? '')")
+
+
+def _late(message: ConsoleMessage) -> bool:
+    # A preview may be gone by the time it is asked for: the job has ended.
+    return "/preview?" in message.location["url"]

@@ -1,0 +1,325 @@
+"""Walks through the page with a real browser, a real studio and the starter model. Screenshots land in test-results/screens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from bench.rig import Running, running_studio, wait_until
+from tests.browser.browsing import DESKTOP, HOME, PHONE, PROMPT, open_browser, open_page, usable
+
+SCREENS = HOME / "test-results" / "screens"
+# Long enough to be watched on any computer, and stopped or overtaken where a test doesn't need its end.
+SLOW = {"steps": 150, "width": 160, "height": 160}
+QUICK = {"prompt": "portrait of a person with black hair, cartoon style", "steps": 4}
+
+# What the live preview shows at this moment, as bytes in base64.
+PIXELS = """() => {
+    const image = document.querySelector('img.picture.live');
+    const canvas = Object.assign(document.createElement('canvas'), { width: image.naturalWidth, height: image.naturalHeight });
+    canvas.getContext('2d').drawImage(image, 0, 0);
+    return canvas.toDataURL();
+}"""
+
+Open = Callable[..., Page]
+
+# A cold start of the engine on a busy machine takes a while; waiting is for a condition, never for its own sake.
+expect.set_options(timeout=60_000)
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_studio(tmp_path_factory.mktemp("walk") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def visit(studio: Running, browser: Browser) -> Iterator[Open]:
+    """Open the page; when the test ends, no page may have had a fault in its scripts."""
+    opened: list[tuple[Page, list[str]]] = []
+
+    def open_one(size: tuple[int, int] = DESKTOP, **options: Any) -> Page:
+        opened.append(open_page(browser, studio.url, size, **options))
+        return opened[-1][0]
+
+    yield open_one
+    faults = [fault for _page, written in opened for fault in written]
+    for page, _written in opened:
+        page.context.close()
+    assert faults == []
+
+
+def test_a_new_library_says_how_to_begin(visit: Open) -> None:
+    page = visit()
+    expect(page.get_by_role("heading", name="Your first picture starts with a sentence")).to_be_visible()
+    expect(page.get_by_text("Nothing is being made.")).to_be_visible()
+    keep(page, "empty")
+    page.locator(".idea").first.click()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(PROMPT)
+    show(page, "Gallery")
+    expect(page.get_by_role("heading", name="No pictures yet")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_prompt_becomes_a_picture_that_can_be_watched_found_and_thrown_away(studio: Running, visit: Open, size: tuple[int, int]) -> None:
+    name = "phone" if size == PHONE else "desktop"
+    page = visit(size)
+
+    # Prompt: a long job to watch, and a second one to cancel.
+    page.get_by_label("Prompt", exact=True).fill(PROMPT)
+    page.get_by_role("radio", name="Pro").check()
+    page.get_by_role("button", name="One more").click()
+    page.get_by_role("button", name="Advanced").click()
+    for field, value in SLOW.items():
+        page.locator(f"#field-{field} input").fill(str(value))
+    page.locator("#make").click()
+    expect(page.get_by_text("2 pictures on the way")).to_be_visible()
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("document.querySelectorAll('.row[data-state=queued], .row[data-state=running]').length === 2")
+    running = page.locator(".row[data-state=running]").get_attribute("data-job")
+    waiting = page.locator(".row[data-state=queued]").get_attribute("data-job")
+    assert running and waiting
+
+    # At least two different live previews.
+    live = page.locator("img.picture.live")
+    expect(live).to_be_visible()
+    first = page.evaluate(PIXELS)
+    page.wait_for_function(f"before => ({PIXELS})() !== before", arg=first)
+    keep(page, f"live-{name}")
+
+    # Cancel one; reload in between: the tray takes up where it was.
+    page.locator(f".row[data-job='{waiting}']").get_by_role("button", name="Cancel").click()
+    expect(page.locator(f".row[data-job='{waiting}']")).to_have_attribute("data-state", "cancelled")
+    page.reload()
+    usable(page)
+    expect(page.locator(f".row[data-job='{running}']")).to_have_attribute("data-state", "running")
+    expect(page.locator(f".row[data-job='{waiting}']")).to_have_attribute("data-state", "cancelled")
+    expect(live).to_be_visible()
+
+    # The pictures come by themselves.
+    expect(page.locator(f".row[data-job='{running}']")).to_have_attribute("data-state", "done", timeout=240_000)
+    expect(page.locator(".results img")).to_have_count(2)
+    keep(page, f"done-{name}")
+
+    # Gallery, lightbox with all parameters, next and previous by key.
+    show(page, "Gallery")
+    total = studio_total(studio)
+    expect(page.locator(".gallery-bar p")).to_have_text(f"{total} pictures")
+    page.locator(".cell").first.click()
+    picture: dict[str, Any] = pictures(studio)[0]
+    box = page.get_by_role("dialog", name="Picture")
+    expect(box).to_be_visible()
+    facts = dict(zip(box.locator("dt").all_inner_texts(), box.locator("dd").all_inner_texts(), strict=True))
+    assert facts["Seed"] == str(picture["seed"])
+    assert (facts["Size"], facts["Steps"], facts["Sampler"], facts["CFG scale"]) == ("160 × 160", "150", "DPM++ 2M", "4")
+    assert {"Model", "Scheduler", "Made in", "Created"} <= set(facts)
+    expect(box.locator(".words").first).to_have_text(PROMPT)
+    keep(page, f"lightbox-{name}")
+    page.keyboard.press("ArrowRight")
+    expect(box.locator(".viewer-count")).to_have_text(f"2 of {total}")
+    page.keyboard.press("ArrowLeft")
+
+    # To the trash, and back.
+    box.get_by_role("button", name="To trash").click()
+    expect(box.locator(".viewer-count")).to_have_text("" if total == 2 else f"1 of {total - 1}")
+    wait_until(lambda: studio_total(studio) == total - 1, 10, "the picture did not go to the trash")
+    box.get_by_role("button", name="Undo").click()
+    wait_until(lambda: studio_total(studio) == total, 10, "the picture did not come back")
+    expect(box.locator(".viewer-count")).to_have_text(f"1 of {total}")
+
+    # Its settings fill the form.
+    box.get_by_role("button", name="Use these settings").click()
+    expect(page.get_by_role("tab", name="Generate")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#field-seed input")).to_have_value(str(pictures(studio)[0]["seed"]))
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(PROMPT)
+    expect(page.get_by_role("radio", name="Pro")).to_be_checked()
+
+
+def test_what_is_wrong_is_said_at_its_field(visit: Open) -> None:
+    page = visit()
+    page.locator("#make").click()
+    expect(page.locator("#field-prompt .field-error")).to_contain_text("The prompt is empty.")
+    keep(page, "error")
+    page.get_by_label("Prompt", exact=True).fill("a person")
+    expect(page.locator(".field-error")).to_have_count(0)
+    page.get_by_role("button", name="Advanced").click()
+    page.locator("#field-steps input").fill("0")
+    page.get_by_role("button", name="Advanced").click()
+    page.locator("#make").click()
+    expect(page.locator("#field-steps .field-error")).to_be_visible()
+    expect(page.locator("#field-steps input")).to_be_focused()
+
+
+def test_a_preset_brings_its_shape_and_says_what_open_fields_mean(studio: Running, visit: Open) -> None:
+    presets: Any = studio.get("presets")
+    tall = next(preset for preset in presets["items"] if preset["width"] and preset["width"] < preset["height"])
+    page = visit()
+    page.get_by_role("button", name="Advanced").click()
+    page.get_by_role("button", name="Show all").click()
+    page.locator(f"#field-preset input[value='{tall['id']}']").check()
+    expect(page.locator("#field-shape .field-note")).to_have_text(f"{tall['width']} × {tall['height']} pixels")
+    expect(page.locator("#field-width input")).to_have_attribute("placeholder", str(tall["width"]))
+
+
+def test_every_open_browser_shows_the_same_jobs(studio: Running, visit: Open) -> None:
+    here, there = visit(), visit(PHONE, dark=True)
+    answer: Any = studio.post("generate", {**QUICK, **SLOW})
+    row = f".row[data-job='{answer['job_id']}']"
+    for page in (here, there):
+        expect(page.locator(row)).to_have_attribute("data-state", "running")
+    there.locator(row).get_by_role("button", name="Cancel").click()
+    for page in (here, there):
+        expect(page.locator(row)).to_have_attribute("data-state", "cancelled")
+
+
+def test_a_long_queue_stays_short_to_look_at(studio: Running, visit: Open) -> None:
+    page = visit()
+    for _ in range(150):
+        studio.post("generate", {**QUICK, **SLOW})
+    expect(page.locator(".panel-head .count")).to_have_text("150")
+    # 1 runs, 12 of those that wait are shown.
+    expect(page.locator(".more-words")).to_have_text("and 137 more waiting")
+    last = page.locator(".row[data-state=queued]").last
+    moved = last.get_attribute("data-job")
+    last.get_by_role("button", name="Move to the front").click()
+    page.wait_for_function("id => document.querySelector('.row[data-state=queued]')?.dataset.job === id", arg=moved)
+    page.get_by_role("button", name="Cancel all").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel all").click()
+    expect(page.get_by_text("150 jobs cancelled")).to_be_visible()
+    expect(page.locator(".row[data-state=queued], .row[data-state=running]")).to_have_count(0)
+
+
+def test_the_gallery_works_by_keyboard_alone(studio: Running, visit: Open) -> None:
+    for seed in range(4):
+        studio.post("generate?wait=60", {**QUICK, "seed": seed, "count": 4})
+    page = visit(dark=True)
+    page.get_by_role("tab", name="Generate").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    first = page.locator(".cell[aria-posinset='1']")
+    expect(first).to_have_attribute("data-picture", pictures(studio)[0]["id"])
+    first.focus()
+    for key, at in (("ArrowRight", 2), ("End", studio_total(studio)), ("Home", 1), ("ArrowDown", None)):
+        page.keyboard.press(key)
+        focused = int(page.evaluate("document.activeElement.getAttribute('aria-posinset')"))
+        assert focused == at if at else focused > 2
+    keep(page, "gallery")
+    page.keyboard.press("Home")
+    page.keyboard.press("Space")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator(".selection-bar p")).to_have_text("2 selected")
+    before = studio_total(studio)
+    page.keyboard.press("Delete")
+    wait_until(lambda: studio_total(studio) == before - 2, 10, "the pictures did not go to the trash")
+    page.get_by_role("button", name="Undo").press("Enter")
+    wait_until(lambda: studio_total(studio) == before, 10, "the pictures did not come back")
+    page.locator(".cell[tabindex='0']").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="Picture")).to_be_visible()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        # Past its last button the focus visits the browser's own bar, which is the body to the page.
+        assert page.evaluate("document.activeElement === document.body || Boolean(document.activeElement.closest('dialog'))")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert page.evaluate("document.activeElement.classList.contains('cell')")
+
+
+def test_pictures_are_found_by_the_words_of_their_prompt(studio: Running, visit: Open) -> None:
+    studio.post("generate?wait=60", {**QUICK, "prompt": "portrait of a person with a purple mohawk"})
+    page = visit()
+    show(page, "Gallery")
+    page.get_by_role("searchbox").fill("mohawk purple")
+    expect(page.locator(".gallery-bar p")).to_have_text("1 picture found")
+    expect(page.locator(".cell")).to_have_count(1)
+    page.get_by_role("searchbox").fill("a word in no prompt")
+    expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
+
+
+def test_the_trash_is_emptied_only_after_a_question(studio: Running, visit: Open) -> None:
+    studio.post("generate?wait=60", QUICK)
+    before = studio_total(studio)
+    studio.post("images/trash", {"ids": [pictures(studio)[0]["id"]]})
+    page = visit()
+    show(page, "Gallery")
+    page.get_by_role("button", name="Trash", exact=True).click()
+    expect(page.locator(".gallery-bar p")).to_have_text("1 picture")
+    page.get_by_role("button", name="Empty trash").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert len(pictures(studio, trashed="true")) == 1
+    page.get_by_role("button", name="Empty trash").click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_role("heading", name="The trash is empty")).to_be_visible()
+    assert studio_total(studio) == before - 1
+
+
+def test_the_colours_follow_the_system_until_someone_chooses(visit: Open) -> None:
+    page = visit(dark=True)
+    assert is_dark(page)
+    page.locator(".theme-button").click()
+    assert not is_dark(page)
+    page.reload()
+    usable(page)
+    assert not is_dark(page)
+    page.emulate_media(color_scheme="light")
+    page.locator(".theme-button").click()
+    assert is_dark(page)
+
+
+def test_an_idle_page_asks_for_nothing_and_nothing_comes_from_elsewhere(studio: Running, visit: Open, browser: Browser) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(studio.url)
+    usable(page)
+    show(page, "Gallery")
+    page.wait_for_load_state("load")
+    page.wait_for_selector(".cell:not([data-empty])")
+    # What the page still fetches for its first sight ends; then nothing may follow.
+    wait_until(lambda: _calm(page, asked), 20, "the page never comes to rest")
+    before = len(asked)
+    page.wait_for_timeout(5_000)
+    assert len(asked) - before <= 1, asked[before:]
+    assert {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:"))} == {urlsplit(studio.url).netloc}
+    context.close()
+
+
+def _calm(page: Page, asked: list[str]) -> bool:
+    before = len(asked)
+    page.wait_for_timeout(500)
+    return len(asked) == before
+
+
+def show(page: Page, tab: str) -> None:
+    page.get_by_role("tab", name=tab).click()
+
+
+def is_dark(page: Page) -> bool:
+    return page.evaluate("document.body.classList.contains('dark')")
+
+
+def keep(page: Page, name: str) -> None:
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENS / f"{name}.png")
+
+
+def pictures(studio: Running, trashed: str = "false") -> list[dict[str, Any]]:
+    found: Any = studio.get(f"images?limit=100&trashed={trashed}")
+    return found["items"]
+
+
+def studio_total(studio: Running) -> int:
+    found: Any = studio.get("images?limit=1")
+    return found["total"]
