@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from studio.contracts import new_id
 from studio.errors import InvalidFieldValue
@@ -25,6 +26,8 @@ ROTATE_BYTES = 20 * 2**20
 # They tell their developers more than anyone here wants to know.
 TALKATIVE = ("httpx", "httpcore", "dbos", "alembic", "urllib3", "uvicorn.access", "asyncio", "PIL", "filelock", "diffusers", "transformers")
 BLANK = "•••"
+# File names may hold bytes that are no text; in JSON they become the escapes that they are.
+UNSPEAKABLE = "backslashreplace"
 
 _correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 _job_id: ContextVar[str] = ContextVar("job_id", default="")
@@ -32,9 +35,14 @@ _job_lines: ContextVar[logging.Handler | None] = ContextVar("job_lines", default
 
 _SECRETS = re.compile(
     r"""(?ix)
-    (?P<keep> \bbearer\s+ | \b(?:password|passwd|token|api_?key|secret)["']?\s*[=:]\s*["']? | ://[^/\s:@]*: )
-    (?P<secret> [^\s"'&@,;]+ )
-    | \b(?: lk_ | hf_ | rpa_ | sk- ) [A-Za-z0-9_-]{8,}
+    # a word that says what follows, as HF_TOKEN=…, "password": "…", ?token=…
+    (?P<key> (?: password | passwd | token | api[_-]?key | secret ) \\? ["']? \s* [=:] \s* (?P<quote> \\? ["'] )? )
+        (?(quote) [^"'\\]+ | [^\s"'&,;]+ )
+    | (?P<header> \b bearer \s+ | \b authorization ["']? \s* [=:] \s* ["']? (?: basic | token ) \s+ ) [^\s"',;]+
+    | (?P<cookie> \b cookie ["']? \s* : \s* ["']? ) [^\r\n"']+
+    # the password in an address, up to the last @ before the path; a port has no @ behind it
+    | (?P<url> :// [^/\s:@]* : ) [^\s/]+ (?= @ )
+    | \b (?: lk_ | hf_ | rpa_ | sk- ) [A-Za-z0-9_-]{8,}
     """
 )
 
@@ -52,7 +60,7 @@ def setup_logging(settings: Settings, process: str, folder: Path | None) -> None
     else:
         folder.mkdir(parents=True, exist_ok=True)
         main = logging.handlers.RotatingFileHandler(
-            folder / f"{process}.jsonl", maxBytes=ROTATE_BYTES, backupCount=3, encoding="utf-8", delay=True
+            folder / f"{process}.jsonl", maxBytes=ROTATE_BYTES, backupCount=3, encoding="utf-8", errors=UNSPEAKABLE, delay=True
         )
         main.setFormatter(_Lines(redact, process))
     root.addHandler(main)
@@ -75,7 +83,7 @@ def log_context(*, correlation_id: str = "", job_id: str = "") -> Iterator[None]
 @contextlib.contextmanager
 def job_log(data: Path, job_id: str) -> Iterator[None]:
     """What this thread logs inside is kept with the job as well, all levels that are logged at all."""
-    handler = logging.FileHandler(_job_log_path(data, job_id), encoding="utf-8", delay=True)
+    handler = logging.FileHandler(_job_log_path(data, job_id), encoding="utf-8", errors=UNSPEAKABLE, delay=True)
     token = _job_lines.set(handler)
     try:
         job_folder(data, job_id).mkdir(parents=True, exist_ok=True)
@@ -114,12 +122,14 @@ def write_event(name: str, *, folder: Path | None = None, **facts: object) -> No
     found = folder or (Path(os.environ[LOG_DIR]) if os.environ.get(LOG_DIR) else None)
     if found is None:
         return
-    line = json.dumps({"ts": _now(), "event": name, **facts}, ensure_ascii=False, default=str) + "\n"
+    redact = Redactor()
+    told = {key: redact(fact) if isinstance(fact, str) else fact for key, fact in facts.items()}
+    line = json.dumps({"ts": _now(), "event": name, **told}, ensure_ascii=False, default=str) + "\n"
     # One write of one line, appended: processes may write side by side. An event that can't be kept must not stop the work it tells of.
     with contextlib.suppress(OSError):
         descriptor = os.open(found / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(descriptor, line.encode())
+            os.write(descriptor, line.encode(errors=UNSPEAKABLE))
         finally:
             os.close(descriptor)
 
@@ -133,12 +143,13 @@ class Redactor:
     """Blanks secrets: the values that are set, and whatever looks like one."""
 
     def __init__(self, secrets: Sequence[str] = ()) -> None:
-        self._values = tuple(sorted((value for value in secrets if len(value) >= 4), key=len, reverse=True))
+        spellings = {spelling for value in secrets for spelling in _spellings(value)}
+        self._values = tuple(sorted((value for value in spellings if len(value) >= 4), key=len, reverse=True))
 
     def __call__(self, text: str) -> str:
         for value in self._values:
             text = text.replace(value, BLANK)
-        return _SECRETS.sub(lambda found: (found["keep"] or "") + BLANK, text)
+        return _SECRETS.sub(lambda found: (found["key"] or found["header"] or found["cookie"] or found["url"] or "") + BLANK, text)
 
 
 class _Lines(logging.Formatter):
@@ -186,9 +197,21 @@ class _ToJob(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         handler = _job_lines.get()
-        if handler is not None:
+        if handler is None:
+            return
+        try:
             handler.setFormatter(self.formatter)
             handler.handle(record)
+        except OSError:
+            # Opening its file is where FileHandler lets errors out: a full disk must not fail the job that only wanted to tell.
+            self.handleError(record)
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """A secret as it may stand in a log: as it is, in an address, in JSON; and the password inside an address."""
+    password = secret.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    for value in (secret, password, unquote(password)):
+        yield from (value, quote(value, safe=""), json.dumps(value)[1:-1])
 
 
 def _job_log_path(data: Path, job_id: str) -> Path:
