@@ -82,13 +82,13 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
-    """Wait for a condition, looking every 20 ms. Raises TimeoutError with the words of `otherwise`."""
+def wait_until(condition: Callable[[], bool], seconds: float, otherwise: str, *, every: float = 0.02) -> None:
+    """Wait for a condition, looking every so many seconds. Raises TimeoutError with the words of `otherwise`."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
             raise TimeoutError(otherwise)
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the embedded engine; 0 takes one per core.")
     idle_unload_s: float = Field(600, gt=0, description="Seconds without a job after which the embedded engine frees its memory.")
     engine_timeout_s: float = Field(180, gt=0, description="Seconds without progress after which a job fails with ENGINE_TIMEOUT.")
-    poll_interval_s: float = Field(0.12, ge=0.01, le=10, description="Seconds between two looks of the worker for new jobs.")
+    poll_interval_s: float = Field(0.08, ge=0.01, le=10, description="Seconds between two looks of the worker for new jobs.")
     previews_per_s: float = Field(4, ge=0, le=10, description="The most live previews a second of one job; 0 turns them off.")
     max_upload_mb: int = Field(64, ge=1, le=4096, description="The largest upload, in megabytes.")
     max_upload_megapixels: int = Field(100, ge=1, le=1000, description="The largest uploaded picture, in millions of pixels.")

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
@@ -30,6 +30,10 @@ from studio.jobs import APPLICATION, APPLICATION_VERSION, LANES, WORKFLOW, Jobs,
 from studio.logs import job_folder, job_log, log_context, write_event
 from studio.settings import Settings
 
+if TYPE_CHECKING:
+    from dbos import DBOS
+    from dbos._queue import Queue
+
 Handler = Callable[[Run, Report], None]
 T = TypeVar("T")
 
@@ -40,6 +44,9 @@ STOP_S = 12.0
 CANCEL_LOOK_S = 0.1
 PROGRESS_S = 0.2
 PREVIEW_SIDE = 512
+LOOK_ANYWAY_S = 1.0
+LOOK_AFTER_CHANGE_S = 0.5
+LIMITS_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -347,7 +354,7 @@ def _executor_id(data: Path) -> str:
 def _launch(settings: Settings, database: Database, run: Callable[[str], None]) -> None:
     from dbos import DBOS
 
-    DBOS(
+    dbos = DBOS(
         config={
             "name": APPLICATION,
             "system_database_url": database.url,
@@ -369,6 +376,7 @@ def _launch(settings: Settings, database: Database, run: Callable[[str], None]) 
 
     DBOS.listen_queues(list(LANES))
     DBOS.launch()
+    _look_only_after_changes(dbos, database)
     for lane in LANES:
         DBOS.register_queue(
             lane,
@@ -376,3 +384,52 @@ def _launch(settings: Settings, database: Database, run: Callable[[str], None]) 
             polling_interval_sec=settings.poll_interval_s,
             on_conflict="always_update",
         )
+
+
+def _look_only_after_changes(dbos: DBOS, database: Database) -> None:
+    """Let the queue threads of DBOS ask the database for work only when it changed, or a second went by.
+
+    Their two questions cost an idle worker 4 ms each time, which at the pace a click deserves is more of a core than an idle program may
+    take; SQLite tells for a hundredth of that whether anyone wrote at all. DBOS has no setting for it, so its two methods are shadowed on
+    this one object: `get_queue` (the limits of a queue) and `dequeue_scopes` (the parts of a queue with work in them: one that stands for
+    "everything", where a database isn't sharded). On PostgreSQL every look is a real one.
+    """
+    system = dbos._sys_db  # pyright: ignore[reportPrivateUsage]
+    read_queue, scopes = system.get_queue, system.dequeue_scopes
+    queues: dict[str, tuple[float, Queue | None]] = {}
+    quiets: dict[str, _Quiet] = {}
+
+    def get_queue(name: str, **options: Any) -> Queue | None:
+        # Nothing changes the limits of a queue while the worker runs.
+        now = time.monotonic()
+        if name not in queues or now - queues[name][0] >= LIMITS_S:
+            queues[name] = now, read_queue(name, **options)
+        return queues[name][1]
+
+    def dequeue_scopes(queue_name: str) -> list[str | None]:
+        quiet = quiets.setdefault(queue_name, _Quiet(database))
+        return scopes(queue_name) if quiet.is_over() else []
+
+    system.get_queue = get_queue
+    system.dequeue_scopes = dequeue_scopes
+
+
+class _Quiet:
+    """Whether a database has been left alone since the last look of one asker."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._mark: int | None = None
+        self._changed = self._looked = 0.0
+
+    def is_over(self) -> bool:
+        """True when it is time to look: after a change, for a while after it, and once a second anyway."""
+        now = time.monotonic()
+        mark = self._database.change_mark()
+        if mark is None or mark != self._mark:
+            self._mark, self._changed = mark, now
+        # A while longer than the change: the thread that made it may still hold its place in the queue.
+        look = now - self._changed < LOOK_AFTER_CHANGE_S or now - self._looked >= LOOK_ANYWAY_S
+        if look:
+            self._looked = now
+        return look
