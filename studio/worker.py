@@ -42,7 +42,7 @@ EXIT_STUCK = 75
 HEARTBEAT_S = 5.0
 STOP_S = 12.0
 CANCEL_LOOK_S = 0.1
-PROGRESS_S = 0.2
+PROGRESS_S = 0.25
 PREVIEW_SIDE = 512
 LOOK_ANYWAY_S = 1.0
 LOOK_AFTER_CHANGE_S = 0.5
@@ -263,6 +263,7 @@ class _Progress:
         self._last_write = 0.0
         self._last_look = time.monotonic()
         self._last_note = ""
+        self._last_mark: int | None = None
         self._first_step: tuple[float, int] | None = None
 
     def __call__(self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Image | None = None) -> None:
@@ -272,7 +273,8 @@ class _Progress:
             raise Stopping
         if preview is not None:
             self._keep_preview(preview)
-        if preview is not None or note != self._last_note or now - self._last_write >= PROGRESS_S:
+        said = bool(note) and note != self._last_note
+        if preview is not None or said or now - self._last_write >= PROGRESS_S:
             self._last_write = self._last_look = now
             self._last_note = note
             stop = self._jobs.progress(
@@ -286,10 +288,16 @@ class _Progress:
             )
             if stop:
                 raise Cancelled
+            # What came in since the write above is seen by the next one.
+            self._last_mark = self._jobs.database.change_mark()
         elif now - self._last_look >= CANCEL_LOOK_S:
             self._last_look = now
-            if self._jobs.is_cancelled(self.run.run_id):
-                raise Cancelled
+            # Asked of the database only when somebody wrote to it: each question costs the picture a millisecond.
+            mark = self._jobs.database.change_mark()
+            if mark is None or mark != self._last_mark:
+                self._last_mark = mark
+                if self._jobs.is_cancelled(self.run.run_id):
+                    raise Cancelled
 
     def wants_preview(self) -> bool:
         return self._preview_every is not None and time.monotonic() - self._last_preview >= self._preview_every
@@ -397,7 +405,7 @@ def _look_only_after_changes(dbos: DBOS, database: Database) -> None:
     system = dbos._sys_db  # pyright: ignore[reportPrivateUsage]
     read_queue, scopes = system.get_queue, system.dequeue_scopes
     queues: dict[str, tuple[float, Queue | None]] = {}
-    quiets: dict[str, _Quiet] = {}
+    quiets: dict[str, Quiet] = {}
 
     def get_queue(name: str, **options: Any) -> Queue | None:
         # Nothing changes the limits of a queue while the worker runs.
@@ -407,14 +415,14 @@ def _look_only_after_changes(dbos: DBOS, database: Database) -> None:
         return queues[name][1]
 
     def dequeue_scopes(queue_name: str) -> list[str | None]:
-        quiet = quiets.setdefault(queue_name, _Quiet(database))
+        quiet = quiets.setdefault(queue_name, Quiet(database))
         return scopes(queue_name) if quiet.is_over() else []
 
     system.get_queue = get_queue
     system.dequeue_scopes = dequeue_scopes
 
 
-class _Quiet:
+class Quiet:
     """Whether a database has been left alone since the last look of one asker."""
 
     def __init__(self, database: Database) -> None:

@@ -17,7 +17,7 @@ from studio.contracts import GenerateRequest, Job, JobState
 from studio.errors import DataRootLocked
 from studio.settings import Settings, load_settings
 from studio.studio import Studio
-from studio.worker import EXIT_STUCK, data_root_lock
+from studio.worker import EXIT_STUCK, Quiet, data_root_lock
 from tests.conftest import own_postgres_database
 
 
@@ -179,3 +179,13 @@ def test_a_killed_worker_leaves_the_lock_free(studio: Studio, worker: OddWorker)
     process.wait()
     with data_root_lock(studio.settings):
         pass
+
+
+def test_the_queue_is_asked_after_every_change_and_seldom_otherwise(studio: Studio) -> None:
+    quiet = Quiet(studio.database)
+    assert quiet.is_over(), "the first look is a real one"
+    wait_for(lambda: not quiet.is_over(), 5)
+    looks = [quiet.is_over() for _ in range(50)]
+    assert sum(looks) <= 1, "a database that nobody writes to is left alone"
+    ask(studio, "a person")
+    assert quiet.is_over(), "a new job is seen at once"
