@@ -38,7 +38,8 @@ def mount(app: FastAPI, studio: Studio) -> FastAPI:
     where = f"likeness/{_fingerprint()}"
     app.mount(f"/{where}", _Assets(directory=ASSETS), name="assets")
     blocks = build(studio)
-    # Gradio looks for events a thousand times a second, which keeps an idle studio at 6 % of a core. On Windows it takes these two times by itself.
+    # Gradio looks for events a thousand times a second, which keeps an idle studio at 6 % of a core.
+    # These are the times it takes by itself on Windows.
     blocks._queue.sleep_when_free = 0.05  # pyright: ignore[reportPrivateUsage]
     blocks._queue.progress_update_sleep_when_free = 0.1  # pyright: ignore[reportPrivateUsage]
     return gr.mount_gradio_app(
