@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -179,6 +180,62 @@ def test_a_killed_worker_leaves_the_lock_free(studio: Studio, worker: OddWorker)
     process.wait()
     with data_root_lock(studio.settings):
         pass
+
+
+FILL_UP = """
+import os, subprocess, sys, time
+from pathlib import Path
+from app import HOME, open_studio
+from studio.contracts import GenerateRequest
+from studio.settings import load_settings
+
+data = Path(sys.argv[1]) / "data"
+studio = open_studio(load_settings(data))
+ask = lambda prompt: studio.generate(GenerateRequest(prompt=prompt, width=64, height=64, steps=2)).job_id
+
+def wait(condition):
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+slow = ask("slow")
+worker = subprocess.Popen([sys.executable, str(HOME / "tests" / "odd_worker.py"), str(data)], cwd=HOME)
+wait(lambda: studio.job(slow).preview >= 1)
+ballast = data.parent / "ballast"
+with open(ballast, "wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(bytes(4096))
+    except OSError:
+        pass
+time.sleep(4)
+assert worker.poll() is None, "the worker must outlive a full disk"
+ballast.unlink()
+wait(lambda: studio.job(slow).state.ended)
+told = studio.job(slow)
+after = ask("a person")
+wait(lambda: studio.job(after).state.ended)
+pictures = [path.name for path in data.glob("pictures/**/*") if path.is_file()]
+print(told.state.value, told.error.code, bool(told.error.remedy), studio.job(after).state.value, pictures == [f"{after}-00.png"], worker.poll())
+worker.kill()
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="a small disk of its own needs Linux and root")
+def test_a_disk_that_fills_up_under_a_job_fails_it_in_words_and_the_next_one_runs(tmp_path: Path) -> None:
+    script, small = tmp_path / "fill_up.py", tmp_path / "small"
+    small.mkdir()
+    script.write_text(FILL_UP)
+    told = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f"mount -t tmpfs -o size=80m tmpfs {small} && exec {sys.executable} {script} {small}"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(HOME)},
+        check=False,
+    )
+    assert told.stdout.split() == ["failed", "DISK_FULL", "True", "done", "True", "None"], told.stderr
 
 
 def test_the_queue_is_asked_after_every_change_and_seldom_otherwise(studio: Studio) -> None:
