@@ -217,7 +217,8 @@ told = studio.job(slow)
 after = ask("a person")
 wait(lambda: studio.job(after).state.ended)
 pictures = [path.name for path in data.glob("pictures/**/*") if path.is_file()]
-print(told.state.value, told.error.code, bool(told.error.remedy), studio.job(after).state.value, pictures == [f"{after}-00.png"], worker.poll())
+print(told.state.value, told.error.code, bool(told.error.remedy))
+print(studio.job(after).state.value, pictures == [f"{after}-00.png"], worker.poll())
 worker.kill()
 os._exit(0)
 """
