@@ -1,0 +1,70 @@
+"""The README's pictures of the app, made by the app: `python -m tests.browser.pictures` writes them to docs/images."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Page
+
+from bench.rig import Running, running_studio, wait_until
+from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, open_page
+
+IMAGES = HOME / "docs" / "images"
+PEOPLE = (
+    "short wavy hair, blonde hair, light skin, smiling, wearing a dark blue jacket, teal background",
+    "curly hair, teal hair, tan skin, round glasses, wearing an orange sweater, orange background",
+    "long straight hair, grey hair, light skin, round glasses, wearing a white shirt, grey background",
+    "a hair bun, black hair, light skin, with a gentle smile, wearing a black shirt, white background",
+    "short hair, black hair, brown skin, sunglasses, wearing a light blue shirt, white background",
+    "spiky hair, green hair, tan skin, smiling, wearing a black jacket, orange background",
+    "big long hair, brown hair, light skin, glasses, wearing a teal shirt, yellow background",
+    "a pompadour, red hair, tan skin, smiling, wearing a purple shirt, light blue background",
+    "curly hair, brown hair, dark skin, with a gentle smile, wearing a red sweater, green background",
+    "a bob haircut, black hair, light skin, smiling, wearing a black shirt, yellow background",
+)
+SHOWN = "portrait of a person with long wavy hair, red hair, tan skin, with a gentle smile, wearing a green hoodie, light blue background"
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, running_studio(Path(folder) / "data") as studio, open_browser() as browser:
+        for seed, person in enumerate(PEOPLE):
+            make(studio, {"prompt": f"portrait of a person with {person}", "count": 2, "seed": 10 * seed + 1})
+        page, _ = open_page(browser, studio.url)
+        page.get_by_label("Prompt", exact=True).fill(SHOWN)
+        make(studio, {"prompt": SHOWN, "count": 4, "seed": 8})
+        page.wait_for_timeout(1500)
+        keep(page, "generate-light")
+        page.get_by_role("tab", name="Gallery").click()
+        page.locator(".cell").first.click()
+        page.wait_for_timeout(1000)
+        keep(page, "lightbox")
+        dark, _ = open_page(browser, studio.url, DESKTOP, dark=True)
+        dark.get_by_role("tab", name="Gallery").click()
+        dark.locator(".cell").first.wait_for()
+        dark.wait_for_timeout(1500)
+        keep(dark, "gallery-dark")
+        phone, _ = open_page(browser, studio.url, PHONE, dark=True)
+        phone.get_by_role("tab", name="Gallery").click()
+        phone.locator(".cell").first.wait_for()
+        phone.wait_for_timeout(1500)
+        keep(phone, "phone")
+
+
+def make(studio: Running, request: dict[str, Any]) -> None:
+    """Make the pictures of one request and wait for them."""
+    job_id = studio.post("generate", request)["job_id"]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+    wait_until(lambda: studio.get(f"jobs/{job_id}")["state"] == "done", 300, "the pictures did not come", every=0.2)  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+
+
+def keep(page: Page, name: str) -> None:
+    """Save what the page shows: small enough for a repository, with every colour in it."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    Image.open(io.BytesIO(page.screenshot())).save(IMAGES / f"{name}.webp", quality=88, method=6)
+
+
+if __name__ == "__main__":
+    main()
