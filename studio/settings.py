@@ -154,7 +154,10 @@ def load_settings(data: Path | None = None) -> Settings:
     if data is not None:
         os.environ["LIKENESS_DATA"] = str(data.expanduser().resolve())
     try:
-        root = Settings.model_validate({}).data.expanduser().resolve()
+        said = Settings.model_validate({}).data.expanduser()
+        # A line of .env means the same folder wherever the command is typed; one in the environment is the typist's own.
+        typed = any(name in os.environ for name in ("LIKENESS_DATA", "VOLUME_ROOT"))
+        root = said.resolve() if typed else (HOME / said).resolve()
         saved = _read_saved(root / SAVED)
         return Settings(**{**saved, "data": root}).model_copy(update={"data": root})
     except ValidationError as error:

@@ -15,7 +15,7 @@ from pydantic_settings import SettingsConfigDict
 from studio import handbook
 from studio.cli import build_parser
 from studio.errors import all_errors
-from studio.settings import Settings
+from studio.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = handbook.pages(ROOT, build_parser())
@@ -84,6 +84,16 @@ def test_the_template_with_every_line_in_force_changes_nothing(settings: Setting
 
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
     assert {**found, "data": found["data"].resolve()} == defaults
+
+
+def test_a_folder_in_dotenv_lies_beside_launch_py_and_a_typed_one_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("LIKENESS_DATA=my-pictures")
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIKENESS_DATA", raising=False)
+    assert load_settings().data == ROOT / "my-pictures"
+    monkeypatch.setenv("LIKENESS_DATA", "typed")
+    assert load_settings().data == tmp_path / "typed"
 
 
 def test_pages_come_out_the_same_on_every_run() -> None:
