@@ -22,6 +22,7 @@ import psutil
 
 from studio import models
 from studio.contracts import Recipe
+from studio.engine import Inputs
 from studio.settings import Settings, load_settings
 
 HOME = Path(__file__).resolve().parent.parent
@@ -83,7 +84,7 @@ def _studio(settings: Settings) -> Draw:
     from engines.embedded import Embedded
 
     engine = Embedded(settings)
-    return lambda recipe: list(engine.generate(recipe, STARTER, (), "bench", _Silent()))
+    return lambda recipe: list(engine.generate(recipe, Inputs(STARTER), "bench", _Silent()))
 
 
 def _plain(settings: Settings) -> Draw:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Generic, TypeVar
 
@@ -59,6 +59,29 @@ class PictureKind(StrEnum):
 
     generated = "generated"
     upload = "upload"
+    photo = "photo"  # of a character
+    reference = "reference"  # a pose, a place, an outfit to start from
+    mask = "mask"  # painted: white is drawn anew
+
+
+class CharacterKind(StrEnum):
+    """Who a character is. Everyone but the invented needs a consent record."""
+
+    fictional = "fictional"
+    me = "me"
+    consented = "consented"
+
+    @property
+    def real(self) -> bool:
+        return self is not CharacterKind.fictional
+
+
+class CharacterStatus(StrEnum):
+    """Where a character is kept."""
+
+    active = "active"
+    archived = "archived"
+    trashed = "trashed"
 
 
 class Family(StrEnum):
@@ -75,6 +98,7 @@ class Family(StrEnum):
 
 Prompt = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_PROMPT)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 
 
 class Asked(Contract):
@@ -96,11 +120,64 @@ class LoraUse(Asked):
     strength: float = Field(1.0, ge=-4, le=4)
 
 
-class GenerateRequest(Asked):
-    """What a person asks for. None means "as the preset or the model says"."""
+class Consent(Asked):
+    """That a real person agreed: who, to what, until when (None: until it is taken back). `evidence` names a file beside the photos."""
 
-    prompt: Annotated[Prompt, StringConstraints(min_length=1)]
+    who: Name
+    what_for: Annotated[Prompt, StringConstraints(min_length=1)]
+    until: date | None = None
+    evidence: Annotated[str, StringConstraints(max_length=400)] = ""
+
+
+class AxisField(StrEnum):
+    """What a grid can vary."""
+
+    seed = "seed"
+    steps = "steps"
+    cfg = "cfg"
+    sampler = "sampler"
+    scheduler = "scheduler"
+    denoise = "denoise"
+    lora_strength = "lora_strength"
+    preset = "preset"
+    prompt = "prompt"
+
+
+class Axis(Asked):
+    """One side of a grid: what is varied, and its values in order."""
+
+    field: AxisField
+    values: tuple[Name, ...] = Field(min_length=1, max_length=20)
+
+
+class Grid(Asked):
+    """Pictures for every pair of two axes' values; one axis alone is a row."""
+
+    x: Axis
+    y: Axis | None = None
+
+
+class GenerateRequest(Asked):
+    """What a person asks for. None means "as the preset or the model says".
+
+    With a `character` its words, negative prompt, LoRA and preset are added; `as_written` takes the prompts as they stand.
+    `image` starts from a picture, and a `mask` (white is drawn anew) keeps the rest of it bit for bit. `references` × `variations`,
+    a `grid`, or wildcards in the prompt make many jobs of one request.
+    """
+
+    prompt: Prompt = ""
     negative_prompt: Prompt = ""
+    character: Name | None = None
+    as_written: bool = False
+    image: Name | None = None
+    mask: Name | None = None
+    denoise: float | None = Field(None, gt=0, le=1)
+    real_person: bool | None = Field(None, description="Whether an uploaded `image` shows a real person; asked of uploads alone")
+    consent: Consent | None = Field(None, description="Of the real person in `image`, where no character says it")
+    references: tuple[Name, ...] = Field((), max_length=100)
+    variations: int = Field(1, ge=1, le=5)
+    grid: Grid | None = None
+    wildcards: bool = Field(True, description="Resolve {a|b} and __name__ in the prompt")
     preset: Name | None = None
     quality: Quality = Quality.standard
     engine: Name | None = None
@@ -122,6 +199,7 @@ class Recipe(Contract):
     """A request with nothing left open: same recipe, same device, same pixels.
 
     Picture `i` of the batch is made from seed `seed + i` (mod 2**32). `prompt` and `negative_prompt` are final.
+    `image`, `mask` and `reference` are ids of pictures in the library; `cell` says where in a grid it stands.
     """
 
     prompt: str
@@ -138,6 +216,14 @@ class Recipe(Contract):
     scheduler: str
     seed: int
     count: int
+    character: str | None = None
+    image: str | None = None
+    mask: str | None = None
+    denoise: float | None = None
+    reference: str | None = None
+    real_person: bool = False
+    consent: Consent | None = None
+    cell: tuple[int, int] | None = None
 
     def seed_of(self, index: int) -> int:
         """The seed of picture `index` of this batch."""
@@ -207,6 +293,96 @@ class Picture(Contract):
     duration_s: float | None
     created_at: datetime
     trashed_at: datetime | None
+    character_id: str | None = None
+    favourite: bool = False
+    caption: str = ""
+    category: str = ""
+    name: str = ""
+    real_person: bool = False
+
+
+class PictureChange(Asked):
+    """What can be changed of pictures. None leaves it as it is."""
+
+    favourite: bool | None = None
+    caption: Prompt | None = None
+    category: Annotated[str, StringConstraints(strip_whitespace=True, max_length=60)] | None = None
+
+
+class Appearance(Asked):
+    """How a character looks, in words that go into prompts. `age` is in years; characters are adults."""
+
+    age: int | None = Field(None, ge=18, le=120)
+    gender: Word = ""
+    skin: Word = ""
+    hair: Word = Field("", description="Colour and style, as in “long wavy red hair”")
+    eyes: Word = ""
+    build: Word = ""
+    marks: Word = Field("", description="Glasses, freckles, scars, tattoos")
+
+
+class CharacterFields(Asked):
+    """What a person writes about a character."""
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+    slug: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(?:-[a-z0-9]+)*$", max_length=60)] | None = Field(
+        None, description="Letters, digits and hyphens; made from the name when left out"
+    )
+    kind: CharacterKind = CharacterKind.fictional
+    appearance: Appearance = Appearance()  # pyright: ignore[reportCallIssue]  # all have defaults
+    personality: Prompt = ""
+    voice: Prompt = Field("", description="How the character speaks and writes")
+    wardrobe: Prompt = ""
+    backstory: Prompt = ""
+    trigger_word: Annotated[str, StringConstraints(pattern=r"^[\w-]+$", max_length=40)] | None = Field(
+        None, description="One made-up word that stands for the character in prompts; suggested when left out"
+    )
+    negative_prompt: Prompt = ""
+    preset: Name | None = None
+    engine: Name | None = None
+    model: Name | None = None
+    lora: Name | None = None
+    lora_strength: float = Field(1.0, ge=-4, le=4)
+    handles: dict[Name, Name] = Field(default_factory=dict, max_length=30, description="Social handles, by channel")
+    consent: Consent | None = None
+
+
+class CharacterChange(Asked):
+    """What is to change of a character; what is left out stays. With `version`, only if nobody changed it meanwhile."""
+
+    version: int | None = None
+    status: CharacterStatus | None = None
+    portrait: Name | None = None
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)] | None = None
+    slug: str | None = None
+    kind: CharacterKind | None = None
+    appearance: Appearance | None = None
+    personality: Prompt | None = None
+    voice: Prompt | None = None
+    wardrobe: Prompt | None = None
+    backstory: Prompt | None = None
+    trigger_word: str | None = None
+    negative_prompt: Prompt | None = None
+    preset: Name | None = None
+    engine: Name | None = None
+    model: Name | None = None
+    lora: Name | None = None
+    lora_strength: float | None = Field(None, ge=-4, le=4)
+    handles: dict[Name, Name] | None = None
+    consent: Consent | None = None
+
+
+class Character(CharacterFields):
+    """A character of the studio. `version` grows with every change; `portrait` is the id of a picture."""
+
+    id: str
+    slug: str  # pyright: ignore[reportIncompatibleVariableOverride]  # never open once it is kept
+    trigger_word: str  # pyright: ignore[reportIncompatibleVariableOverride]
+    status: CharacterStatus
+    portrait: str | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
 
 
 class Preset(Contract):

@@ -52,6 +52,8 @@ jobs = Table(
     Column("error_message", Text),
     Column("error_remedy", Text),
     Column("error_field", Text),
+    Column("character_id", Text),
+    Index("ix_jobs_character", "character_id", "created_at"),
     Index("ix_jobs_state", "state", "priority", "id"),
     Index("ix_jobs_batch", "batch_id", "id"),
     Index("ix_jobs_changed", "changed_at"),
@@ -80,8 +82,31 @@ pictures = Table(
     Column("duration_s", Double),
     Column("created_at", Double, nullable=False),
     Column("trashed_at", Double, nullable=False, comment="0: not in the trash"),
+    Column("character_id", Text),
+    Column("favourite", Boolean, nullable=False, server_default=sa.false()),
+    Column("caption", Text, nullable=False, server_default=""),
+    Column("category", Text, nullable=False, server_default=""),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("real_person", Boolean, nullable=False, server_default=sa.false()),
+    Index("ix_pictures_character", "character_id", "kind", "trashed_at", "created_at", "id"),
+    Index("ix_pictures_favourite", "favourite", "kind", "trashed_at", "created_at", "id"),
     Index("ix_pictures_shelf", "kind", "trashed_at", "created_at", "id"),
     Index("ix_pictures_job", "job_id", "index"),
+)
+
+characters = Table(
+    "characters",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("trigger_word", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Index("ix_characters_status", "status", "created_at", "id"),
 )
 
 engine_states = Table(

@@ -32,6 +32,19 @@ class Artifact:
     duration_s: float = 0.0
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The files and pictures that a recipe speaks of. `loras` are in the recipe's order.
+
+    `image` is the RGB picture to start from, of any size; `mask` is L, of the image's own size, white where it is drawn anew.
+    """
+
+    model: Path
+    loras: tuple[Path, ...] = ()
+    image: Image | None = None
+    mask: Image | None = None
+
+
 class Report(Protocol):
     """Progress goes out, cancellation comes in."""
 
@@ -56,10 +69,11 @@ class Generator(Protocol):
         """What is loaded, and on which device. Must not load or import anything heavy."""
         ...
 
-    def generate(self, recipe: Recipe, model: Path, loras: tuple[Path, ...], run_id: str, report: Report) -> Iterator[Artifact]:
+    def generate(self, recipe: Recipe, inputs: Inputs, run_id: str, report: Report) -> Iterator[Artifact]:
         """Yield finished pictures. Called twice with one run_id, the work is done once.
 
-        `model` is a diffusers folder or a single .safetensors file; `loras` are the files of `recipe.loras`, in order.
+        `inputs.model` is a diffusers folder or a single .safetensors file. With an image, `recipe.denoise` says how much of it is drawn
+        anew (1: all), and with a mask only its white part is: black pixels of the result are the image's own, bit for bit.
         Raises LikenessError with a remedy: OUT_OF_MEMORY, MODEL_INVALID, LORA_MISMATCH ….
         """
         ...

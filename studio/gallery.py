@@ -67,6 +67,8 @@ class Gallery:
             duration_s=artifact.duration_s,
             created_at=created,
             trashed_at=None,
+            character_id=recipe.character,
+            real_person=recipe.real_person,
         )
         self._write(picture, data, artifact.image)
         return picture
@@ -79,7 +81,7 @@ class Gallery:
             if known is None:
                 connection.execute(sa.insert(pictures).values(values))
             else:
-                kept = {key: value for key, value in values.items() if key not in ("id", "trashed_at")}
+                kept = {key: value for key, value in values.items() if key not in ("id", "trashed_at", "favourite", "caption", "category")}
                 connection.execute(sa.update(pictures).where(pictures.c.id == picture.id).values(kept))
         if saved:
             _mark(connection)
@@ -187,6 +189,14 @@ class Gallery:
             raise NotFound(f"The file of picture {picture_id!r} is gone.", remedy=f"Put {path.name} back into {path.parent}.")
         return path
 
+    def pixels(self, picture_id: str, mode: str = "RGB") -> Image.Image:
+        """The picture itself, in a Pillow mode. Raises NotFound or ImageInvalid."""
+        try:
+            with Image.open(self.file(picture_id)) as image:
+                return image.convert(mode)
+        except (OSError, UnidentifiedImageError) as error:
+            raise ImageInvalid(f"The file of picture {picture_id!r} can't be read.") from error
+
     def thumbnail(self, picture_id: str) -> Path:
         """The WebP thumbnail, made now if it is missing. Raises NotFound."""
         path = self._thumbnail_path(picture_id)
@@ -284,6 +294,12 @@ def _row(picture: Picture) -> dict[str, object]:
         "duration_s": picture.duration_s,
         "created_at": picture.created_at.timestamp(),
         "trashed_at": picture.trashed_at.timestamp() if picture.trashed_at else 0,
+        "character_id": picture.character_id,
+        "favourite": picture.favourite,
+        "caption": picture.caption,
+        "category": picture.category,
+        "name": picture.name,
+        "real_person": picture.real_person,
     }
 
 
@@ -305,4 +321,10 @@ def _picture(row: sa.RowMapping) -> Picture:
         duration_s=row["duration_s"],
         created_at=datetime.fromtimestamp(row["created_at"], UTC),
         trashed_at=datetime.fromtimestamp(row["trashed_at"], UTC) if row["trashed_at"] else None,
+        character_id=row["character_id"],
+        favourite=row["favourite"],
+        caption=row["caption"],
+        category=row["category"],
+        name=row["name"],
+        real_person=row["real_person"],
     )

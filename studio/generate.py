@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from studio.contracts import Picture
-from studio.engine import Generator, Report
+from studio.engine import Generator, Inputs, Report
 from studio.errors import EngineOffline
 from studio.gallery import Gallery
 from studio.jobs import Jobs, Run
@@ -23,9 +23,15 @@ def make_pictures(run: Run, report: Report, *, jobs: Jobs, gallery: Gallery, eng
         raise EngineOffline(f"There is no engine called {run.recipe.engine!r} here.")
     spec = shelf.model(run.recipe.model)
     lora_files = tuple(shelf.lora_file(use) for use in run.recipe.loras)
+    inputs = Inputs(
+        model=Path(spec.path),
+        loras=lora_files,
+        image=gallery.pixels(run.recipe.image) if run.recipe.image else None,
+        mask=gallery.pixels(run.recipe.mask, "L") if run.recipe.mask else None,
+    )
     known = {picture.index for picture in gallery.of_job(run.job_id)}
     unrecorded: list[Picture] = []
-    for artifact in engine.generate(run.recipe, Path(spec.path), lora_files, run.run_id, report):
+    for artifact in engine.generate(run.recipe, inputs, run.run_id, report):
         if artifact.index in known:
             continue
         if unrecorded:

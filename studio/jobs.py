@@ -89,6 +89,7 @@ class Jobs:
                     "recipe": recipe.model_dump_json(),
                     "correlation_id": correlation_id,
                     "created_at": now,
+                    "character_id": recipe.character,
                 }
                 connection.execute(sa.insert(jobs).values(values))
                 _enqueue(client, connection, lane, run_id, priority)

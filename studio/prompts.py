@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from studio.contracts import GenerateRequest, ModelSpec, Preset, Quality, Recipe
-from studio.errors import InvalidFieldValue
+from studio.errors import InvalidFieldValue, MissingRequiredField
 from studio.models import check_sampling
 
 QUALITY_STEPS = {Quality.low: 0.5, Quality.standard: 1.0, Quality.pro: 1.5}
@@ -38,6 +38,14 @@ ASPECTS = (
     Aspect("4:3", "Landscape"),
     Aspect("16:9", "Wide"),
 )
+
+
+def check_something_to_draw(request: GenerateRequest) -> None:
+    """Raises MissingRequiredField for a request that says nothing, or has a mask without its picture."""
+    if not (request.prompt or request.character or request.references or request.image):
+        raise MissingRequiredField("The prompt is empty.", field="prompt", remedy="Say in a few words what the picture shows.")
+    if request.mask and not request.image:
+        raise MissingRequiredField("A mask needs its picture.", field="image", remedy="Send the picture that the mask was painted on.")
 
 
 def compose(request: GenerateRequest, preset: Preset | None, model: ModelSpec, *, seed: int) -> Recipe:

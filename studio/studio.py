@@ -36,7 +36,7 @@ from studio.errors import DiskFull, InvalidFieldValue, LikenessError, NotFound
 from studio.gallery import Gallery
 from studio.jobs import Jobs
 from studio.logs import job_folder, read_job_log
-from studio.prompts import compose
+from studio.prompts import check_something_to_draw, compose
 from studio.settings import Settings
 from studio.shelf import ModelShelf, PresetShelf
 
@@ -64,6 +64,7 @@ class Studio:
         `first` puts it before everything else in the queue. Raises SafetyFilter, InvalidFieldValue, ModelInvalid, LoraMismatch,
         DiskFull … and then leaves nothing behind.
         """
+        check_something_to_draw(request)
         preset = self._preset_for(request)
         model = self.shelf.model(request.model)
         if request.engine is not None and request.engine != model.engine:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from studio.contracts import Contract, GenerateRequest, ModelSpec, Picture, Preset, Problem, Quality, new_id
 from studio.errors import InvalidFieldValue, LikenessError, NotFound, from_validation
 from studio.models import SAMPLERS, SCHEDULERS
+from studio.prompts import check_something_to_draw
 from studio.studio import Studio
 from tabs.live import choice, live
 
@@ -107,9 +108,11 @@ def request_of(values: Mapping[str, Any], model: ModelSpec, preset: Preset | Non
     if fields.get("width") is None and fields.get("height") is None:
         fields["width"], fields["height"] = size_of(values.get("shape") or SHAPES[0].id, model, preset)
     try:
-        return GenerateRequest.model_validate(fields)
+        request = GenerateRequest.model_validate(fields)
     except ValidationError as error:
-        raise _in_plain_words(from_validation(error), values) from error
+        raise from_validation(error) from error
+    check_something_to_draw(request)
+    return request
 
 
 def settings_of(picture: Picture, request: GenerateRequest | None, model: ModelSpec | None, preset: Preset | None) -> dict[str, Any]:
@@ -402,12 +405,6 @@ def _own_sizes(model: ModelSpec, preset: Preset | None) -> Iterator[tuple[int, i
 def _snap(side: float, model: ModelSpec) -> int:
     steps = round((side - model.side_min) / model.side_step)
     return min(max(model.side_min + steps * model.side_step, model.side_min), model.side_max)
-
-
-def _in_plain_words(error: LikenessError, values: Mapping[str, Any]) -> LikenessError:
-    if error.field == "prompt" and not str(values.get("prompt") or "").strip():
-        return type(error)("The prompt is empty.", field="prompt", remedy="Say in a few words what the picture shows.")
-    return error
 
 
 _SIZES = (

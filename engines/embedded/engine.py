@@ -21,7 +21,7 @@ import psutil
 
 from studio import models
 from studio.contracts import EngineState, Family, ModelSpec, Recipe
-from studio.engine import Artifact, Report
+from studio.engine import Artifact, Inputs, Report
 from studio.errors import OutOfMemory
 from studio.settings import Settings
 
@@ -59,18 +59,18 @@ class Embedded:
             note=self._note,
         )
 
-    def generate(self, recipe: Recipe, model: Path, loras: tuple[Path, ...], run_id: str, report: Report) -> Iterator[Artifact]:
+    def generate(self, recipe: Recipe, inputs: Inputs, run_id: str, report: Report) -> Iterator[Artifact]:
         """Yield the pictures of a recipe, batch by batch. The same recipe on the same device gives the same pixels.
 
         Raises ModelInvalid, ModelUnsafe, LoraMismatch, InvalidFieldValue or OutOfMemory, and what `report` raises; the engine
         stays usable after each of them.
         """
-        spec = models.describe(model)
+        spec = models.describe(inputs.model)
         models.check_sampling(recipe.sampler, recipe.scheduler, spec.family)
         batches = split(recipe, spec.family)
         for number in range(len(batches)):
             with self._lock:
-                artifacts = self._thread.submit(copy_context().run, self._draw, recipe, spec, loras, batches, number, report).result()
+                artifacts = self._thread.submit(copy_context().run, self._draw, recipe, spec, inputs, batches, number, report).result()
             yield from artifacts
 
     def idle(self) -> None:
@@ -84,10 +84,10 @@ class Embedded:
                 self._lock.release()
 
     def _draw(
-        self, recipe: Recipe, spec: ModelSpec, loras: tuple[Path, ...], batches: tuple[range, ...], number: int, report: Report
+        self, recipe: Recipe, spec: ModelSpec, inputs: Inputs, batches: tuple[range, ...], number: int, report: Report
     ) -> list[Artifact]:
         with self._busy(recipe, spec):
-            return self._wake(spec, report).draw(recipe, loras, batches, number, report)
+            return self._wake(spec, report).draw(recipe, inputs, batches, number, report)
 
     def _wake(self, spec: ModelSpec, report: Report) -> Warm:
         warm = self._warm

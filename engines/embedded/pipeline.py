@@ -18,7 +18,7 @@ from engines.embedded.preview import Preview
 from engines.embedded.sampling import make_sampler, steps_of
 from studio import models
 from studio.contracts import ModelSpec, Recipe
-from studio.engine import Artifact, Report
+from studio.engine import Artifact, Inputs, Report
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +58,12 @@ class Warm:
         """True if this is that model, and its files are still those that were loaded."""
         return spec.path == self.spec.path and _stamps(spec) == self._files
 
-    def draw(self, recipe: Recipe, loras: tuple[Path, ...], batches: tuple[range, ...], number: int, report: Report) -> list[Artifact]:
+    def draw(self, recipe: Recipe, inputs: Inputs, batches: tuple[range, ...], number: int, report: Report) -> list[Artifact]:
         """Make the pictures of batch `number`. Raises what `report` raises, between two steps, and stays usable."""
         started = time.perf_counter()
         batch = batches[number]
         report(number / len(batches), "Reading the prompt")
-        lora_hashes = self._wardrobe.wear(recipe.loras, loras)
+        lora_hashes = self._wardrobe.wear(recipe.loras, inputs.loras)
         sampler = self._sampler(recipe.sampler)
         times = steps_of(recipe.scheduler, sampler, recipe.steps)
         self._pipe.scheduler = sampler

@@ -19,7 +19,7 @@ from PIL.Image import Image
 from engines.embedded import Embedded
 from engines.embedded.engine import split
 from studio.contracts import Family, LoraUse, Recipe
-from studio.engine import Artifact, Cancelled
+from studio.engine import Artifact, Cancelled, Inputs
 from studio.errors import InvalidFieldValue, LoraMismatch, ModelInvalid, ModelUnsafe, OutOfMemory
 from studio.models import SAMPLERS, SCHEDULERS
 from studio.settings import Settings
@@ -42,7 +42,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Embedded:
 
 def test_one_picture_is_rgb_and_carries_its_seed_and_hash(warm: Embedded) -> None:
     report = Said()
-    (artifact,) = warm.generate(_recipe(width=96, height=64, seed=7), STARTER, (), "run", report)
+    (artifact,) = warm.generate(_recipe(width=96, height=64, seed=7), Inputs(STARTER), "run", report)
     assert (artifact.index, artifact.seed, artifact.image.mode, artifact.image.size) == (0, 7, "RGB", (96, 64))
     assert len(artifact.model_hash) == 64
     assert artifact.duration_s > 0
@@ -94,7 +94,7 @@ def test_large_batches_are_split_by_the_recipe_alone() -> None:
 
 def test_progress_runs_through_all_batches(warm: Embedded) -> None:
     report = Said()
-    assert len(list(warm.generate(_recipe(count=9, steps=1, width=64, height=64), STARTER, (), "run", report))) == 9
+    assert len(list(warm.generate(_recipe(count=9, steps=1, width=64, height=64), Inputs(STARTER), "run", report))) == 9
     assert report.steps[-1] == 2
     assert report.progress == sorted(report.progress)
 
@@ -103,7 +103,7 @@ def test_progress_runs_through_all_batches(warm: Embedded) -> None:
 @pytest.mark.parametrize("sampler", [choice.id for choice in SAMPLERS])
 def test_every_sampler_works_with_every_scheduler(warm: Embedded, sampler: str, scheduler: str) -> None:
     report = Said(previews=True)
-    (artifact,) = warm.generate(_recipe(sampler=sampler, scheduler=scheduler, steps=6, cfg=2), STARTER, (), "run", report)
+    (artifact,) = warm.generate(_recipe(sampler=sampler, scheduler=scheduler, steps=6, cfg=2), Inputs(STARTER), "run", report)
     assert [step for step in report.steps if step] == [1, 2, 3, 4, 5, 6]
     assert len(report.previews) == 6
     pixels = _pixels(artifact)
@@ -140,7 +140,7 @@ def test_a_sampler_nobody_knows_is_refused(warm: Embedded) -> None:
 
 def test_previews_differ_and_come_at_the_pictures_size(warm: Embedded) -> None:
     report = Said(previews=True)
-    (artifact,) = warm.generate(_recipe(width=96, height=64, steps=4), STARTER, (), "run", report)
+    (artifact,) = warm.generate(_recipe(width=96, height=64, steps=4), Inputs(STARTER), "run", report)
     assert {preview.size for preview in report.previews} == {(96, 64)}
     assert len({_digest(preview) for preview in report.previews}) == 4
     # The last one shows what the picture will be.
@@ -152,7 +152,7 @@ def test_a_model_without_a_preview_matrix_gets_one_fitted_to_its_vae(tmp_path: P
     folder = tmp_path / "model"
     shutil.copytree(STARTER, folder, ignore=shutil.ignore_patterns("preview.json", "*.png", "reader"))
     report = Said(previews=True)
-    (artifact,) = Embedded(_settings(tmp_path)).generate(_recipe(width=128, height=128, steps=6), folder, (), "run", report)
+    (artifact,) = Embedded(_settings(tmp_path)).generate(_recipe(width=128, height=128, steps=6), Inputs(folder), "run", report)
     last = np.asarray(report.previews[-1], dtype=float)
     assert np.abs(last - _pixels(artifact)).mean() < 35
 
@@ -163,7 +163,7 @@ def test_a_cancel_midway_leaves_the_pipeline_as_it_was(warm: Embedded) -> None:
         before = _draw(warm, recipe)
         report = Said(cancel_at=2)
         with pytest.raises(Cancelled):
-            list(warm.generate(recipe, STARTER, (), "run", report))
+            list(warm.generate(recipe, Inputs(STARTER), "run", report))
         assert report.steps[-1] == 2
         assert warm.state().state == "ready"
         assert _same(before, _draw(warm, recipe))
@@ -171,12 +171,12 @@ def test_a_cancel_midway_leaves_the_pipeline_as_it_was(warm: Embedded) -> None:
 
 def test_a_long_prompt_is_cut_with_a_word_about_it(warm: Embedded) -> None:
     report = Said()
-    list(warm.generate(_recipe(prompt=PROMPT + ", very nice" * 60), STARTER, (), "run", report))
+    list(warm.generate(_recipe(prompt=PROMPT + ", very nice" * 60), Inputs(STARTER), "run", report))
     assert any("longer than this model can read" in note for note in report.notes)
     report = Said()
-    list(warm.generate(_recipe(), STARTER, (), "run", report))
+    list(warm.generate(_recipe(), Inputs(STARTER), "run", report))
     assert not any("longer" in note for note in report.notes)
-    list(warm.generate(_recipe(prompt="👩‍🎨 " * 300, negative_prompt="x" * 9000), STARTER, (), "run", Said()))
+    list(warm.generate(_recipe(prompt="👩‍🎨 " * 300, negative_prompt="x" * 9000), Inputs(STARTER), "run", Said()))
 
 
 def test_without_guidance_the_negative_prompt_has_no_say(warm: Embedded) -> None:
@@ -260,7 +260,7 @@ def test_broken_models_say_so_and_the_engine_goes_on(warm: Embedded, tmp_path: P
         (copy, ModelInvalid),
     ):
         with pytest.raises(kind) as caught:
-            list(warm.generate(_recipe(), path, (), "run", Said()))
+            list(warm.generate(_recipe(), Inputs(path), "run", Said()))
         assert caught.value.field == "model"
         assert caught.value.remedy
     assert warm.state().state == "asleep"
@@ -305,7 +305,7 @@ def test_a_single_file_with_weights_missing_says_so(warm: Embedded, tmp_path: Pa
         }
         save_file(some, tmp_path / f"{name}.safetensors")
         with pytest.raises(ModelInvalid, match=name) as caught:
-            list(warm.generate(_recipe(), tmp_path / f"{name}.safetensors", (), "run", Said()))
+            list(warm.generate(_recipe(), Inputs(tmp_path / f"{name}.safetensors"), "run", Said()))
         assert caught.value.field == "model"
     assert _draw(warm, _recipe())
 
@@ -314,12 +314,12 @@ def test_a_model_that_changes_on_disk_is_loaded_again(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(STARTER, folder, ignore=shutil.ignore_patterns("*.png", "reader"))
     engine = Embedded(_settings(tmp_path))
-    (first,) = engine.generate(_recipe(), folder, (), "run", Said())
+    (first,) = engine.generate(_recipe(), Inputs(folder), "run", Said())
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-2:] = b"\x00\x3c"
     weights.write_bytes(data)
-    (second,) = engine.generate(_recipe(), folder, (), "run", Said())
+    (second,) = engine.generate(_recipe(), Inputs(folder), "run", Said())
     assert first.model_hash != second.model_hash
 
 
@@ -327,10 +327,10 @@ def test_loading_tells_what_it_does_and_can_be_cancelled(tmp_path: Path) -> None
     engine = Embedded(_settings(tmp_path))
     report = Said(cancel_at_note="Loading the unet")
     with pytest.raises(Cancelled):
-        list(engine.generate(_recipe(), STARTER, (), "run", report))
+        list(engine.generate(_recipe(), Inputs(STARTER), "run", report))
     assert report.notes[0] == "Waking the engine"
     assert engine.state().state == "asleep"
-    assert list(engine.generate(_recipe(), STARTER, (), "run", Said()))
+    assert list(engine.generate(_recipe(), Inputs(STARTER), "run", Said()))
 
 
 def test_too_little_memory_is_told_with_what_to_try_and_the_engine_goes_on(warm: Embedded) -> None:
@@ -340,7 +340,7 @@ def test_too_little_memory_is_told_with_what_to_try_and_the_engine_goes_on(warm:
     # A real refusal by the allocator: more bytes than any computer has, asked for in the middle of a picture.
     report = Said(at_step=lambda: torch.empty(2**60, dtype=torch.uint8))
     with pytest.raises(OutOfMemory) as caught:
-        list(warm.generate(_recipe(width=128, height=128, count=4), STARTER, (), "run", report))
+        list(warm.generate(_recipe(width=128, height=128, count=4), Inputs(STARTER), "run", report))
     assert "4 pictures of 128×128" in caught.value.message
     assert "64×64" in caught.value.remedy
     assert "one picture at a time" in caught.value.remedy
@@ -352,7 +352,7 @@ def test_a_model_larger_than_the_memory_is_refused_before_it_is_read(tmp_path: P
     shutil.copytree(STARTER, folder, ignore=shutil.ignore_patterns("*.png", "reader"))
     _sparse_weights(folder / "unet" / "diffusion_pytorch_model.safetensors", numbers=2**42)
     with pytest.raises(OutOfMemory, match="GB"):
-        list(Embedded(_settings(tmp_path)).generate(_recipe(), folder, (), "run", Said()))
+        list(Embedded(_settings(tmp_path)).generate(_recipe(), Inputs(folder), "run", Said()))
 
 
 def test_the_model_is_let_go_of_after_a_while_and_comes_back_the_same(tmp_path: Path) -> None:
@@ -498,7 +498,7 @@ def _recipe(**changes: Any) -> Recipe:
 
 def _draw(engine: Embedded, recipe: Recipe, *loras: Path, strengths: tuple[float, ...] = ()) -> list[Artifact]:
     uses = tuple(LoraUse(path=str(path), strength=strength) for path, strength in zip(loras, strengths or [1.0] * len(loras), strict=True))
-    return list(engine.generate(recipe.model_copy(update={"loras": uses}), STARTER, loras, "run", Said()))
+    return list(engine.generate(recipe.model_copy(update={"loras": uses}), Inputs(STARTER, loras), "run", Said()))
 
 
 def _pixels(artifact: Artifact) -> np.ndarray:
@@ -535,5 +535,5 @@ def _sparse_weights(path: Path, numbers: int) -> None:
 if __name__ == "__main__":
     # The other process of two tests: draws a recipe and prints the digests of its pixels.
     os.environ.pop("LIKENESS_DATA", None)
-    drawn = Embedded(_settings(Path(sys.argv[2]))).generate(Recipe.model_validate_json(sys.argv[1]), STARTER, (), "run", Said())
+    drawn = Embedded(_settings(Path(sys.argv[2]))).generate(Recipe.model_validate_json(sys.argv[1]), Inputs(STARTER), "run", Said())
     print(json.dumps([_digest(artifact.image) for artifact in drawn]))
