@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 MAX_PROMPT = 10_000
 MAX_COUNT = 16
 MAX_SEED = 2**32 - 1
+# What the {…} stand for is in prompts.fill; a part between commas whose words are missing drops out.
+DEFAULT_TEMPLATE = "{trigger_word}, {hair}, {skin} skin, {eyes} eyes, {marks}, {caption}"
 
 
 class Contract(BaseModel):
@@ -265,6 +267,15 @@ class Job(Contract):
     error: Problem | None
 
 
+class Composed(Contract):
+    """What a request would make: the final prompts of its first job, and how many jobs and pictures it is."""
+
+    prompt: str
+    negative_prompt: str
+    jobs: int
+    pictures: int
+
+
 class Submitted(Contract):
     """The receipt of a click: these jobs are on disk now."""
 
@@ -301,6 +312,20 @@ class Picture(Contract):
     real_person: bool = False
 
 
+class RefusedPhoto(Contract):
+    """A file that was not taken in, and why."""
+
+    name: str
+    error: Problem
+
+
+class PhotosAdded(Contract):
+    """What became of the files that were sent: those that are kept, and those that are not."""
+
+    items: tuple[Picture, ...]
+    refused: tuple[RefusedPhoto, ...]
+
+
 class PictureChange(Asked):
     """What can be changed of pictures. None leaves it as it is."""
 
@@ -319,6 +344,13 @@ class Appearance(Asked):
     eyes: Word = ""
     build: Word = ""
     marks: Word = Field("", description="Glasses, freckles, scars, tattoos")
+
+    @field_validator("age", mode="before")
+    @classmethod
+    def _is_adult(cls, value: object) -> object:
+        if isinstance(value, int | float) and not isinstance(value, bool) and value < 18:
+            raise ValueError("characters are adults, 18 or older")
+        return value
 
 
 class CharacterFields(Asked):

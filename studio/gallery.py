@@ -19,6 +19,7 @@ from studio.db import Database, marks, pictures
 from studio.engine import Artifact
 from studio.errors import ImageInvalid, NotFound, from_os_error
 from studio.files import sync_folder, write_atomically
+from studio.photos import Photo
 
 MARK = "pictures"
 
@@ -86,7 +87,7 @@ class Gallery:
         if saved:
             _mark(connection)
 
-    def upload(self, data: bytes, name: str, *, max_megapixels: int) -> Picture:
+    def upload(self, data: bytes, name: str, *, max_megapixels: int, kind: PictureKind = PictureKind.upload) -> Picture:
         """Take in a picture from outside: checked, turned upright, stripped of EXIF and GPS, kept as PNG.
 
         Raises ImageInvalid or FileTooLarge and keeps nothing.
@@ -97,7 +98,7 @@ class Gallery:
         picture_id = new_id()
         picture = Picture(
             id=picture_id,
-            kind=PictureKind.upload,
+            kind=kind,
             job_id=None,
             index=0,
             path=f"uploads/{_month(picture_id)}/{picture_id}.png",
@@ -116,6 +117,59 @@ class Gallery:
         with self.database.begin() as connection:
             self.record([picture], connection)
         return picture
+
+    def keep_photo(self, photo: Photo, *, character_id: str, name: str, real_person: bool) -> Picture:
+        """Write a character's photo and its thumbnail to disk; `record` puts it into the library. Raises DiskFull, DataRootReadOnly."""
+        picture_id = new_id()
+        picture = Picture(
+            id=picture_id,
+            kind=PictureKind.photo,
+            job_id=None,
+            index=0,
+            path=f"photos/{character_id}/{picture_id}{photo.suffix}",
+            width=photo.image.width,
+            height=photo.image.height,
+            bytes=len(photo.data),
+            sha256=hashlib.sha256(photo.data).hexdigest(),
+            seed=None,
+            recipe=None,
+            model_hash=None,
+            duration_s=None,
+            created_at=datetime.now(UTC),
+            trashed_at=None,
+            character_id=character_id,
+            name=name,
+            real_person=real_person,
+        )
+        self._write(picture, photo.data, photo.image)
+        return picture
+
+    def forget(self, unrecorded: Sequence[Picture]) -> None:
+        """Remove the files of pictures that were written and will not be recorded."""
+        for picture in unrecorded:
+            (self.data / picture.path).unlink(missing_ok=True)
+            self._thumbnail_path(picture.id).unlink(missing_ok=True)
+
+    def set_caption(self, picture_id: str, caption: str) -> None:
+        """Write a picture's caption."""
+        with self.database.begin() as connection:
+            connection.execute(sa.update(pictures).where(pictures.c.id == picture_id).values(caption=caption))
+
+    def photo_hashes(self, character_id: str) -> frozenset[str]:
+        """The SHA-256 of every photo that a character has and has not thrown away."""
+        wanted = sa.select(pictures.c.sha256).where(pictures.c.character_id == character_id, pictures.c.kind == PictureKind.photo.value)
+        with self.database.read() as connection:
+            return frozenset(connection.execute(wanted.where(pictures.c.trashed_at == 0)).scalars())
+
+    def photos(self, character_id: str) -> tuple[Picture, ...]:
+        """A character's photos, oldest first."""
+        wanted = (
+            sa.select(pictures)
+            .where(pictures.c.character_id == character_id, pictures.c.kind == PictureKind.photo.value, pictures.c.trashed_at == 0)
+            .order_by(pictures.c.created_at, pictures.c.id)
+        )
+        with self.database.read() as connection:
+            return tuple(_picture(row) for row in connection.execute(wanted).mappings())
 
     # Finding
 

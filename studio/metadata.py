@@ -79,7 +79,8 @@ def png_bytes(
         "model_name": model_name,
         "model_hash": model_hash,
         "lora_hashes": lora_hashes,
-        "recipe": recipe.model_dump(mode="json"),
+        # Who agreed to what is kept in the library; a file that is shown around need not tell.
+        "recipe": recipe.model_dump(mode="json", exclude={"consent"}),
     }
     text = PngImagePlugin.PngInfo()
     words = infotext(recipe, seed=seed, model_name=model_name, model_hash=model_hash, lora_hashes=lora_hashes)
@@ -141,7 +142,7 @@ def read_metadata(path: Path) -> dict[str, object]:
         with Image.open(path) as image:
             image.load()
             said = dict(getattr(image, "text", {}))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ImageInvalid(f"{path.name} can't be read as a picture.") from error
     try:
         ours = json.loads(said.get("likeness", "null"))
@@ -155,40 +156,70 @@ def check_upload(data: bytes, max_megapixels: float) -> tuple[str, int, int]:
 
     The size is judged from the header, before anything is decoded: a small file can claim a billion pixels.
     """
+    kind = peek_upload(data, max_megapixels)
+    with own_limits(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        load(image)
+        return kind, *image.size
+
+
+def peek_upload(data: bytes, max_megapixels: float) -> str:
+    """The format of a still picture of an allowed size, by its header alone. Raises ImageInvalid, FileTooLarge."""
     if not data:
         raise ImageInvalid("The file is empty.", field="file")
     try:
-        with _own_limits():
+        with own_limits():
             image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise FileTooLarge("The picture has far too many pixels.", field="file", remedy="Make it smaller.") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ImageInvalid("This file is not a PNG, JPEG or WebP picture, or it is broken.", field="file") from error
     with image:
         width, height = image.size
         if width * height > max_megapixels * 1e6 or max(width, height) > MAX_SIDE:
-            raise FileTooLarge(
-                f"The picture has {width}×{height} pixels; {max_megapixels:g} million are allowed.",
-                field="file",
-                remedy="Make it smaller, or raise LIKENESS_MAX_UPLOAD_MEGAPIXELS.",
-            )
+            raise too_many_pixels(width, height, max_megapixels)
         # Phones keep a second picture (depth, brightness) behind a JPEG and Pillow calls that MPO: the first is the photo.
         kind = "JPEG" if image.format == "MPO" else image.format or ""
         try:
             if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
                 raise ImageInvalid("This picture moves.", field="file", remedy="Send a still picture.")
-            image.load()
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise ImageInvalid("The picture is cut off or broken.", field="file") from error
-        return kind, width, height
+        return kind
+
+
+def load(image: Image.Image) -> None:
+    """Decode a picture. Raises ImageInvalid where it is cut off or broken."""
+    try:
+        image.load()
+    except UNREADABLE as error:
+        raise ImageInvalid("The picture is cut off or broken.", field="file") from error
+
+
+def too_many_pixels(width: int, height: int, max_megapixels: float) -> FileTooLarge:
+    """The error for a picture of more pixels than the setting allows."""
+    return FileTooLarge(
+        f"The picture has {width}×{height} pixels; {max_megapixels:g} million are allowed.",
+        field="file",
+        remedy="Make it smaller, or raise LIKENESS_MAX_UPLOAD_MEGAPIXELS.",
+    )
 
 
 def normalised_upload(data: bytes) -> Image.Image:
     """A checked upload as an upright RGB picture in sRGB without EXIF, GPS or profile; transparency becomes white. Raises ImageInvalid."""
+    with own_limits():
+        try:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except UNREADABLE as error:
+            raise ImageInvalid("The picture is cut off or broken.", field="file") from error
+        with image:
+            return upright_rgb(image)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """An opened picture turned upright, as RGB in sRGB; transparency becomes white. Raises ImageInvalid."""
     try:
-        with _own_limits(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            upright = _in_srgb(_upright(_in_8_bit(image)))
-    except _UNREADABLE as error:
+        upright = _in_srgb(_upright(_in_8_bit(image)))
+    except UNREADABLE as error:
         raise ImageInvalid("The picture is cut off or broken.", field="file") from error
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         clear = upright.convert("RGBA")
@@ -218,11 +249,11 @@ def thumbnail(image: Image.Image, side: int = THUMBNAIL_SIDE) -> bytes:
 
 
 # What Pillow's readers raise for broken files.
-_UNREADABLE = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
+UNREADABLE = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
 
 
 @contextlib.contextmanager
-def _own_limits() -> Iterator[None]:
+def own_limits() -> Iterator[None]:
     """The size is judged by the setting; Pillow's own warning says nothing that a person can act on."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -232,7 +263,7 @@ def _own_limits() -> Iterator[None]:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except _UNREADABLE:
+    except UNREADABLE:
         return image  # a damaged EXIF block turns nothing; the pixels are fine
 
 
@@ -252,7 +283,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
         into = "RGBA" if image.mode == "RGBA" else "RGB"
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=into) or image
-    except (ImageCms.PyCMSError, *_UNREADABLE):
+    except (ImageCms.PyCMSError, *UNREADABLE):
         return image
 
 

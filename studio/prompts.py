@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TypeVar
 
-from studio.contracts import GenerateRequest, ModelSpec, Preset, Quality, Recipe
+from studio.contracts import DEFAULT_TEMPLATE, Character, GenerateRequest, LoraUse, ModelSpec, Preset, Quality, Recipe
 from studio.errors import InvalidFieldValue, MissingRequiredField
 from studio.models import check_sampling
 
 QUALITY_STEPS = {Quality.low: 0.5, Quality.standard: 1.0, Quality.pro: 1.5}
 MAX_STEPS = 150
+DEFAULT_CAPTION = "portrait of a person"
 
 T = TypeVar("T")
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,20 @@ def check_something_to_draw(request: GenerateRequest) -> None:
         raise MissingRequiredField("A mask needs its picture.", field="image", remedy="Send the picture that the mask was painted on.")
 
 
-def compose(request: GenerateRequest, preset: Preset | None, model: ModelSpec, *, seed: int) -> Recipe:
-    """The recipe of a request. What the request says goes before the preset, the preset before the model.
+def compose(
+    request: GenerateRequest,
+    preset: Preset | None,
+    model: ModelSpec,
+    *,
+    seed: int,
+    character: Character | None = None,
+    caption: str = "",
+    template: str = DEFAULT_TEMPLATE,
+) -> Recipe:
+    """The recipe of a request. What the request says goes before the character, the preset and the model, in this order.
 
-    `seed` is taken where the request leaves it open. Raises InvalidFieldValue naming the field and what would do.
+    `caption` is that of the reference it starts from; `seed` is taken where the request leaves it open.
+    Raises InvalidFieldValue naming the field and what would do.
     """
     if preset is not None:
         _check_preset(preset, model)
@@ -62,13 +75,15 @@ def compose(request: GenerateRequest, preset: Preset | None, model: ModelSpec, *
     sampler = request.sampler or (preset.sampler if preset else None) or model.sampler
     scheduler = request.scheduler or (preset.scheduler if preset else None) or model.scheduler
     check_sampling(sampler, scheduler, model.family)
+    prompt, negative = prompts_of(request, preset, character, caption=caption, template=template)
+    loras = _loras(request, character)
     return Recipe(
-        prompt=_joined(request.prompt, preset.prompt_suffix if preset else "", request.prompt_suffix),
-        negative_prompt=_joined_once(request.negative_prompt, preset.negative_prompt if preset else "", request.negative_suffix),
+        prompt=prompt,
+        negative_prompt=negative,
         preset=preset.id if preset else None,
         engine=model.engine,
         model=model.id,
-        loras=request.loras,
+        loras=loras,
         width=width,
         height=height,
         steps=request.steps or _steps(preset.steps if preset and preset.steps else model.steps, request.quality),
@@ -77,7 +92,59 @@ def compose(request: GenerateRequest, preset: Preset | None, model: ModelSpec, *
         scheduler=scheduler,
         seed=seed if request.seed < 0 else request.seed,
         count=request.count,
+        character=character.id if character else None,
+        image=request.image,
+        mask=request.mask,
+        denoise=request.denoise,
     )
+
+
+def prompts_of(
+    request: GenerateRequest,
+    preset: Preset | None,
+    character: Character | None,
+    *,
+    caption: str = "",
+    template: str = DEFAULT_TEMPLATE,
+) -> tuple[str, str]:
+    """The positive and the negative prompt as an engine gets them: character, caption and words, then what the preset adds."""
+    if request.as_written:
+        return request.prompt, request.negative_prompt
+    words = _joined(", ".join(part for part in (request.prompt, caption) if part))
+    if character is not None:
+        words = fill(template, character, words or DEFAULT_CAPTION)
+    positive = _joined(words or DEFAULT_CAPTION, preset.prompt_suffix if preset else "", request.prompt_suffix)
+    negative = _joined_once(
+        character.negative_prompt if character else "",
+        preset.negative_prompt if preset else "",
+        request.negative_prompt,
+        request.negative_suffix,
+    )
+    return positive, negative
+
+
+def fill(template: str, character: Character, caption: str) -> str:
+    """A template with a character's words in it; a part between commas whose words are missing drops out."""
+    looks = character.appearance
+    values = {
+        "trigger_word": character.trigger_word,
+        "name": character.name,
+        "age": str(looks.age or ""),
+        "gender": looks.gender,
+        "skin": looks.skin,
+        "hair": looks.hair,
+        "eyes": looks.eyes,
+        "build": looks.build,
+        "marks": looks.marks,
+        "wardrobe": character.wardrobe,
+        "caption": caption,
+    }
+    parts: list[str] = []
+    for part in template.split(","):
+        names = _PLACEHOLDER.findall(part)
+        if all(values.get(name) for name in names):
+            parts.append(_PLACEHOLDER.sub(lambda found: values[found[1]], part).strip())
+    return ", ".join(part for part in parts if part)
 
 
 def aspect_size(aspect: Aspect, model: ModelSpec) -> tuple[int, int]:
@@ -93,6 +160,12 @@ def aspect_size(aspect: Aspect, model: ModelSpec) -> tuple[int, int]:
         return (shape - 1) * 4 + (amount - 1)
 
     return min(((width, height) for width in sides for height in sides), key=distance)
+
+
+def _loras(request: GenerateRequest, character: Character | None) -> tuple[LoraUse, ...]:
+    if character is None or not character.lora or any(use.path == character.lora for use in request.loras):
+        return request.loras
+    return (LoraUse(path=character.lora, strength=character.lora_strength), *request.loras)
 
 
 def _first(*values: T | None) -> T:

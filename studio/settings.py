@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from studio.contracts import DEFAULT_TEMPLATE
 from studio.errors import ContractMismatch, from_os_error, from_validation
 from studio.files import write_atomically
 
@@ -58,6 +59,12 @@ class Settings(BaseSettings):
     previews_per_s: float = Field(4, ge=0, le=10, description="The most live previews a second of one job; 0 turns them off.")
     max_upload_mb: int = Field(64, ge=1, le=4096, description="The largest upload, in megabytes.")
     max_upload_megapixels: int = Field(100, ge=1, le=1000, description="The largest uploaded picture, in millions of pixels.")
+    prompt_template: str = Field(
+        DEFAULT_TEMPLATE,
+        max_length=2000,
+        description="How a character's words become a prompt: {trigger_word} {name} {age} {gender} {skin} {hair} {eyes} {build} {marks} "
+        "{wardrobe} {caption}. A part between commas whose words are missing drops out.",
+    )
     models_dir: Path | None = Field(None, description="Where checkpoints lie. Empty means `models` in the data folder.")
     loras_dir: Path | None = Field(None, description="Where LoRAs lie. Empty means `loras` in the data folder.")
     comfyui_url: str = Field(

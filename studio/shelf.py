@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +43,18 @@ class ModelShelf:
         models.check_checkpoint(Path(spec.path))
         for use in loras:
             models.check_lora(self.lora_file(use), spec)
+
+
+def find_classifier(data: Path) -> Path | None:
+    """The first folder in `classifiers` that holds an image classifier in the layout of transformers; None when there is none."""
+    for config in sorted((data / "classifiers").glob("*/config.json")):
+        try:
+            architectures = json.loads(config.read_text(encoding="utf-8")).get("architectures") or []
+        except (OSError, ValueError, AttributeError):
+            continue
+        if any(str(name).endswith("ForImageClassification") for name in architectures):
+            return config.parent
+    return None
 
 
 class PresetShelf:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from studio import VERSION
-from studio.api import events, jobs, manual, pictures, refusals, system
+from studio.api import characters, events, jobs, manual, pictures, refusals, system
 from studio.api.rim import Rim
 from studio.api.views import PREFIX
 from studio.feed import Feed
@@ -27,6 +27,7 @@ def create_api(studio: Studio) -> FastAPI:
     for router in (
         system.routes(studio),
         jobs.routes(studio, feed),
+        characters.routes(studio),
         pictures.routes(studio),
         events.routes(studio, feed),
     ):

@@ -13,6 +13,7 @@ from studio.contracts import Picture
 from studio.errors import NotFound
 
 FOREVER = "private, max-age=31536000, immutable"
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
 
 
 def bytes_answer(request: Request, path: Path, *, media_type: str, cache: str) -> Response:
@@ -36,13 +37,14 @@ def picture_answer(request: Request, picture: Picture, path: Path, *, download: 
         return Response(status_code=304, headers=headers)
     kind = "attachment" if download else "inline"
     headers["Content-Disposition"] = disposition(kind, filename(picture))
-    return FileResponse(path, media_type="image/png", headers=headers, stat_result=path.stat())
+    return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers=headers, stat_result=path.stat())
 
 
 def filename(picture: Picture) -> str:
     """A name to save a picture under: the first words of its prompt, and its id."""
-    words = re.sub(r"[^\w]+", "-", picture.recipe.prompt if picture.recipe else "upload").strip("-_").lower()
-    return f"{words[:48].rstrip('-')}-{picture.id}.png" if words else f"{picture.id}.png"
+    words = re.sub(r"[^\w]+", "-", picture.recipe.prompt if picture.recipe else picture.kind.value).strip("-_").lower()
+    suffix = Path(picture.path).suffix
+    return f"{words[:48].rstrip('-')}-{picture.id}{suffix}" if words else f"{picture.id}{suffix}"
 
 
 def disposition(kind: str, name: str) -> str:

@@ -31,7 +31,7 @@ from studio.api.views import (
     inline_view,
     view,
 )
-from studio.contracts import GenerateRequest, Job, JobState, Submitted
+from studio.contracts import Composed, GenerateRequest, Job, JobState, Submitted
 from studio.feed import Feed
 from studio.studio import Studio
 
@@ -91,6 +91,11 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
         finished = await run_in_threadpool(_finished, studio, ended, inline is not None)
         without_data = None if inline else {"items": {"__all__": {"data"}}}
         return JSONResponse(finished.model_dump(mode="json", exclude=without_data), 200)
+
+    @router.post("/compose", summary="What would be made", responses=with_errors(404))
+    def compose(body: GenerateRequest) -> Composed:
+        """The final prompts of a request's first job, and how many jobs and pictures it is; nothing is made."""
+        return studio.compose(body)
 
     @router.get("/jobs", summary="List jobs")
     def jobs(

@@ -18,6 +18,9 @@ MOST_JSON = 2 * 2**20
 # What multipart boundaries and part headers may add to the file itself.
 ENVELOPE = 64 * 2**10
 
+# How many files of the largest size a request to these routes may hold.
+MOST_FILES = {"images": 1, "characters/import": 8, "characters/*/images": 8, "characters/*/evidence": 1}
+
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +37,7 @@ class Rim:
             return
         correlation = scope.setdefault("state", {}).setdefault("correlation_id", "") or new_id()
         scope["state"]["correlation_id"] = correlation
-        most = self.most_upload if scope["path"] == f"{PREFIX}/images" else MOST_JSON
+        most = self.most_upload * MOST_FILES.get(_kind(scope["path"]), 0) or MOST_JSON
         begun = False
 
         async def sending(message: Message) -> None:
@@ -57,6 +60,11 @@ class Rim:
                 raise
             answer = JSONResponse(refusal(UnknownError(), correlation).model_dump(mode="json"), 500)
             await answer(scope, receive, send)
+
+
+def _kind(path: str) -> str:
+    parts = path.removeprefix(f"{PREFIX}/").split("/")
+    return "/".join([parts[0], *(["import"] if parts[1:] == ["import"] else ["*", *parts[2:]] if parts[1:] else [])])
 
 
 def _declared(scope: Scope) -> int:

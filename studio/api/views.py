@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query
 from pydantic import Field
 
-from studio.contracts import Contract, Job, LoraSpec, ModelSpec, Name, Picture, Preset, Problem
+from studio.characters import Counts, Template
+from studio.contracts import Character, Contract, Job, LoraSpec, ModelSpec, Name, Picture, Preset, Problem, RefusedPhoto
 
 PREFIX = "/api/v1"
 
@@ -128,6 +129,56 @@ class Refusal(Contract):
 
     ok: bool = False
     error: Problem
+
+
+class CharacterView(Character):
+    """A character, its portrait's address, and how much there is of it."""
+
+    portrait_url: str | None
+    portrait_thumbnail_url: str | None
+    photos: int
+    pictures: int
+    jobs: int
+
+
+class CharacterViews(Contract):
+    """Characters, by name."""
+
+    items: tuple[CharacterView, ...]
+
+
+class Templates(Contract):
+    """Ready-made characters to start from."""
+
+    items: tuple[Template, ...]
+
+
+class Suggestion(Contract):
+    """Names that nobody has yet."""
+
+    slug: str
+    trigger_word: str
+
+
+class PhotosReceived(Contract):
+    """What became of the photos that were sent."""
+
+    ok: bool = True
+    items: tuple[PictureView, ...]
+    refused: tuple[RefusedPhoto, ...]
+
+
+def character_view(character: Character, counts: Counts) -> CharacterView:
+    """The character with its portrait's address and its numbers."""
+    base = f"{PREFIX}/images/{character.portrait}" if character.portrait else None
+    return CharacterView(
+        **dict(character),
+        portrait_url=base and f"{base}/file",
+        portrait_thumbnail_url=base and f"{base}/thumbnail",
+        photos=counts.photos,
+        pictures=counts.pictures,
+        jobs=counts.jobs,
+    )
 
 
 def view(picture: Picture) -> PictureView:

@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -15,7 +15,8 @@ from types import FrameType
 from pydantic import ValidationError
 
 from studio.cli.desk import FAILED, INTERRUPTED, OK, Answer, Desk, explain, problem
-from studio.contracts import GenerateRequest, Job, JobState, Picture, new_id
+from studio.cli.words import read_file
+from studio.contracts import GenerateRequest, Job, JobState, Picture, PictureKind, new_id
 from studio.errors import Conflict, DataRootLocked, DiskFull, InvalidFieldValue, LikenessError, from_validation
 from studio.files import write_atomically
 from studio.studio import Studio
@@ -30,28 +31,44 @@ def generate(desk: Desk) -> Answer:
     args = desk.args
     if args.out is not None:
         _prepare(args.out)
-    request = _request(args)
     studio = desk.studio
+    request = _request(args, studio)
     alone = not _studio_runs(desk)
     submitted = studio.generate(request, correlation_id=new_id(), first=alone)
     if args.no_wait:
         if alone:
             print("No studio runs on this data folder: the job waits for the next one.", file=sys.stderr)
-        return _answer(studio.job(submitted.job_id), (), args.out, desk)
-    try:
-        with _terminated_is_interrupted():
-            job = _until_ended(desk, submitted.job_id)
-    except KeyboardInterrupt:
-        # It came before or after the work itself, while nothing ran here.
-        job = _cancelled_now(studio, submitted.job_id)
-    return _answer(job, studio.artifacts(job.id), args.out, desk)
+        return _answer([studio.job(job_id) for job_id in submitted.job_ids], (), args.out, desk)
+    ended: list[Job] = []
+    for job_id in submitted.job_ids:
+        try:
+            with _terminated_is_interrupted():
+                ended.append(_until_ended(desk, job_id))
+        except KeyboardInterrupt:
+            # It came before or after the work itself, while nothing ran here.
+            ended.append(_cancelled_now(studio, job_id))
+        if ended[-1].cancel_requested or ended[-1].state is JobState.cancelled:
+            studio.cancel_all(batch_id=submitted.batch_id)
+            break
+    pictures = tuple(picture for job in ended for picture in studio.artifacts(job.id))
+    return _answer(ended, pictures, args.out, desk)
 
 
-def _request(args: argparse.Namespace) -> GenerateRequest:
+def _request(args: argparse.Namespace, studio: Studio) -> GenerateRequest:
     try:
         return GenerateRequest.model_validate(
             {
                 "prompt": args.prompt,
+                "character": args.character,
+                "as_written": args.as_written,
+                "image": _taken_in(args.image, studio, PictureKind.upload),
+                "mask": _taken_in(args.mask, studio, PictureKind.mask),
+                "denoise": args.denoise,
+                "real_person": None if args.real_person is None else args.real_person == "yes",
+                "references": args.reference,
+                "variations": args.variations,
+                "grid": _grid(args),
+                "wildcards": not args.no_wildcards,
                 "negative_prompt": args.negative,
                 "preset": args.preset,
                 "quality": args.quality,
@@ -72,6 +89,25 @@ def _request(args: argparse.Namespace) -> GenerateRequest:
         )
     except ValidationError as error:
         raise from_validation(error) from error
+
+
+def _taken_in(named: str | None, studio: Studio, kind: PictureKind) -> str | None:
+    if named is None or not Path(named).is_file():
+        return named
+    return studio.upload(read_file(Path(named)), Path(named).name, kind=kind).id
+
+
+def _grid(args: argparse.Namespace) -> dict[str, object] | None:
+    if args.grid_x is None:
+        if args.grid_y is not None:
+            raise InvalidFieldValue("A grid needs its row first.", field="grid.x", remedy="Give --grid-x as well.")
+        return None
+    return {"x": _axis(args.grid_x), "y": None if args.grid_y is None else _axis(args.grid_y)}
+
+
+def _axis(text: str) -> dict[str, object]:
+    field, _, values = text.partition("=")
+    return {"field": field.strip(), "values": [value.strip() for value in values.split(",") if value.strip()]}
 
 
 def _lora(text: str) -> dict[str, object]:
@@ -149,10 +185,13 @@ def progress_line(job: Job) -> str:
     return " · ".join(words)
 
 
-def _answer(job: Job, pictures: tuple[Picture, ...], out: Path | None, desk: Desk) -> Answer:
+def _answer(jobs: Sequence[Job], pictures: tuple[Picture, ...], out: Path | None, desk: Desk) -> Answer:
+    # What went wrong in one is what a batch tells first.
+    job = next((job for job in jobs if job.state is not JobState.done), jobs[0])
     paths = [_place(desk.settings.data / picture.path, out) for picture in pictures]
     value: dict[str, object] = {
         "job_id": job.id,
+        **({"job_ids": [job.id for job in jobs]} if len(jobs) > 1 else {}),
         "state": job.state.value,
         "images": [
             {"id": picture.id, "path": str(path), "seed": picture.seed, "width": picture.width, "height": picture.height}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from studio import VERSION
-from studio.contracts import MAX_COUNT, JobState, Quality
+from studio.contracts import MAX_COUNT, CharacterKind, CharacterStatus, JobState, Quality
 
 
 class Usage(Exception):
@@ -44,6 +44,7 @@ def build_parser(version: str = VERSION) -> argparse.ArgumentParser:
     _generate(verbs)
     _jobs(verbs)
     _images(verbs)
+    _characters(verbs)
     _choices(verbs)
     _access(verbs)
     return parser
@@ -95,7 +96,20 @@ def _studio_verbs(verbs: _Verbs) -> None:
 def _generate(verbs: _Verbs) -> None:
     about = "make pictures; here and now when no studio runs on the data folder, in that studio when one does"
     parser = _verb(verbs, "generate", about, "generate")
-    parser.add_argument("prompt", metavar="PROMPT", help="what the picture shows")
+    parser.add_argument("prompt", metavar="PROMPT", nargs="?", default="", help="what the picture shows; may be left out with a character")
+    parser.add_argument("--character", metavar="ID", help="whom it shows: an id or a slug")
+    parser.add_argument("--as-written", action="store_true", help="take the prompts as they stand, with nothing added")
+    parser.add_argument("--image", metavar="ID|FILE", help="start from this picture: an id of the library, or a file")
+    parser.add_argument("--mask", metavar="ID|FILE", help="draw only the white of this mask anew")
+    parser.add_argument("--denoise", metavar="X", type=float, help="how much of the picture is drawn anew, above 0 to 1")
+    parser.add_argument("--real-person", choices=["yes", "no"], help="whether an uploaded picture shows a real person")
+    parser.add_argument(
+        "--reference", metavar="ID", action="append", default=[], help="a reference to start from; may be given several times"
+    )
+    parser.add_argument("--variations", metavar="N", type=int, default=1, help="how many jobs of each, 1 to 5")
+    parser.add_argument("--grid-x", metavar="FIELD=A,B,…", help="vary a field along a row, such as steps=8,16,24")
+    parser.add_argument("--grid-y", metavar="FIELD=A,B,…", help="vary another one down the columns")
+    parser.add_argument("--no-wildcards", action="store_true", help="leave {a|b} and __name__ in the prompt as they are")
     parser.add_argument("--negative", metavar="TEXT", default="", help="what it should not show")
     parser.add_argument("--prompt-suffix", metavar="TEXT", default="", help="words to put after the prompt and the preset's")
     parser.add_argument("--negative-suffix", metavar="TEXT", default="", help="words to put after the negative prompt")
@@ -153,6 +167,54 @@ def _images(verbs: _Verbs) -> None:
     _verb(images, "restore", "take pictures out of the trash", "images.restore").add_argument("ids", metavar="ID", nargs="+")
     _verb(images, "empty-trash", "delete what is in the trash for good", "images.empty-trash")
     _verb(images, "upload", "take pictures in from outside", "images.upload").add_argument("files", metavar="FILE", type=Path, nargs="+")
+
+
+def _characters(verbs: _Verbs) -> None:
+    characters = _group(_verb(verbs, "characters", "invent characters, give them photos, take them along"), "action")
+    listing = _verb(characters, "list", "list characters by name", "characters.list")
+    statuses = [status.value for status in CharacterStatus]
+    listing.add_argument("--status", choices=statuses, default=CharacterStatus.active.value, help="where they are kept")
+    _verb(characters, "show", "show one character", "characters.show").add_argument("id", metavar="ID", help="an id or a slug")
+    create = _verb(characters, "create", "make a character", "characters.create")
+    create.add_argument("name", metavar="NAME", help="the character's name")
+    create.add_argument("--template", metavar="ID", help="start from a ready-made one, such as nova")
+    edit = _verb(characters, "edit", "change a character; what is left out stays", "characters.edit")
+    edit.add_argument("id", metavar="ID", help="an id or a slug")
+    edit.add_argument("--name", metavar="NAME", help="another name")
+    edit.add_argument("--status", choices=statuses, help="archive it, or bring it back")
+    edit.add_argument("--portrait", metavar="ID", help="a picture that stands for the character")
+    for parser in (create, edit):
+        _character_fields(parser)
+    for name, about in (
+        ("delete", "move a character to the trash; its pictures stay"),
+        ("duplicate", "make another one with the same words and looks"),
+    ):
+        _verb(characters, name, about, f"characters.{name}").add_argument("id", metavar="ID", help="an id or a slug")
+    photos = _verb(characters, "add-photos", "add photos of a character: PNG, JPEG, WebP or HEIC", "characters.add-photos")
+    photos.add_argument("id", metavar="ID", help="an id or a slug")
+    photos.add_argument("files", metavar="FILE", type=Path, nargs="+")
+    export = _verb(characters, "export", "write a character with its photos into one file", "characters.export")
+    export.add_argument("id", metavar="ID", help="an id or a slug")
+    export.add_argument("--out", metavar="PATH", type=Path, help="a folder or a file name; by default here")
+    _verb(characters, "import", "take in an exported character", "characters.import").add_argument("file", metavar="FILE", type=Path)
+
+
+def _character_fields(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--slug", metavar="SLUG", help="its name in addresses and files")
+    parser.add_argument("--kind", choices=[kind.value for kind in CharacterKind], help="invented, yourself, or somebody who agreed")
+    parser.add_argument("--trigger-word", metavar="WORD", help="the made-up word that stands for it in prompts")
+    parser.add_argument("--age", metavar="YEARS", type=int, help="18 or more")
+    for name in ("gender", "skin", "hair", "eyes", "build", "marks"):
+        parser.add_argument(f"--{name}", metavar="WORDS", help="how it looks")
+    for name in ("personality", "voice", "wardrobe", "backstory"):
+        parser.add_argument(f"--{name}", metavar="TEXT", help="who it is")
+    parser.add_argument("--negative-prompt", metavar="TEXT", help="what its pictures should not show")
+    for name in ("preset", "engine", "model", "lora"):
+        parser.add_argument(f"--{name}", metavar="ID", help=f"its own {'LoRA' if name == 'lora' else name}")
+    parser.add_argument("--lora-strength", metavar="X", type=float, help="how strongly its LoRA acts")
+    parser.add_argument("--consent-by", metavar="WHO", help="who agreed, for a real person")
+    parser.add_argument("--consent-for", metavar="WHAT", help="to what they agreed")
+    parser.add_argument("--consent-until", metavar="DATE", help="until when, as 2027-12-31; left out: until it is taken back")
 
 
 def _choices(verbs: _Verbs) -> None:

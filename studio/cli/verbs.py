@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from studio.cli.casting import (
+    add_photos,
+    create_character,
+    delete_character,
+    duplicate_character,
+    edit_character,
+    export_character,
+    import_character,
+    list_characters,
+    show_character,
+)
 from studio.cli.desk import Answer, Desk
 from studio.cli.generating import generate
+from studio.cli.words import items_of, read_file, table
 from studio.contracts import Job, JobState, Picture, PictureKind
 from studio.errors import InvalidFieldValue, MissingRequiredField
 from studio.settings import Settings, env_name, load_settings, save_setting
@@ -23,7 +34,7 @@ def list_jobs(desk: Desk) -> Answer:
     states = [JobState(state) for state in args.state]
     page = desk.studio.jobs(states=states, batch_id=args.batch, limit=_limit(args.limit), cursor=args.cursor)
     rows = [(job.id, job.state, f"{job.progress:.0%}", _when(job.created_at), _short(job.request.prompt)) for job in page.items]
-    return Answer(_dumped(page), _table(rows) or "No jobs yet.")
+    return Answer(_dumped(page), table(rows) or "No jobs yet.")
 
 
 def show_job(desk: Desk) -> Answer:
@@ -69,7 +80,7 @@ def list_images(desk: Desk) -> Answer:
         for picture in page.items
     ]
     items = [_picture(desk, picture) for picture in page.items]
-    return Answer({"items": items, "next": page.next, "total": page.total}, _table(rows) or "No pictures yet.")
+    return Answer({"items": items, "next": page.next, "total": page.total}, table(rows) or "No pictures yet.")
 
 
 def show_image(desk: Desk) -> Answer:
@@ -96,14 +107,16 @@ def empty_trash(desk: Desk) -> Answer:
 
 def upload_images(desk: Desk) -> Answer:
     # All files are read before the first is kept: a wrong name among them changes nothing.
-    files = [(path.name, _read(path)) for path in desk.args.files]
+    files = [(path.name, read_file(path)) for path in desk.args.files]
     kept = [desk.studio.upload(data, name) for name, data in files]
     return Answer({"items": [_picture(desk, picture) for picture in kept]}, "\n".join(picture.id for picture in kept))
 
 
 def list_presets(desk: Desk) -> Answer:
     presets = desk.studio.presets(category=desk.args.category, engine=desk.args.engine)
-    return Answer(_items(presets), _table((preset.id, preset.category, preset.name, preset.tooltip) for preset in presets) or "No presets.")
+    return Answer(
+        items_of(presets), table((preset.id, preset.category, preset.name, preset.tooltip) for preset in presets) or "No presets."
+    )
 
 
 def show_preset(desk: Desk) -> Answer:
@@ -113,12 +126,12 @@ def show_preset(desk: Desk) -> Answer:
 
 def list_models(desk: Desk) -> Answer:
     models = desk.studio.models()
-    return Answer(_items(models), _table((model.id, model.family, model.engine, model.name) for model in models))
+    return Answer(items_of(models), table((model.id, model.family, model.engine, model.name) for model in models))
 
 
 def list_loras(desk: Desk) -> Answer:
     loras = desk.studio.loras()
-    return Answer(_items(loras), _table((lora.path, lora.family, f"{lora.bytes / 2**20:.0f} MB") for lora in loras) or "No LoRAs yet.")
+    return Answer(items_of(loras), table((lora.path, lora.family, f"{lora.bytes / 2**20:.0f} MB") for lora in loras) or "No LoRAs yet.")
 
 
 def health(desk: Desk) -> Answer:
@@ -140,7 +153,7 @@ def list_tokens(desk: Desk) -> Answer:
     tokens = auth.list_tokens(desk.settings)
     items = [{**token.model_dump(mode="json"), "state": token.state} for token in tokens]
     rows = [(token.id, token.name, token.state, _when(token.created)) for token in tokens]
-    return Answer({"items": items}, _table(rows) or "No tokens yet.")
+    return Answer({"items": items}, table(rows) or "No tokens yet.")
 
 
 def revoke_token(desk: Desk) -> Answer:
@@ -159,7 +172,7 @@ def set_password(desk: Desk) -> Answer:
 
 def list_settings(desk: Desk) -> Answer:
     items = [_setting(desk.settings, name) for name in Settings.model_fields]
-    return Answer({"items": items}, _table((item["name"], _shown(item)) for item in items))
+    return Answer({"items": items}, table((item["name"], _shown(item)) for item in items))
 
 
 def set_setting(desk: Desk) -> Answer:
@@ -185,6 +198,15 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "images.restore": restore_images,
     "images.empty-trash": empty_trash,
     "images.upload": upload_images,
+    "characters.list": list_characters,
+    "characters.show": show_character,
+    "characters.create": create_character,
+    "characters.edit": edit_character,
+    "characters.delete": delete_character,
+    "characters.duplicate": duplicate_character,
+    "characters.add-photos": add_photos,
+    "characters.export": export_character,
+    "characters.import": import_character,
     "presets.list": list_presets,
     "presets.show": show_preset,
     "models.list": list_models,
@@ -203,15 +225,6 @@ def _limit(asked: int) -> int:
     if not 1 <= asked <= 500:
         raise InvalidFieldValue("“limit” is a number from 1 to 500.", field="limit")
     return asked
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise InvalidFieldValue(f"There is no file {path}.", field="file", remedy="Check its name.") from error
-    except OSError as error:
-        raise InvalidFieldValue(f"{path} can't be read: {error.strerror}.", field="file", remedy="Check its access rights.") from error
 
 
 def _asked_password() -> str:
@@ -243,16 +256,12 @@ def _path(desk: Desk, picture: Picture) -> str:
     return str((desk.settings.data / picture.path).resolve())
 
 
-def _items(values: Sequence[BaseModel]) -> dict[str, object]:
-    return {"items": [value.model_dump(mode="json") for value in values]}
-
-
 def _dumped(value: BaseModel) -> object:
     return value.model_dump(mode="json", exclude={"total"})
 
 
 def _fields(value: BaseModel) -> str:
-    return _table((name, shown) for name, shown in value.model_dump(mode="json").items() if shown not in (None, "", [], {}))
+    return table((name, shown) for name, shown in value.model_dump(mode="json").items() if shown not in (None, "", [], {}))
 
 
 def _setting(settings: Settings, name: str) -> dict[str, object]:
@@ -270,14 +279,6 @@ def _shown(item: dict[str, object]) -> object:
     if item["secret"]:
         return "(set)" if item["set"] else "(not set)"
     return "" if item["value"] is None else item["value"]
-
-
-def _table(rows: Iterable[Sequence[object]]) -> str:
-    cells = [[str(cell) for cell in row] for row in rows]
-    if not cells:
-        return ""
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
 
 
 def _when(time: datetime) -> str:

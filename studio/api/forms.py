@@ -1,0 +1,37 @@
+"""Files that come in a form."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from studio.errors import ContractMismatch, FileTooLarge, MissingRequiredField
+
+
+async def files_of(request: Request, most: int, *, most_files: int) -> list[tuple[str, bytes]]:
+    """Names and bytes of the `file` fields of multipart/form-data, at most `most` bytes each.
+
+    Raises ContractMismatch, MissingRequiredField or FileTooLarge.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
+        raise ContractMismatch("Files come as multipart/form-data.", remedy="Send each in a field called “file”.")
+    try:
+        async with request.form(max_files=most_files, max_fields=most_files) as form:
+            files = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
+            if not files:
+                raise MissingRequiredField("There is no file in the form.", field="file", remedy="Send it in a field called “file”.")
+            return [(part.filename or "", await bounded(part, most)) for part in files]
+    except HTTPException as error:
+        if error.status_code != HTTPStatus.BAD_REQUEST:
+            raise
+        raise ContractMismatch(f"The form can't be read: {error.detail}", remedy="Let your client build it, boundary and all.") from error
+
+
+async def bounded(part: UploadFile, most: int) -> bytes:
+    """The bytes of one file. Raises FileTooLarge."""
+    if part.size is not None and part.size > most:
+        raise FileTooLarge(f"The file is larger than {most // 2**20} MB.", field="file")
+    return await part.read()

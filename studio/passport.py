@@ -1,0 +1,139 @@
+"""A character as one file, to keep or to take along: a ZIP with `character.json`, its photos, its LoRA and its consent's evidence.
+
+Nothing in such a file is believed: sizes are counted while unpacking, names never become paths, photos are read like any upload.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from studio import VERSION
+from studio.contracts import Character, CharacterFields, Picture
+from studio.errors import ContractMismatch, FileTooLarge, from_validation
+
+SCHEMA = 1
+MANIFEST = "character.json"
+MOST_MANIFEST = 2**20
+MOST_PHOTOS = 2000
+MOST_BYTES = 2**31
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What an opened file holds. `photos` are the bytes of each with its name and caption; `lora` is a safetensors file's."""
+
+    fields: CharacterFields
+    photos: tuple[tuple[str, str, bytes], ...]
+    portrait: int | None
+    lora: bytes | None
+    evidence: tuple[str, bytes] | None
+
+
+def pack(character: Character, photos: Sequence[tuple[Picture, Path]], lora: Path | None, evidence: Path | None) -> bytes:
+    """The file of a character. Raises OSError where one of its parts can't be read."""
+    listed = [
+        {"file": f"photos/{number:04d}{path.suffix}", "name": photo.name, "caption": photo.caption}
+        for number, (photo, path) in enumerate(photos)
+    ]
+    portrait = next((number for number, (photo, _) in enumerate(photos) if photo.id == character.portrait), None)
+    said = {
+        "schema": SCHEMA,
+        "software": f"Likeness {VERSION}",
+        "character": character.model_dump(mode="json", include=set(CharacterFields.model_fields) - {"lora"}),
+        "photos": listed,
+        "portrait": portrait,
+        "lora": "lora.safetensors" if lora else None,
+        "evidence": f"evidence{evidence.suffix}" if evidence else None,
+    }
+    out = io.BytesIO()
+    # Photos and weights are packed already: squeezing them again only takes time.
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as parcel:
+        parcel.writestr(MANIFEST, json.dumps(said, ensure_ascii=False, indent=1))
+        for entry, (_, path) in zip(listed, photos, strict=True):
+            parcel.write(path, entry["file"])
+        if lora:
+            parcel.write(lora, "lora.safetensors")
+        if evidence:
+            parcel.write(evidence, f"evidence{evidence.suffix}")
+    return out.getvalue()
+
+
+def unpack(data: bytes) -> Parcel:
+    """Read such a file. Raises ContractMismatch for a foreign, broken or newer one, FileTooLarge."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as parcel:
+            said = json.loads(_part(parcel, MANIFEST, MOST_MANIFEST))
+            if not isinstance(said, dict) or "character" not in said:
+                raise _foreign()
+            schema = said.get("schema")
+            if not isinstance(schema, int):
+                raise _foreign()
+            if schema > SCHEMA:
+                raise ContractMismatch(
+                    "This character was exported by a newer version of Likeness.",
+                    field="file",
+                    remedy="Update this studio, then import it.",
+                )
+            fields = CharacterFields.model_validate(said["character"])
+            listed = _listed(said.get("photos"))
+            if sum(info.file_size for info in parcel.infolist()) > MOST_BYTES:
+                raise FileTooLarge("Unpacked, this file would be larger than 2 GB.", field="file")
+            photos = tuple((name, caption, _part(parcel, file, MOST_BYTES)) for file, name, caption in listed)
+            portrait = said.get("portrait")
+            return Parcel(
+                fields,
+                photos,
+                portrait if isinstance(portrait, int) and 0 <= portrait < len(photos) else None,
+                _part(parcel, "lora.safetensors", MOST_BYTES) if said.get("lora") else None,
+                _evidence(parcel, said.get("evidence")),
+            )
+    except ValidationError as error:
+        fault = from_validation(error)
+        raise ContractMismatch(f"The character in this file can't be used: {fault.message}", field="file", remedy=fault.remedy) from error
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, RuntimeError, NotImplementedError, RecursionError) as error:
+        raise _foreign() from error
+
+
+def _part(parcel: zipfile.ZipFile, name: str, most: int) -> bytes:
+    info = parcel.getinfo(name)
+    if info.file_size > most:
+        raise FileTooLarge(f"“{name}” in this file is too large.", field="file")
+    with parcel.open(info) as part:
+        # The header may lie about the size; what comes out is what counts.
+        found = part.read(min(most, info.file_size) + 1)
+    if len(found) != info.file_size:
+        raise _foreign()
+    return found
+
+
+def _listed(said: object) -> Iterator[tuple[str, str, str]]:
+    if said is None:
+        return
+    if not isinstance(said, list) or len(said) > MOST_PHOTOS:
+        raise _foreign()
+    for entry in said:
+        if not isinstance(entry, dict) or not re.fullmatch(r"photos/\d{4}\.(jpg|png|webp)", str(entry.get("file"))):
+            raise _foreign()
+        yield str(entry["file"]), str(entry.get("name", "")), str(entry.get("caption", ""))[:10_000]
+
+
+def _evidence(parcel: zipfile.ZipFile, said: object) -> tuple[str, bytes] | None:
+    if not isinstance(said, str) or not re.fullmatch(r"evidence\.[a-z0-9]{1,5}", said):
+        return None
+    return said, _part(parcel, said, 64 * 2**20)
+
+
+def _foreign() -> ContractMismatch:
+    return ContractMismatch(
+        "This is not a character that was exported from Likeness, or the file is broken.",
+        field="file",
+        remedy="Choose a file that “Export” of a character made.",
+    )
