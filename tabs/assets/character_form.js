@@ -95,7 +95,7 @@ export class CharacterForm {
       this.notice,
       h("div", { class: "form-body" }, this.steps, this.sections),
       h(
-        "footer",
+        "div",
         { class: "form-foot" },
         this.state,
         h("button", { type: "button", class: "button", "data-tip": "Go back; asks first if something was changed", onclick: () => this.goBack() }, "Cancel"),
@@ -422,6 +422,7 @@ export class CharacterForm {
     const values = this.values();
     toggle(this.consent, "hidden", values.kind === "fictional");
     toggle(this.steps.querySelector("[data-section=consent]"), "hidden", values.kind === "fictional");
+    this.controls.get("consent.who").input.placeholder = values.name || "Mara Lind";
     const face = values.name || "?";
     if (this.face !== face) this.preview.replaceChildren(this.character?.portrait_url ? portrait(this.character) : monogram(face));
     this.face = face;

@@ -80,7 +80,6 @@ export class CharacterPage {
     const about = looks(one.appearance);
     const word = h("code", {}, one.trigger_word);
     const number = (count, name) => h("div", { class: "number" }, h("dd", {}, count.toLocaleString("en")), h("dt", {}, name));
-    this.jobCount ??= h("dd", {}, "0");
     this.makeButton = h("button", { type: "button", class: "button primary", "data-tip": "Makes this character the active one and opens Generate", onclick: () => this.acts.make() }, icon("sparkle"), "Make pictures");
     const button = (name, words, tip, act, extra = "") => h("button", { type: "button", class: `button ${extra}`, "data-tip": tip, onclick: act }, icon(name), words);
     const focused = this.head.contains(document.activeElement) ? document.activeElement.textContent : null;
@@ -107,7 +106,7 @@ export class CharacterPage {
         ),
         about ? h("p", { class: "page-looks" }, about) : h("p", { class: "page-looks soft" }, "Nothing is said about the looks yet."),
         one.personality ? h("p", { class: "page-looks soft" }, one.personality) : null,
-        h("dl", { class: "numbers" }, number(one.photos, one.photos === 1 ? "photo" : "photos"), number(one.pictures, one.pictures === 1 ? "picture" : "pictures"), h("div", { class: "number" }, this.jobCount, h("dt", {}, "jobs"))),
+        h("dl", { class: "numbers" }, number(one.photos, one.photos === 1 ? "photo" : "photos"), number(one.pictures, one.pictures === 1 ? "picture" : "pictures"), number(one.jobs, one.jobs === 1 ? "job" : "jobs")),
         h(
           "div",
           { class: "page-acts" },
@@ -152,7 +151,7 @@ export class CharacterPage {
   // Photos
 
   buildPhotos() {
-    this.files = h("input", { type: "file", class: "file-input", multiple: true, accept: TAKEN, tabindex: "-1", "aria-label": "Photos", onchange: () => (this.addFiles([...this.files.files]), (this.files.value = "")) });
+    this.files = h("input", { type: "file", class: "file-input", multiple: true, accept: TAKEN, tabindex: "-1", "aria-label": "Photo files", onchange: () => (this.addFiles([...this.files.files]), (this.files.value = "")) });
     this.drop = h(
       "div",
       { class: "drop" },
@@ -424,7 +423,6 @@ export class CharacterPage {
     }
     const { id, slug } = this.character;
     const own = page.items.filter((job) => job.recipe.character === id || [id, slug].includes(job.request.character));
-    setText(this.jobCount, `${own.length.toLocaleString("en")}${page.next && own.length ? "+" : ""}`);
     this.jobList.replaceChildren(
       ...own.slice(0, JOBS).map((job) => {
         const pictures = ended(job) ? feed.pictures(job) : null;

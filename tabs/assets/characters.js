@@ -191,7 +191,7 @@ class Characters extends HTMLElement {
         "div",
         { class: "people-welcome" },
         h("span", { class: "brand-mark large", "aria-hidden": "true" }),
-        h("h3", {}, "Somebody to make pictures of"),
+        h("h3", {}, "Your first character"),
         h(
           "p",
           { class: "soft" },
