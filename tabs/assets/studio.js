@@ -5,10 +5,12 @@ import { startForm } from "./form.js";
 import { startTheme } from "./theme.js";
 import { startTips } from "./tip.js";
 import "./fields.js";
+import "./chip.js";
 import "./header.js";
 import "./stage.js";
 import "./tray.js";
 import "./gallery.js";
+import "./characters.js";
 
 startTheme();
 startTips();

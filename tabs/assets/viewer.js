@@ -263,7 +263,7 @@ function facts(picture) {
   ].filter(Boolean);
 }
 
-async function copyText(text, home) {
+export async function copyText(text, home) {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
   // Without https there is no clipboard for pages; a selected text can still be copied.
   const area = h("textarea", { readonly: true, style: { position: "fixed", opacity: "0" } });
