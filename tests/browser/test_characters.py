@@ -111,13 +111,14 @@ def test_a_character_from_blank_form_to_the_trash_and_back(studio: Running, visi
     expect(page.locator(".photo[data-photo]")).to_have_count(2)
 
     # A portrait, shown in the library too.
-    page.get_by_role("button", name="Set left.jpg as portrait").click()
+    page.get_by_label("Select left.jpg").check()
+    page.locator(".photo-selection").get_by_role("button", name="Set as portrait").click()
     expect(page.locator(".page-face img")).to_be_visible()
     expect(page.locator(".photo.portrayed")).to_have_count(1)
     keep(page, f"character-page-{look}")
 
     # Photos go to the trash and come back.
-    page.get_by_label("Select right.webp").check(force=True)
+    page.get_by_label("Select right.webp").check()
     page.locator(".photo-selection").get_by_role("button", name="Delete").click()
     expect(page.locator(".photo[data-photo]")).to_have_count(1)
     page.locator(".toast", has_text="1 photo moved to the trash").get_by_role("button", name="Undo").click()
@@ -153,7 +154,7 @@ def test_a_real_person_waits_for_consent(studio: Running, visit: Open, photos: l
     page.get_by_role("button", name=re.compile("New character|Start blank")).first.click()
     expect(page.get_by_label("Who agreed", exact=True)).to_be_hidden()
     page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_role("radio", name=re.compile("Someone who agreed")).check(force=True)
+    page.get_by_role("radio", name=re.compile("Someone who agreed")).check()
     expect(page.get_by_label("Who agreed", exact=True)).to_be_visible()
     page.get_by_role("button", name="Create character").click()
     expect(page.get_by_text("The consent is missing")).to_be_visible()
