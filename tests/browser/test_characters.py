@@ -179,15 +179,15 @@ def test_two_people_at_one_character_see_both_versions(studio: Running, visit: O
     page.locator(".person-open", has_text="Two Hands").click()
     page.get_by_role("button", name="Edit", exact=True).click()
     page.get_by_label("Eyes", exact=True).fill("green")
-    change(studio, made["id"], {"wardrobe": "a red coat"})
+    change(studio, made["id"], {"wardrobe": "a red coat", "appearance": {"hair": "short black hair"}})
     page.get_by_role("button", name="Save changes").click()
     expect(page.get_by_role("heading", name="Somebody else changed this character meanwhile")).to_be_visible()
     expect(page.get_by_role("cell", name="a red coat")).to_be_visible()
     keep(page, "character-conflict")
     page.get_by_role("button", name="Save mine anyway").click()
-    expect(page.get_by_role("heading", name="Two Hands")).to_be_visible()
+    expect(page.get_by_role("heading", name="Two Hands", exact=True)).to_be_visible()
     after: Any = studio.get(f"characters/{made['id']}")
-    assert (after["appearance"]["eyes"], after["wardrobe"]) == ("green", "a red coat")
+    assert (after["appearance"]["eyes"], after["appearance"]["hair"], after["wardrobe"]) == ("green", "short black hair", "a red coat")
 
 
 def test_leaving_a_half_written_form_asks(visit: Open) -> None:
