@@ -103,16 +103,16 @@ class Written extends Field {
     const form = formValues();
     // An empty form is no mistake; it is said when somebody presses Generate.
     const empty = !(form.prompt.trim() || form.character || form.references.length || form.image);
-    this.composed = null;
-    this.trouble = "";
+    let trouble = "";
+    let found = null;
     try {
-      const found = empty ? null : await post("compose", form);
-      if (turn !== this.turn) return;
-      this.composed = found;
+      found = empty ? null : await post("compose", form);
     } catch (problem) {
-      if (turn !== this.turn) return;
-      this.trouble = `${problem.message} ${problem.remedy}`;
+      trouble = `${problem.message} ${problem.remedy}`;
     }
+    // What stood here stays until something newer is known.
+    if (turn !== this.turn) return;
+    Object.assign(this, { composed: found, trouble });
     this.draw();
   }
 
