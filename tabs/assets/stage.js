@@ -6,9 +6,11 @@ import { ended, feed } from "./feed.js";
 import { say } from "./form.js";
 import { complain, toast } from "./toast.js";
 import { lookAt } from "./viewer.js";
-import { plural, progressWords, endWords } from "./words.js";
+import { endWords, nameOf, plural, progressWords } from "./words.js";
 
 const STRIP = 24;
+// What a grid can vary, as its labels say it.
+const VARIED = [["steps", "Steps"], ["cfg", "CFG"], ["sampler", ""], ["scheduler", ""], ["denoise", "Denoise"], ["preset", ""], ["seed", "Seed"]];
 const IDEAS = [
   "portrait of a person with long red hair, tan skin, round glasses, smiling, wearing a green hoodie, light blue background, cartoon style",
   "portrait of a person with short curly black hair, dark skin, wearing a yellow sweater, pink background, flat avatar style",
@@ -150,7 +152,9 @@ class Stage extends HTMLElement {
       const { width, height } = jobs[0].recipe;
       const columns = cells || Math.max(1, Math.ceil(Math.sqrt(all.length)));
       const grid = h("div", { class: "results batch", style: { "--ratio": width / height, "--columns": columns, "--rows": Math.max(1, Math.ceil(all.length / columns)) } });
-      grid.append(...all.map((picture, index) => this.tile(all, picture, index, thumbnail(picture.id))));
+      const varied = cells ? VARIED.filter(([key]) => new Set(all.map((picture) => String(picture.recipe[key]))).size > 1) : [];
+      const words = (recipe) => varied.map(([key, name]) => `${name} ${nameOf(`${key}s`, recipe[key])}`).join(" · ");
+      grid.append(...all.map((picture, index) => this.tile(all, picture, index, thumbnail(picture.id), words(picture.recipe))));
       return [grid];
     });
   }
@@ -171,11 +175,11 @@ class Stage extends HTMLElement {
     ]);
   }
 
-  tile(pictures, picture, index, source) {
+  tile(pictures, picture, index, source, label = "") {
     const words = `Picture ${index + 1} of ${pictures.length}, seed ${picture.seed}. Open it.`;
     const image = h("img", { class: "picture", src: source, alt: picture.recipe?.prompt ?? "", width: picture.width, height: picture.height, decoding: "async" });
     const open = h("button", { type: "button", class: "tile", "aria-label": words, onclick: () => lookAt(listOf(pictures), index) }, image);
-    return h("div", { class: "result" }, open, acts(picture, index + 1));
+    return h("div", { class: "result" }, open, label ? h("span", { class: "result-label" }, label) : null, acts(picture, index + 1));
   }
 
   // A scene is drawn once and then only brought up to date.
