@@ -39,6 +39,8 @@ APP_VERBS = {
     "models": "see the models",
     "loras": "see the LoRAs",
     "health": "say how the studio is",
+    "doctor": "check everything that a studio needs",
+    "where": "say where pictures, models, logs and the database lie",
     "settings": "see and change the settings",
     "token": "API tokens, for programs on other computers",
     "password": "the password of the page",
