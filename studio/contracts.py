@@ -334,6 +334,23 @@ class PictureChange(Asked):
     category: Annotated[str, StringConstraints(strip_whitespace=True, max_length=60)] | None = None
 
 
+class Facet(Contract):
+    """One thing that occurs in the library: its id, its name, and in how many pictures."""
+
+    id: str
+    name: str
+    count: int
+
+
+class Facets(Contract):
+    """What the pictures of the library can be found by."""
+
+    characters: tuple[Facet, ...]
+    presets: tuple[Facet, ...]
+    categories: tuple[Facet, ...]
+    months: tuple[Facet, ...]
+
+
 class Appearance(Asked):
     """How a character looks, in words that go into prompts. `age` is in years; characters are adults."""
 

@@ -5,23 +5,46 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import sqlalchemy as sa
 from PIL import Image, UnidentifiedImageError
 
 from studio import metadata
-from studio.contracts import Page, Picture, PictureKind, Recipe, new_id
+from studio.contracts import Facet, Facets, Page, Picture, PictureChange, PictureKind, Recipe, new_id
 from studio.cursors import decode_cursor, encode_cursor
-from studio.db import Database, marks, pictures
+from studio.db import Database, characters, marks, pictures
 from studio.engine import Artifact
-from studio.errors import ImageInvalid, NotFound, from_os_error
+from studio.errors import ImageInvalid, InvalidFieldValue, NotFound, from_os_error
 from studio.files import sync_folder, write_atomically
-from studio.photos import Photo
+from studio.photos import Photo, plain_name
 
 MARK = "pictures"
+MOST_AT_ONCE = 500
+DAY_S = 86_400
+
+
+class Filters(TypedDict, total=False):
+    """What pictures are looked for by; what is left out does not matter. `kind` is generated unless given, None for every kind.
+
+    `character` is an id or a slug; `since` is included, `until` is not; every word of `search` is in the prompt or the caption.
+    """
+
+    kind: PictureKind | None
+    trashed: bool
+    job_id: str | None
+    character: str | None
+    preset: str | None
+    model: str | None
+    favourite: bool | None
+    category: str | None
+    since: datetime | None
+    until: datetime | None
+    search: str
 
 
 class Gallery:
@@ -87,8 +110,8 @@ class Gallery:
         if saved:
             _mark(connection)
 
-    def upload(self, data: bytes, name: str, *, max_megapixels: int, kind: PictureKind = PictureKind.upload) -> Picture:
-        """Take in a picture from outside: checked, turned upright, stripped of EXIF and GPS, kept as PNG.
+    def upload(self, data: bytes, name: str, *, max_megapixels: int, kind: PictureKind = PictureKind.upload, category: str = "") -> Picture:
+        """Take in a picture from outside: checked, turned upright, stripped of EXIF and GPS, kept as PNG under its own name.
 
         Raises ImageInvalid or FileTooLarge and keeps nothing.
         """
@@ -112,6 +135,8 @@ class Gallery:
             duration_s=None,
             created_at=datetime.now(UTC),
             trashed_at=None,
+            category=category,
+            name=plain_name(name),
         )
         self._write(picture, png, image)
         with self.database.begin() as connection:
@@ -181,49 +206,55 @@ class Gallery:
             raise NotFound(f"There is no picture {picture_id!r}.")
         return _picture(row)
 
-    def pictures(
-        self,
-        *,
-        kind: PictureKind | None = PictureKind.generated,
-        trashed: bool = False,
-        job_id: str | None = None,
-        preset: str | None = None,
-        model: str | None = None,
-        search: str = "",
-        limit: int = 100,
-        cursor: str | None = None,
-        offset: int = 0,
-    ) -> Page[Picture]:
+    def pictures(self, *, limit: int = 100, cursor: str | None = None, offset: int = 0, **filters: Unpack[Filters]) -> Page[Picture]:
         """Newest first. `cursor` continues after the last picture seen; `offset` jumps. `total` counts all that fit the filters."""
-        fits = [pictures.c.trashed_at > 0 if trashed else pictures.c.trashed_at == 0]
-        if kind is not None:
-            fits.append(pictures.c.kind == kind.value)
-        if job_id is not None:
-            fits.append(pictures.c.job_id == job_id)
-        if preset is not None:
-            fits.append(pictures.c.preset == preset)
-        if model is not None:
-            fits.append(pictures.c.model == model)
-        for word in search.split():
-            fits.append(pictures.c.prompt.icontains(word, autoescape=True))
-        page = sa.select(pictures).where(*fits).order_by(pictures.c.created_at.desc(), pictures.c.id.desc()).limit(limit + 1)
+        fits = _fits(filters)
+        newest = (pictures.c.created_at.desc(), pictures.c.id.desc())
+        window = sa.select(pictures.c.id).where(*fits).order_by(*newest).limit(limit + 1).offset(offset)
         if cursor is not None:
             created_at, last_id = decode_cursor(cursor, float, str)
-            page = page.where(sa.tuple_(pictures.c.created_at, pictures.c.id) < sa.tuple_(sa.literal(created_at), sa.literal(last_id)))
-        if offset:
-            # The index alone finds where the window starts; whole rows are read for the window only.
-            start = page.with_only_columns(pictures.c.id).offset(offset).subquery()
-            page = (
-                sa.select(pictures)
-                .where(pictures.c.id.in_(sa.select(start.c.id)))
-                .order_by(pictures.c.created_at.desc(), pictures.c.id.desc())
-            )
+            window = window.where(sa.tuple_(pictures.c.created_at, pictures.c.id) < sa.tuple_(sa.literal(created_at), sa.literal(last_id)))
+        # Where it can, the index alone finds the window; whole rows are read for the window only.
+        shown_ids = window.subquery()
+        page = sa.select(pictures).where(pictures.c.id.in_(sa.select(shown_ids.c.id))).order_by(*newest)
         with self.database.read() as connection:
             rows = connection.execute(page).mappings().all()
             total = connection.execute(sa.select(sa.func.count()).select_from(pictures).where(*fits)).scalar_one()
         shown = rows[:limit]
         more = encode_cursor(shown[-1]["created_at"], shown[-1]["id"]) if len(rows) > limit else None
         return Page[Picture](items=tuple(_picture(row) for row in shown), next=more, total=total)
+
+    def facets(self, *, kind: PictureKind | None = PictureKind.generated, trashed: bool = False) -> Facets:
+        """What occurs among these pictures, and how often: the most frequent first, months (UTC) newest first."""
+        fits = _fits({"kind": kind, "trashed": trashed})
+        day = day_of(pictures.c.created_at)
+        # One walk through the table for all four: there is no index that has them, and each by itself would take as long.
+        groups = sa.select(pictures.c.character_id, pictures.c.preset, pictures.c.category, day, sa.func.count()).where(*fits)
+        with self.database.read() as connection:
+            rows = connection.execute(groups.group_by(pictures.c.character_id, pictures.c.preset, pictures.c.category, day)).all()
+            names = dict(connection.execute(sa.select(characters.c.id, characters.c.name)).tuples().all())
+        whose, presets, categories, months = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+        for character_id, preset, category, days, count in rows:
+            months[f"{date_of(days):%Y-%m}"] += count
+            for counter, found in ((whose, character_id), (presets, preset), (categories, category)):
+                if found:
+                    counter[found] += count
+        return Facets(
+            characters=_facets(whose, names),
+            presets=_facets(presets),
+            categories=_facets(categories),
+            months=tuple(Facet(id=month, name=month, count=months[month]) for month in sorted(months, reverse=True)),
+        )
+
+    def chosen(self, ids: Sequence[str]) -> Iterator[Picture]:
+        """These pictures in this order, each once, read a few hundred at a time; those that are not there are left out."""
+        wanted = list(dict.fromkeys(ids))
+        for start in range(0, len(wanted), MOST_AT_ONCE):
+            some = wanted[start : start + MOST_AT_ONCE]
+            with self.database.read() as connection:
+                rows = connection.execute(sa.select(pictures).where(pictures.c.id.in_(some))).mappings().all()
+            found = {row["id"]: row for row in rows}
+            yield from (_picture(found[picture_id]) for picture_id in some if picture_id in found)
 
     def of_job(self, job_id: str) -> tuple[Picture, ...]:
         """What one job made, in order, whether in the trash or not."""
@@ -268,6 +299,13 @@ class Gallery:
             raise from_os_error(error, "save the thumbnail") from error
         return path
 
+    # Changing
+
+    def change(self, ids: Sequence[str], change: PictureChange) -> int:
+        """Change what people say about pictures; gives how many there were. What the change leaves open stays."""
+        values = {name: value for name, value in change.model_dump().items() if value is not None}
+        return self._set(ids, values) if values else 0
+
     # The trash
 
     def trash(self, ids: Sequence[str]) -> int:
@@ -290,13 +328,16 @@ class Gallery:
         return len(gone)
 
     def _set_trashed(self, ids: Sequence[str], when: float, fits: sa.ColumnElement[bool]) -> int:
-        moved = 0
+        return self._set(ids, {"trashed_at": when}, fits)
+
+    def _set(self, ids: Sequence[str], values: dict[str, object], *fits: sa.ColumnElement[bool]) -> int:
+        changed = 0
         with self.database.begin() as connection:
-            for start in range(0, len(ids), 500):
-                chosen = pictures.c.id.in_(ids[start : start + 500])
-                moved += connection.execute(sa.update(pictures).where(chosen, fits).values(trashed_at=when)).rowcount
+            for start in range(0, len(ids), MOST_AT_ONCE):
+                chosen = pictures.c.id.in_(ids[start : start + MOST_AT_ONCE])
+                changed += connection.execute(sa.update(pictures).where(chosen, *fits).values(values)).rowcount
             _mark(connection)
-        return moved
+        return changed
 
     def _write(self, picture: Picture, data: bytes, image: Image.Image) -> None:
         try:
@@ -309,6 +350,58 @@ class Gallery:
 
     def _thumbnail_path(self, picture_id: str) -> Path:
         return self.data / "thumbnails" / _month(picture_id) / f"{picture_id}.webp"
+
+
+def day_of(column: sa.Column[float], ahead_s: int = 0) -> sa.ColumnElement[int]:
+    """The day of a time in SQL, counted from 1970-01-01, on a clock that is so many seconds ahead of UTC."""
+    return (sa.cast(column, sa.BigInteger) + ahead_s) // DAY_S
+
+
+def date_of(day: int) -> date:
+    """The date of a day counted from 1970-01-01."""
+    return date(1970, 1, 1) + timedelta(days=day)
+
+
+def moment(text: str, *, field: str) -> datetime:
+    """The time that a date or an ISO time names, in UTC where it says no other zone; a date alone means its beginning, or its end
+    where the field is `until`. Raises InvalidFieldValue.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+        return aware + timedelta(days=1) if field == "until" and len(text.strip()) <= len("2026-01-31") else aware
+    except (ValueError, OverflowError) as error:
+        remedy = "Write it like 2026-01-31 or 2026-01-31T18:00."
+        raise InvalidFieldValue(f"“{text}” is neither a date nor a time.", field=field, remedy=remedy) from error
+
+
+def _fits(filters: Filters) -> list[sa.ColumnElement[bool]]:
+    kind = filters.get("kind", PictureKind.generated)
+    fits = [pictures.c.trashed_at > 0 if filters.get("trashed") else pictures.c.trashed_at == 0]
+    if kind is not None:
+        fits.append(pictures.c.kind == kind.value)
+    exactly = {
+        pictures.c.job_id: filters.get("job_id"),
+        pictures.c.preset: filters.get("preset"),
+        pictures.c.model: filters.get("model"),
+        pictures.c.category: filters.get("category"),
+        pictures.c.favourite: filters.get("favourite"),
+    }
+    fits += [column == value for column, value in exactly.items() if value is not None]
+    if (character := filters.get("character")) is not None:
+        by_slug = sa.select(characters.c.id).where(characters.c.slug == character).scalar_subquery()
+        fits.append(pictures.c.character_id == sa.func.coalesce(by_slug, character))
+    if (since := filters.get("since")) is not None:
+        fits.append(pictures.c.created_at >= since.timestamp())
+    if (until := filters.get("until")) is not None:
+        fits.append(pictures.c.created_at < until.timestamp())
+    for word in filters.get("search", "").split():
+        fits.append(pictures.c.prompt.icontains(word, autoescape=True) | pictures.c.caption.icontains(word, autoescape=True))
+    return fits
+
+
+def _facets(counts: Counter[str], names: dict[str, str] | None = None) -> tuple[Facet, ...]:
+    return tuple(Facet(id=found, name=(names or {}).get(found, found), count=count) for found, count in counts.most_common())
 
 
 def _month(made_id: str) -> str:

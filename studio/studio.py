@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import shutil
@@ -10,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import sqlalchemy as sa
 
 from studio import VERSION, metadata, safety
+from studio.analytics import Analytics, analyse
 from studio.batches import expand
 from studio.characters import Characters, Counts, Template, check_consent, load_templates
 from studio.contracts import (
@@ -25,6 +27,7 @@ from studio.contracts import (
     CharacterStatus,
     Composed,
     EngineState,
+    Facets,
     GenerateRequest,
     Health,
     Job,
@@ -35,6 +38,7 @@ from studio.contracts import (
     Page,
     PhotosAdded,
     Picture,
+    PictureChange,
     PictureKind,
     Preset,
     Problem,
@@ -43,7 +47,7 @@ from studio.contracts import (
     Submitted,
     new_id,
 )
-from studio.db import Database, engine_states
+from studio.db import Database, characters, engine_states
 from studio.doctor import gpu_available
 from studio.errors import (
     Conflict,
@@ -57,10 +61,11 @@ from studio.errors import (
     from_os_error,
 )
 from studio.files import write_atomically
-from studio.gallery import Gallery
+from studio.gallery import Filters, Gallery
 from studio.jobs import Jobs
 from studio.logs import job_folder, read_job_log
 from studio.loras import read_lora
+from studio.parcel import pack as pack_pictures
 from studio.passport import pack, unpack
 from studio.photos import plain_name, read_photo
 from studio.prompts import check_something_to_draw, compose, prompts_of
@@ -268,31 +273,40 @@ class Studio:
 
     # Pictures
 
-    def pictures(
-        self,
-        *,
-        kind: PictureKind | None = PictureKind.generated,
-        trashed: bool = False,
-        job_id: str | None = None,
-        preset: str | None = None,
-        model: str | None = None,
-        search: str = "",
-        limit: int = 100,
-        cursor: str | None = None,
-        offset: int = 0,
-    ) -> Page[Picture]:
+    def pictures(self, *, limit: int = 100, cursor: str | None = None, offset: int = 0, **filters: Unpack[Filters]) -> Page[Picture]:
         """Pictures, newest first."""
-        return self._gallery.pictures(
-            kind=kind,
-            trashed=trashed,
-            job_id=job_id,
-            preset=preset,
-            model=model,
-            search=search,
-            limit=limit,
-            cursor=cursor,
-            offset=offset,
-        )
+        return self._gallery.pictures(limit=limit, cursor=cursor, offset=offset, **filters)
+
+    def facets(self, *, kind: PictureKind | None = PictureKind.generated, trashed: bool = False) -> Facets:
+        """What pictures can be found by: the characters, presets, categories and months that occur, with their numbers."""
+        found = self._gallery.facets(kind=kind, trashed=trashed)
+        names = {preset.id: preset.name for preset in self.preset_shelf.presets()}
+        named = tuple(facet.model_copy(update={"name": names.get(facet.id, facet.id)}) for facet in found.presets)
+        return found.model_copy(update={"presets": named})
+
+    def change_pictures(self, ids: Sequence[str], change: PictureChange) -> int:
+        """Change favourite, caption or category of pictures; gives how many there were."""
+        return self._gallery.change(ids, change)
+
+    def change_picture(self, picture_id: str, change: PictureChange) -> Picture:
+        """Change one picture; gives it as it is then. Raises NotFound."""
+        self._gallery.change([picture_id], change)
+        return self._gallery.picture(picture_id)
+
+    def parcel(self, ids: Sequence[str]) -> Iterator[bytes]:
+        """A ZIP of pictures with a manifest, piece by piece as it is made. Raises NotFound when none of them is there."""
+        found = self._gallery.chosen(ids)
+        first = next(found, None)
+        if first is None:
+            raise NotFound("None of these pictures is there.", remedy="GET /api/v1/images lists them.")
+        with self.database.read() as connection:
+            names = dict(connection.execute(sa.select(characters.c.id, characters.c.name)).tuples().all())
+        return pack_pictures(itertools.chain([first], found), self.settings.data, names)
+
+    def analytics(self, *, days: int = 30, ahead_s: int = 0) -> Analytics:
+        """How the last days went, in numbers; days are those of a clock that is so many seconds ahead of UTC."""
+        names = {preset.id: preset.name for preset in self.preset_shelf.presets()}
+        return analyse(self.database, days=days, ahead_s=ahead_s, preset_names=names)
 
     def picture(self, picture_id: str) -> Picture:
         """One picture. Raises NotFound."""
@@ -322,9 +336,9 @@ class Studio:
         """Delete what is in the trash for good; gives how many pictures that were."""
         return self._gallery.empty_trash()
 
-    def upload(self, data: bytes, name: str = "", *, kind: PictureKind = PictureKind.upload) -> Picture:
+    def upload(self, data: bytes, name: str = "", *, kind: PictureKind = PictureKind.upload, category: str = "") -> Picture:
         """Take in a picture from outside. Raises ImageInvalid or FileTooLarge and then keeps nothing."""
-        return self._gallery.upload(data, name, kind=kind, max_megapixels=self.settings.max_upload_megapixels)
+        return self._gallery.upload(data, name, kind=kind, category=category, max_megapixels=self.settings.max_upload_megapixels)
 
     # What there is
 

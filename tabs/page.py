@@ -19,7 +19,7 @@ from tabs.theme import theme
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 TITLE = "Likeness"
-SHEETS = ("tokens.css", "gradio.css", "studio.css", "characters.css")
+SHEETS = ("tokens.css", "gradio.css", "studio.css", "characters.css", "making.css")
 
 
 def build(studio: Studio) -> gr.Blocks:

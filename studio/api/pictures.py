@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import base64
 import binascii
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import ValidationError
+from fastapi.responses import StreamingResponse
+from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from studio.api.answers import FOREVER, bytes_answer, picture_answer
+from studio.api.answers import FOREVER, bytes_answer, disposition, picture_answer
 from studio.api.refusals import RESPONSES, with_errors
 from studio.api.views import SEARCHABLE, Chosen, Counted, Cursor, Id, Limit, Pictures, PictureView, Received, view
-from studio.contracts import Contract, Picture, PictureKind
+from studio.contracts import Contract, Facets, Name, Picture, PictureChange, PictureKind
 from studio.errors import ContractMismatch, FileTooLarge, InvalidFieldValue, LikenessError, MissingRequiredField, from_validation
+from studio.gallery import moment
 from studio.studio import Studio
 
 MOST_FILES = 16
+Shelf = Annotated[PictureKind | Literal["all"], Query(description="Made here, taken in (and as what), or everything")]
+Text = Query(max_length=400, pattern=SEARCHABLE)
 
 
 class Base64Upload(Contract):
@@ -30,45 +35,92 @@ class Base64Upload(Contract):
     name: str = ""
 
 
+class ChangeMany(Contract):
+    """Pictures, and what is to change of them."""
+
+    ids: tuple[Name, ...] = Field(min_length=1, max_length=10_000)
+    change: PictureChange
+
+
 def routes(studio: Studio) -> APIRouter:
     """Everything under images, and the trash."""
     router = APIRouter(responses=RESPONSES, tags=["pictures"])
 
     @router.post("/images", status_code=201, summary="Upload a picture", responses=with_errors(413, 507), openapi_extra=_UPLOAD_BODY)
-    async def upload(request: Request) -> Received:
+    async def upload(
+        request: Request,
+        kind: Annotated[Literal["upload", "reference", "mask"], Query(description="What it is to be used as")] = "upload",
+        category: Annotated[str, Query(description="The category to sort it under", max_length=60, pattern=SEARCHABLE)] = "",
+    ) -> Received:
         """As `multipart/form-data` with one or more `file` fields, or as JSON with base64. PNG, JPEG and WebP are taken.
 
-        It is turned upright, stripped of EXIF and GPS and kept as PNG. The answer is the first picture; `items` has all.
+        It is turned upright, stripped of EXIF and GPS and kept as PNG; the file's own name stays in `name`. The answer is the first
+        picture; `items` has all.
         """
         files = await _files(request, studio.settings.max_upload_mb * 2**20)
-        kept = await run_in_threadpool(_keep, studio, files)
+        kept = await run_in_threadpool(_keep, studio, files, PictureKind(kind), category.strip())
         return Received(**dict(view(kept[0])), items=tuple(view(picture) for picture in kept))
 
     @router.get("/images", summary="List pictures")
     def images(
-        kind: Annotated[Literal["generated", "upload", "all"], Query(description="Made here, uploaded, or both")] = "generated",
+        kind: Shelf = PictureKind.generated,
         trashed: Annotated[bool, Query(description="What is in the trash instead")] = False,
         job_id: Annotated[str | None, Query(description="Only pictures of this job", max_length=100, pattern=SEARCHABLE)] = None,
-        preset: Annotated[str | None, Query(description="Only pictures made with this preset", max_length=400, pattern=SEARCHABLE)] = None,
-        model: Annotated[str | None, Query(description="Only pictures made with this model", max_length=400, pattern=SEARCHABLE)] = None,
-        search: Annotated[str, Query(description="Words that the prompt contains", max_length=1000, pattern=SEARCHABLE)] = "",
+        character: Annotated[str | None, Query(description="Only pictures of this character: its id or slug"), Text] = None,
+        preset: Annotated[str | None, Query(description="Only pictures made with this preset"), Text] = None,
+        model: Annotated[str | None, Query(description="Only pictures made with this model"), Text] = None,
+        favourite: Annotated[bool | None, Query(description="Only favourites, or only the others")] = None,
+        category: Annotated[str | None, Query(description="Only pictures of this category"), Text] = None,
+        since: Annotated[str | None, Query(description="Not older than this date or ISO time (UTC unless it says so)"), Text] = None,
+        until: Annotated[str | None, Query(description="Up to the end of this date, or before this ISO time"), Text] = None,
+        search: Annotated[str, Query(description="Words in the prompt or the caption", max_length=1000, pattern=SEARCHABLE)] = "",
         limit: Limit = 100,
         cursor: Cursor = None,
         offset: Annotated[int, Query(description="Skip this many: to jump in a long list", ge=0, le=10_000_000)] = 0,
     ) -> Pictures:
         """Newest first."""
         page = studio.pictures(
-            kind=None if kind == "all" else PictureKind(kind),
+            kind=None if kind == "all" else kind,
             trashed=trashed,
             job_id=job_id,
+            character=character,
             preset=preset,
             model=model,
+            favourite=favourite,
+            category=category,
+            since=moment(since, field="since") if since else None,
+            until=moment(until, field="until") if until else None,
             search=search,
             limit=limit,
             cursor=cursor,
             offset=offset,
         )
         return Pictures(items=tuple(view(picture) for picture in page.items), next=page.next, total=page.total)
+
+    @router.get("/images/facets", summary="What pictures can be found by")
+    def facets(
+        kind: Shelf = PictureKind.generated,
+        trashed: Annotated[bool, Query(description="Of what is in the trash instead")] = False,
+    ) -> Facets:
+        """The characters, presets, categories and months (UTC) that occur, each with its number of pictures."""
+        return studio.facets(kind=None if kind == "all" else kind, trashed=trashed)
+
+    @router.post("/images/change", summary="Change many pictures")
+    def change_many(body: ChangeMany) -> Counted:
+        """The same change to each; those that are nowhere are not counted."""
+        return Counted(count=studio.change_pictures(body.ids, body.change))
+
+    @router.post(
+        "/images/zip",
+        summary="Many pictures as one ZIP",
+        response_class=StreamingResponse,
+        responses={**with_errors(404), 200: {"content": {"application/zip": {}}, "description": "A ZIP with a manifest.json"}},
+    )
+    def parcel(body: Chosen) -> Response:
+        """Made while it is sent, under speaking names. `manifest.json` says of each file which picture it is and what made it."""
+        name = f"likeness-{len(body.ids)}-pictures-{datetime.now(UTC):%Y-%m-%d}.zip"
+        headers = {"Content-Disposition": disposition("attachment", name), "Cache-Control": "no-store"}
+        return StreamingResponse(studio.parcel(body.ids), media_type="application/zip", headers=headers)
 
     @router.post("/images/trash", summary="Move pictures to the trash")
     def trash_many(body: Chosen) -> Counted:
@@ -89,6 +141,11 @@ def routes(studio: Studio) -> APIRouter:
     def image(id: Id) -> PictureView:
         """Its size, seed, recipe, and where to get it."""
         return view(studio.picture(id))
+
+    @router.patch("/images/{id}", summary="Change a picture", responses=with_errors(404))
+    def change(id: Id, body: PictureChange) -> PictureView:
+        """Make it a favourite, describe it, sort it. What is left out stays."""
+        return view(studio.change_picture(id, body))
 
     @router.get("/images/{id}/file", summary="The picture itself", response_class=Response, responses={**with_errors(404), 200: _PNG})
     def file(
@@ -196,11 +253,11 @@ def _too_large(most: int) -> FileTooLarge:
     return FileTooLarge(f"The file is larger than {most // 2**20} MB.", field="file")
 
 
-def _keep(studio: Studio, files: list[tuple[str, bytes]]) -> list[Picture]:
+def _keep(studio: Studio, files: list[tuple[str, bytes]], kind: PictureKind, category: str) -> list[Picture]:
     kept: list[Picture] = []
     try:
         for name, data in files:
-            kept.append(studio.upload(data, name))
+            kept.append(studio.upload(data, name, kind=kind, category=category))
     except LikenessError:
         # All or nothing: what came before the bad one goes to the trash.
         studio.trash([picture.id for picture in kept])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from studio import VERSION
-from studio.contracts import MAX_COUNT, CharacterKind, CharacterStatus, JobState, Quality
+from studio.contracts import MAX_COUNT, CharacterKind, CharacterStatus, JobState, PictureKind, Quality
 
 
 class Usage(Exception):
@@ -155,17 +155,31 @@ def _jobs(verbs: _Verbs) -> None:
 def _images(verbs: _Verbs) -> None:
     images = _group(_verb(verbs, "images", "see and sort the pictures"), "action")
     listing = _verb(images, "list", "list pictures, newest first", "images.list")
-    listing.add_argument("--kind", choices=["generated", "upload", "all"], default="generated", help="made here, uploaded, or both")
+    kinds = [*(kind.value for kind in PictureKind), "all"]
+    listing.add_argument("--kind", choices=kinds, default="generated", help="made here, taken in (and as what), or everything")
     listing.add_argument("--trashed", action="store_true", help="what is in the trash instead")
     listing.add_argument("--job", metavar="ID", help="only pictures of this job")
     listing.add_argument("--preset", metavar="ID", help="only pictures made with this preset")
     listing.add_argument("--model", metavar="ID", help="only pictures made with this model")
-    listing.add_argument("--search", metavar="WORDS", default="", help="words that the prompt contains")
+    listing.add_argument("--character", metavar="ID", help="only pictures of this character: its id or slug")
+    listing.add_argument("--category", metavar="NAME", help="only pictures of this category")
+    listing.add_argument("--favourites", action="store_true", help="only favourites")
+    listing.add_argument("--since", metavar="DATE", help="not older than this date or ISO time (UTC unless it says so)")
+    listing.add_argument("--until", metavar="DATE", help="up to the end of this date, or before this ISO time")
+    listing.add_argument("--search", metavar="WORDS", default="", help="words in the prompt or the caption")
     _paging(listing, 100)
     _verb(images, "show", "show one picture with all its parameters", "images.show").add_argument("id", metavar="ID")
     _verb(images, "trash", "move pictures to the trash", "images.trash").add_argument("ids", metavar="ID", nargs="+")
     _verb(images, "restore", "take pictures out of the trash", "images.restore").add_argument("ids", metavar="ID", nargs="+")
     _verb(images, "empty-trash", "delete what is in the trash for good", "images.empty-trash")
+    _verb(images, "favourite", "make pictures favourites", "images.favourite").add_argument("ids", metavar="ID", nargs="+")
+    _verb(images, "unfavourite", "make pictures favourites no more", "images.unfavourite").add_argument("ids", metavar="ID", nargs="+")
+    caption = _verb(images, "caption", "describe a picture in words of your own", "images.caption")
+    caption.add_argument("id", metavar="ID")
+    caption.add_argument("text", metavar="TEXT", help="the caption; empty words take it away")
+    parcel = _verb(images, "zip", "pack pictures and a manifest into one ZIP", "images.zip")
+    parcel.add_argument("--out", metavar="FILE", type=Path, required=True, help="where to write it; a file that is there is replaced")
+    parcel.add_argument("ids", metavar="ID", nargs="+")
     _verb(images, "upload", "take pictures in from outside", "images.upload").add_argument("files", metavar="FILE", type=Path, nargs="+")
 
 
@@ -225,6 +239,8 @@ def _choices(verbs: _Verbs) -> None:
     _verb(presets, "show", "show one preset", "presets.show").add_argument("id", metavar="ID")
     _verb(_group(_verb(verbs, "models", "see the models"), "action"), "list", "list models; the first is the default", "models.list")
     _verb(_group(_verb(verbs, "loras", "see the LoRAs"), "action"), "list", "list LoRAs", "loras.list")
+    analytics = _verb(verbs, "analytics", "show the last days in numbers", "analytics")
+    analytics.add_argument("--days", metavar="N", type=int, default=30, help="how many days, today being the last (by default 30)")
     _verb(verbs, "health", "say how the studio is", "health")
     _verb(verbs, "doctor", "check everything that a studio needs, without packing a bundle", "doctor")
     _verb(verbs, "where", "say where pictures, models, logs and the database lie", "where")

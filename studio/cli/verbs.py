@@ -22,10 +22,12 @@ from studio.cli.casting import (
 )
 from studio.cli.desk import FAILED, OK, Answer, Desk
 from studio.cli.generating import generate
+from studio.cli.sorting import caption_image, favourite_images, show_analytics, unfavourite_images, zip_images
 from studio.cli.words import items_of, read_file, table
 from studio.contracts import Job, JobState, Picture, PictureKind
 from studio.doctor import Status, checkup
 from studio.errors import InvalidFieldValue, MissingRequiredField
+from studio.gallery import moment
 from studio.setup import Setting, all_settings, change_settings, places
 
 
@@ -69,8 +71,13 @@ def list_images(desk: Desk) -> Answer:
         kind=None if args.kind == "all" else PictureKind(args.kind),
         trashed=args.trashed,
         job_id=args.job,
+        character=args.character,
         preset=args.preset,
         model=args.model,
+        favourite=True if args.favourites else None,
+        category=args.category,
+        since=moment(args.since, field="since") if args.since else None,
+        until=moment(args.until, field="until") if args.until else None,
         search=args.search,
         limit=_limit(args.limit),
         cursor=args.cursor,
@@ -209,6 +216,10 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "images.trash": trash_images,
     "images.restore": restore_images,
     "images.empty-trash": empty_trash,
+    "images.favourite": favourite_images,
+    "images.unfavourite": unfavourite_images,
+    "images.caption": caption_image,
+    "images.zip": zip_images,
     "images.upload": upload_images,
     "characters.list": list_characters,
     "characters.show": show_character,
@@ -223,6 +234,7 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "presets.show": show_preset,
     "models.list": list_models,
     "loras.list": list_loras,
+    "analytics": show_analytics,
     "health": health,
     "token.create": create_token,
     "token.list": list_tokens,

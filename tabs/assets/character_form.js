@@ -29,11 +29,8 @@ const PERSON = [
   { name: "wardrobe", label: "Wardrobe", tip: "What they usually wear.", placeholder: "green hoodie, navy jacket, white sneakers" },
   { name: "backstory", label: "Backstory", tip: "Where they come from and what they do.", placeholder: "Grew up by the sea, repairs bicycles in Lisbon" },
 ];
+const EVIDENCE = ".pdf,.png,.jpg,.jpeg,.webp,.txt,.eml,.docx,.mp3,.m4a,.mp4";
 const CHANNELS = ["Instagram", "TikTok", "X", "YouTube", "Threads", "Bluesky", "Facebook", "Pinterest", "LinkedIn", "Reddit"];
-const NAMES = {
-  name: "Name", slug: "Short name", trigger_word: "Trigger word", kind: "Kind", appearance: "Looks", personality: "Personality", voice: "Voice", wardrobe: "Wardrobe", backstory: "Backstory",
-  negative_prompt: "Negative prompt", preset: "Preset", engine: "Engine", model: "Model", lora: "LoRA", lora_strength: "LoRA strength", handles: "Social handles", consent: "Consent",
-};
 
 export function draftKept() {
   try {
@@ -163,7 +160,7 @@ export class CharacterForm {
   }
 
   drawConsent() {
-    const evidence = h("input", { type: "file", class: "cf-file" });
+    const evidence = h("input", { type: "file", class: "cf-file", accept: EVIDENCE });
     this.evidence = evidence;
     this.evidenceNote = h("p", { class: "cf-hint" });
     return [
@@ -374,7 +371,7 @@ export class CharacterForm {
   // Filled and read
 
   fill(fields) {
-    for (const [name, control] of this.controls) control.write(name.split(".").reduce((value, key) => value?.[key], fields));
+    for (const [name, control] of this.controls) control.write(at(fields, name));
     this.clearErrors();
   }
 
@@ -550,10 +547,24 @@ export class CharacterForm {
     } catch {
       return complain(problem);
     }
-    const mine = this.body();
-    const rows = Object.keys(mine)
-      .filter((key) => key in NAMES && said(mine[key]) !== said(theirs[key]))
-      .map((key) => h("tr", {}, h("th", { scope: "row" }, NAMES[key]), h("td", {}, said(theirs[key]) || "–"), h("td", {}, said(mine[key]) || "–")));
+    // Field by field: what was not touched here takes theirs, so nobody's work is lost but where both wrote.
+    const base = JSON.parse(this.initial);
+    const fields = [...this.controls].map(([name, control]) => {
+      const before = at(base, name) ?? "";
+      const [mine, other] = [control.read() ?? "", name === "handles" ? Object.entries(theirs.handles) : (at(theirs, name) ?? "")];
+      return { control, mine, other, touched: said(mine) !== said(before) };
+    });
+    const rows = fields
+      .filter(({ mine, other }) => said(mine) !== said(other))
+      .map(({ control, mine, other, touched }) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, control.node.querySelector(".cf-label").textContent),
+          h("td", {}, said(other) || "empty"),
+          h("td", { class: touched ? null : "soft" }, touched ? said(mine) || "empty" : "not changed here: theirs stays"),
+        ),
+      );
     const load = () => {
       keepDraft(null);
       Object.assign(this, { character: theirs, version: theirs.version, draft: null });
@@ -566,7 +577,7 @@ export class CharacterForm {
     };
     const force = () => {
       this.hush();
-      // Only what was written here goes over theirs; the rest of their changes stays.
+      for (const { control, other, touched } of fields) if (!touched) control.write(other);
       this.version = theirs.version;
       this.save();
     };
@@ -678,8 +689,9 @@ export function hairWords({ style, colour }) {
   return /^(?!an? ).* hair$/.test(style) ? style.replace(/ hair$/, ` ${colour} hair`) : `${style}, ${colour} hair`;
 }
 
+const at = (fields, name) => name.split(".").reduce((value, key) => value?.[key], fields);
+
 function said(value) {
-  if (value === null || value === undefined || value === "") return "";
-  if (typeof value !== "object") return String(value);
-  return Object.entries(value).filter(([, part]) => part !== null && part !== "").map(([key, part]) => `${key.replaceAll("_", " ")}: ${part}`).join("; ");
+  if (value === null || value === undefined) return "";
+  return Array.isArray(value) ? value.map((pair) => pair.join(": ")).join("; ") : String(value);
 }

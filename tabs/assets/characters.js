@@ -24,7 +24,6 @@ class Characters extends HTMLElement {
     if (this.childElementCount) return;
     this.body = h("div", { class: "people-body" });
     this.append(this.body);
-    document.addEventListener("likeness:open-character", (event) => this.leave(() => this.showPage(event.detail.id)));
     document.addEventListener("likeness:character", () => this.mark());
     const refresh = paced(() => this.visible() && this.refresh(), 1);
     feed.addEventListener("pictures", refresh);
@@ -49,8 +48,14 @@ class Characters extends HTMLElement {
   begin() {
     const draft = draftKept();
     if (draft) return this.showForm(draft.id, { draft });
+    if (wanted) return this.follow(wanted);
     const place = this.place();
     return place?.id ? this.showPage(place.id, { quiet: true }) : this.showLibrary({ quiet: true });
+  }
+
+  follow(go) {
+    wanted = null;
+    return go(this);
   }
 
   place(value) {
@@ -302,6 +307,12 @@ class Characters extends HTMLElement {
     this.form.start();
   }
 
+  // `template` is the id of a ready-made character.
+  async openForm(template = null) {
+    const found = template ? (await templates()).find((one) => one.id === template) : null;
+    return this.showForm(null, { template: found ?? null });
+  }
+
   // One character
 
   async showPage(id, options = {}) {
@@ -396,6 +407,19 @@ class Characters extends HTMLElement {
     document.dispatchEvent(new CustomEvent("likeness:characters"));
   }
 }
+
+// Other tabs lead here: `likeness:open-character` with {id} shows one, `likeness:new-character` the form, with {template} filled from it.
+// The tab is drawn when it is first shown, so what was asked before then waits for it.
+let wanted = null;
+
+function lead(go) {
+  const tab = document.querySelector("likeness-characters");
+  if (tab?.drawn) tab.leave(() => go(tab));
+  else wanted = go;
+}
+
+document.addEventListener("likeness:open-character", (event) => lead((tab) => tab.showPage(event.detail.id)));
+document.addEventListener("likeness:new-character", (event) => lead((tab) => tab.openForm(event.detail?.template)));
 
 let known = null;
 

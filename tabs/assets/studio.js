@@ -7,6 +7,8 @@ import { startTips } from "./tip.js";
 import "./fields.js";
 import "./chip.js";
 import "./header.js";
+import "./making.js";
+import "./starting.js";
 import "./stage.js";
 import "./tray.js";
 import "./gallery.js";

@@ -111,13 +111,14 @@ def test_a_character_from_blank_form_to_the_trash_and_back(studio: Running, visi
     expect(page.locator(".photo[data-photo]")).to_have_count(2)
 
     # A portrait, shown in the library too.
-    page.get_by_role("button", name="Set left.jpg as portrait").click()
+    page.get_by_label("Select left.jpg").check()
+    page.locator(".photo-selection").get_by_role("button", name="Set as portrait").click()
     expect(page.locator(".page-face img")).to_be_visible()
     expect(page.locator(".photo.portrayed")).to_have_count(1)
     keep(page, f"character-page-{look}")
 
     # Photos go to the trash and come back.
-    page.get_by_label("Select right.webp").check(force=True)
+    page.get_by_label("Select right.webp").check()
     page.locator(".photo-selection").get_by_role("button", name="Delete").click()
     expect(page.locator(".photo[data-photo]")).to_have_count(1)
     page.locator(".toast", has_text="1 photo moved to the trash").get_by_role("button", name="Undo").click()
@@ -153,7 +154,7 @@ def test_a_real_person_waits_for_consent(studio: Running, visit: Open, photos: l
     page.get_by_role("button", name=re.compile("New character|Start blank")).first.click()
     expect(page.get_by_label("Who agreed", exact=True)).to_be_hidden()
     page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_role("radio", name=re.compile("Someone who agreed")).check(force=True)
+    page.get_by_role("radio", name=re.compile("Someone who agreed")).check()
     expect(page.get_by_label("Who agreed", exact=True)).to_be_visible()
     page.get_by_role("button", name="Create character").click()
     expect(page.get_by_text("The consent is missing")).to_be_visible()
@@ -178,15 +179,15 @@ def test_two_people_at_one_character_see_both_versions(studio: Running, visit: O
     page.locator(".person-open", has_text="Two Hands").click()
     page.get_by_role("button", name="Edit", exact=True).click()
     page.get_by_label("Eyes", exact=True).fill("green")
-    change(studio, made["id"], {"wardrobe": "a red coat"})
+    change(studio, made["id"], {"wardrobe": "a red coat", "appearance": {"hair": "short black hair"}})
     page.get_by_role("button", name="Save changes").click()
     expect(page.get_by_role("heading", name="Somebody else changed this character meanwhile")).to_be_visible()
     expect(page.get_by_role("cell", name="a red coat")).to_be_visible()
     keep(page, "character-conflict")
     page.get_by_role("button", name="Save mine anyway").click()
-    expect(page.get_by_role("heading", name="Two Hands")).to_be_visible()
+    expect(page.get_by_role("heading", name="Two Hands", exact=True)).to_be_visible()
     after: Any = studio.get(f"characters/{made['id']}")
-    assert (after["appearance"]["eyes"], after["wardrobe"]) == ("green", "a red coat")
+    assert (after["appearance"]["eyes"], after["appearance"]["hair"], after["wardrobe"]) == ("green", "short black hair", "a red coat")
 
 
 def test_leaving_a_half_written_form_asks(visit: Open) -> None:
