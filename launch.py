@@ -40,6 +40,8 @@ APP_VERBS = {
     "loras": "see the LoRAs",
     "analytics": "show the last days in numbers",
     "health": "say how the studio is",
+    "doctor": "check everything that a studio needs",
+    "where": "say where pictures, models, logs and the database lie",
     "settings": "see and change the settings",
     "token": "API tokens, for programs on other computers",
     "password": "the password of the page",

@@ -26,6 +26,7 @@ from studio.errors import LikenessError, from_os_error
 from studio.files import prepare_data_root
 
 if TYPE_CHECKING:
+    from studio.contracts import EngineState
     from studio.settings import Settings
 
 HOME = Path(__file__).resolve().parent.parent
@@ -34,6 +35,7 @@ STARTER_MODEL = HOME / "engines" / "embedded" / "starter_model"
 DISK_WARN, DISK_FAIL = 5 * 2**30, 2**28
 RAM_WARN, RAM_FAIL = 4 * 2**30, 2**30
 MOST_OF_A_LOG = 2 * 2**20
+WORKER_SILENT_S = 20.0
 
 
 class Status(StrEnum):
@@ -65,6 +67,8 @@ def checkup(settings: Settings) -> tuple[Check, ...]:
         _sqlite,
         _database,
         _starter_model,
+        _models,
+        _engine,
         _port,
         _last_run,
     )
@@ -271,6 +275,60 @@ def _starter_model(_settings: Settings) -> Check:
     if bad:
         return _fail("Starter model", f"changed or damaged: {', '.join(bad)}", remedy)
     return _ok("Starter model", f"all {len(lines)} files are as published")
+
+
+def _models(settings: Settings) -> Check:
+    from studio.models import find_loras, find_models
+
+    missing = [str(folder) for folder in (settings.models_dir, settings.loras_dir) if folder is not None and not folder.is_dir()]
+    if missing:
+        remedy = "Connect its drive, make the folder, or choose another one in the settings."
+        return _warn("Models", f"the chosen folder is not there: {', '.join(missing)}", remedy)
+    try:
+        own, loras = len(find_models(settings.models_path, [])), len(find_loras(settings.loras_path))
+    except OSError as error:
+        return _warn("Models", f"the folder can't be read: {error.strerror or error}", "Check its access rights.")
+    return _ok("Models", f"the starter model, {own} of your own, {loras} LoRA{'' if loras == 1 else 's'}")
+
+
+def _engine(settings: Settings) -> Check:
+    asleep = "embedded: asleep; it wakes with the first picture"
+    if settings.database.startswith("sqlite") and not (settings.data / "likeness.db").exists():
+        return _ok("Engine", asleep)
+    try:
+        told = _told_states(settings)
+    except LikenessError as error:
+        return _fail("Engine", f"its state can't be read: {error.message}", error.remedy)
+    heard = told.get("worker")
+    if running_url(settings.data) is not None:
+        if heard is None:
+            return _warn("Engine", "the worker is starting", "Check again in a few seconds.")
+        silent = time.time() - heard[1]
+        if silent > WORKER_SILENT_S:
+            remedy = "The studio starts it again by itself. If this stays: close other programs, then stop and start the studio."
+            return _fail("Engine", f"the worker has said nothing for {silent:.0f} s, so no picture is being made", remedy)
+    state = told["embedded"][0] if "embedded" in told else None
+    if state is None or state.state == "asleep" or running_url(settings.data) is None:
+        return _ok("Engine", asleep)
+    parts = [f"embedded: {state.state}", f"on {state.device}" if state.device else "", f"with {state.model}" if state.model else ""]
+    return _ok("Engine", " ".join(part for part in parts if part))
+
+
+def _told_states(settings: Settings) -> dict[str, tuple[EngineState, float]]:
+    import sqlalchemy as sa
+
+    from studio.contracts import EngineState
+    from studio.db import engine_states, open_database
+
+    database = open_database(settings.database)
+    try:
+        with database.read() as connection:
+            if not sa.inspect(connection).has_table("engine_states"):
+                return {}
+            rows = connection.execute(sa.select(engine_states)).all()
+    finally:
+        database.close()
+    return {row.name: (EngineState.model_validate_json(row.body), row.updated_at) for row in rows}
 
 
 def _port(settings: Settings) -> Check:

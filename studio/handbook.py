@@ -8,19 +8,19 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from studio import errors
+from studio import errors, settings
 from studio.errors import all_errors
 from studio.files import write_atomically
-from studio.settings import HOME, Settings, env_name
+from studio.settings import HOME, Settings
 
 MADE = "<!-- Made from the code by `python launch.py docs`: change it there. -->"
 
 ORDER = """\
 A setting is looked up in this order: the command line (`--data`, `--port`, `--listen`, `--no-browser`), the environment, the file
-`.env` beside `launch.py` (copy `.env.template` to begin), what was changed with `python launch.py settings set` (kept in
+`.env` beside `launch.py` (copy `.env.template` to begin), what was changed on the Setup tab or with `settings set` (kept in
 `settings.json` in the data folder), the default below. Secrets are only read from the environment or `.env`."""
 
 
@@ -129,12 +129,9 @@ def launch_verbs(home: Path) -> dict[str, str]:
     return dict(launch.OWN_VERBS)
 
 
-def env_names(name: str, field: FieldInfo) -> list[str]:
+def env_names(name: str, _field: FieldInfo | None = None) -> list[str]:
     """The environment variables that set a field, the first one being its own."""
-    alias = field.validation_alias
-    if isinstance(alias, AliasChoices):
-        return [str(choice) for choice in alias.choices]
-    return [env_name(name)]
+    return list(settings.env_names(name))
 
 
 def _default(field: FieldInfo) -> str:

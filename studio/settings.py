@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from filelock import FileLock, Timeout
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from studio.contracts import DEFAULT_TEMPLATE
-from studio.errors import ContractMismatch, from_os_error, from_validation
+from studio.errors import Conflict, ContractMismatch, InvalidFieldValue, from_os_error, from_validation
 from studio.files import write_atomically
 
 HOME = Path(__file__).resolve().parent.parent
@@ -67,6 +70,7 @@ class Settings(BaseSettings):
     )
     models_dir: Path | None = Field(None, description="Where checkpoints lie. Empty means `models` in the data folder.")
     loras_dir: Path | None = Field(None, description="Where LoRAs lie. Empty means `loras` in the data folder.")
+    walked_through: bool = Field(False, description="The first-run walkthrough was finished or skipped; false shows it to a new studio.")
     comfyui_url: str = Field(
         "",
         validation_alias=_names("LIKENESS_COMFYUI_URL", "COMFYUI_URL"),
@@ -171,27 +175,63 @@ def load_settings(data: Path | None = None) -> Settings:
         raise from_validation(error) from error
 
 
+def reread(settings: Settings) -> Settings:
+    """The same settings as a start would find them now. Raises as `load_settings` does."""
+    return _with(settings, _read_saved(settings.data / SAVED))
+
+
 def save_setting(settings: Settings, name: str, value: Any) -> None:
     """Keep a change made in the app, in `settings.json` of the data folder; secrets are refused."""
-    field = Settings.model_fields.get(name)
-    if field is None or name == "data":
-        raise ContractMismatch(f"There is no setting called “{name}” that can be saved.", field=name)
-    if isinstance(getattr(settings, name), SecretStr):
-        raise ContractMismatch("Secrets are not saved here: set them in the environment or in .env.", field=name)
-    changed = {**_read_saved(settings.data / SAVED), name: value}
+    save_settings(settings, {name: value})
+
+
+def save_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Keep several changes or none of them, and give the settings that the next start will find. None takes a change away again.
+
+    Raises ContractMismatch for secrets and unknown names, InvalidFieldValue or InvalidFieldType naming the setting.
+    """
+    for name in changes:
+        field = Settings.model_fields.get(name)
+        if field is None or name == "data":
+            raise ContractMismatch(f"There is no setting called “{name}” that can be saved.", field=name)
+        if isinstance(getattr(settings, name), SecretStr):
+            raise ContractMismatch("Secrets are not saved here: set them in the environment or in .env.", field=name)
     try:
-        Settings(**changed)
-    except ValidationError as error:
-        raise from_validation(error) from error
-    try:
-        write_atomically(settings.data / SAVED, json.dumps(changed, indent=1).encode())
+        settings.data.mkdir(parents=True, exist_ok=True)
+        # Two pages that save at the same moment must not undo each other.
+        with FileLock(settings.data / f".{SAVED}.lock", timeout=10):
+            changed = {**_read_saved(settings.data / SAVED), **changes}
+            changed = {name: value for name, value in changed.items() if value is not None}
+            found = _with(settings, changed)
+            for name in changes:
+                if isinstance(value := getattr(found, name), float) and not math.isfinite(value):
+                    raise InvalidFieldValue(f"“{name}” must be a number.", field=name)
+            write_atomically(settings.data / SAVED, json.dumps(changed, indent=1).encode())
+    except Timeout as error:
+        raise Conflict("Another command is changing the settings.", remedy="Try again in a moment.") from error
     except OSError as error:
         raise from_os_error(error, "save the settings") from error
+    return found
 
 
 def env_name(field: str) -> str:
     """The environment variable that sets a field."""
     return f"LIKENESS_{field.upper()}"
+
+
+def env_names(field: str) -> tuple[str, ...]:
+    """Every environment variable that sets a field, its own first."""
+    alias = Settings.model_fields[field].validation_alias
+    return tuple(str(choice) for choice in alias.choices) if isinstance(alias, AliasChoices) else (env_name(field),)
+
+
+def _with(settings: Settings, saved: Mapping[str, Any]) -> Settings:
+    try:
+        return Settings(**{**saved, "data": settings.data}).model_copy(update={"data": settings.data})
+    except ValidationError as error:
+        fault = from_validation(error)
+        fault.field = next((name for name in Settings.model_fields if fault.field in (name, *env_names(name))), fault.field)
+        raise fault from error
 
 
 def _read_saved(path: Path) -> dict[str, Any]:

@@ -70,6 +70,7 @@ from studio.passport import pack, unpack
 from studio.photos import plain_name, read_photo
 from studio.prompts import check_something_to_draw, compose, prompts_of
 from studio.settings import Settings
+from studio.setup import AT_ONCE, Value, change_settings
 from studio.shelf import ModelShelf, PresetShelf, find_classifier
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
@@ -388,6 +389,15 @@ class Studio:
             jobs_queued=counts.get(JobState.queued, 0),
             jobs_running=counts.get(JobState.running, 0),
         )
+
+    def change_settings(self, changes: Mapping[str, Value]) -> Settings:
+        """Keep changed settings, all or none; what needs no new start applies now. Gives what the next start will find.
+
+        Raises Conflict for what the environment fixes, and what names a value that can't work.
+        """
+        found = change_settings(self.settings, changes)
+        self.settings = self.settings.model_copy(update={name: getattr(found, name) for name in AT_ONCE})
+        return found
 
     def ready(self) -> bool:
         """True when a job that is sent now would start: the database answers and a worker runs."""

@@ -13,13 +13,13 @@ from starlette.types import Scope
 
 from studio.models import SAMPLERS, SCHEDULERS
 from studio.studio import Studio
-from tabs import characters, gallery, generate
+from tabs import characters, gallery, generate, setup
 from tabs.live import live
 from tabs.theme import theme
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 TITLE = "Likeness"
-SHEETS = ("tokens.css", "gradio.css", "studio.css", "characters.css", "making.css")
+SHEETS = ("tokens.css", "gradio.css", "studio.css", "characters.css", "making.css", "setup.css")
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -27,6 +27,8 @@ def build(studio: Studio) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, fill_height=True) as blocks:
         live("likeness-header", elem_id="header", js=_NAMES_JS, names=_names())
         with gr.Tabs(selected="generate", overflow_behavior="wrap", elem_id="tabs") as tabs:
+            with gr.Tab("Setup", id="setup", elem_id="setup"):
+                setup.build()
             with gr.Tab("Characters", id="characters", elem_id="characters"):
                 characters.build()
             with gr.Tab("Generate", id="generate", elem_id="generate"):

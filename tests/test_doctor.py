@@ -22,7 +22,8 @@ from studio.settings import Settings
 from studio.supervisor import new_run_folder
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ["Python", "Packages", "Data folder", "Disk", "Memory", "GPU", "SQLite", "Database", "Starter model", "Port", "Last run"]
+NAMES = ["Python", "Packages", "Data folder", "Disk", "Memory", "GPU", "SQLite", "Database"]
+NAMES += ["Starter model", "Models", "Engine", "Port", "Last run"]
 
 
 def check_named(name: str, settings: Settings) -> Check:

@@ -27,6 +27,11 @@ SIGN_OUT = "/logout"
 # What the matrix must have found, or it does not look where it should.
 KNOWN = [
     "GET /api/v1/health",
+    "GET /api/v1/doctor",
+    "GET /api/v1/settings",
+    "PATCH /api/v1/settings",
+    "GET /api/v1/where",
+    "GET /api/v1/welcome",
     "GET /api/v1/events",
     "POST /api/v1/generate",
     "POST /api/v1/images",

@@ -243,6 +243,8 @@ def _choices(verbs: _Verbs) -> None:
     analytics = _verb(verbs, "analytics", "show the last days in numbers", "analytics")
     analytics.add_argument("--days", metavar="N", type=int, default=30, help="how many days, today being the last (by default 30)")
     _verb(verbs, "health", "say how the studio is", "health")
+    _verb(verbs, "doctor", "check everything that a studio needs, without packing a bundle", "doctor")
+    _verb(verbs, "where", "say where pictures, models, logs and the database lie", "where")
 
 
 def _access(verbs: _Verbs) -> None:
@@ -256,6 +258,8 @@ def _access(verbs: _Verbs) -> None:
     _verb(password, "set", "set it; it is asked for, or read from stdin when that is not a terminal", "password.set")
     settings = _group(_verb(verbs, "settings", "see and change the settings"), "action")
     _verb(settings, "list", "list settings; secrets are shown as set or not set", "settings.list")
+    reset = _verb(settings, "reset", "put a setting back to its default", "settings.reset")
+    reset.add_argument("name", metavar="NAME")
     change = _verb(settings, "set", "change a setting for good", "settings.set")
     change.add_argument("name", metavar="NAME")
     change.add_argument("value", metavar="VALUE")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from studio.cli.casting import (
     add_photos,
@@ -21,14 +20,15 @@ from studio.cli.casting import (
     list_characters,
     show_character,
 )
-from studio.cli.desk import Answer, Desk
+from studio.cli.desk import FAILED, OK, Answer, Desk
 from studio.cli.generating import generate
 from studio.cli.sorting import caption_image, favourite_images, show_analytics, unfavourite_images, zip_images
 from studio.cli.words import items_of, read_file, table
 from studio.contracts import Job, JobState, Picture, PictureKind
+from studio.doctor import Status, checkup
 from studio.errors import InvalidFieldValue, MissingRequiredField
 from studio.gallery import moment
-from studio.settings import Settings, env_name, load_settings, save_setting
+from studio.setup import Setting, all_settings, change_settings, places
 
 
 def list_jobs(desk: Desk) -> Answer:
@@ -178,17 +178,29 @@ def set_password(desk: Desk) -> Answer:
 
 
 def list_settings(desk: Desk) -> Answer:
-    items = [_setting(desk.settings, name) for name in Settings.model_fields]
-    return Answer({"items": items}, table((item["name"], _shown(item)) for item in items))
+    items = [_setting(item) for item in all_settings(desk.settings)]
+    return Answer({"items": items}, table((item["name"], _shown(item), item["fixed_by"]) for item in items))
 
 
 def set_setting(desk: Desk) -> Answer:
-    name = desk.args.name
-    save_setting(desk.settings, name, desk.args.value)
-    if env_name(name) in os.environ:
-        print(f"{env_name(name)} in the environment stays in force.", file=sys.stderr)
-    said = _plain(getattr(load_settings(desk.args.data), name))
-    return Answer({"ok": True, "name": name, "value": said}, f"{name} is {said} from the next start on.")
+    return _changed(desk, desk.args.value)
+
+
+def reset_setting(desk: Desk) -> Answer:
+    return _changed(desk, None)
+
+
+def doctor(desk: Desk) -> Answer:
+    checks = checkup(desk.settings)
+    ok = all(check.status is not Status.fail for check in checks)
+    rows = [(check.status.value, check.name, f"{check.detail}  → {check.remedy}" if check.remedy else check.detail) for check in checks]
+    value = {"ok": ok, "checks": [check.model_dump(mode="json") for check in checks]}
+    return Answer(value, table(rows), OK if ok else FAILED)
+
+
+def where(desk: Desk) -> Answer:
+    found = places(desk.settings).model_dump()
+    return Answer(found, table((name.replace("_", " "), path) for name, path in found.items() if path))
 
 
 ACTS: dict[str, Callable[[Desk], Answer]] = {
@@ -230,6 +242,9 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "password.set": set_password,
     "settings.list": list_settings,
     "settings.set": set_setting,
+    "settings.reset": reset_setting,
+    "doctor": doctor,
+    "where": where,
 }
 
 
@@ -276,15 +291,15 @@ def _fields(value: BaseModel) -> str:
     return table((name, shown) for name, shown in value.model_dump(mode="json").items() if shown not in (None, "", [], {}))
 
 
-def _setting(settings: Settings, name: str) -> dict[str, object]:
-    value = getattr(settings, name)
-    secret = isinstance(value, SecretStr)
-    shown = {"set": bool(value.get_secret_value())} if secret else {"value": _plain(value)}
-    return {"name": name, **shown, "secret": secret, "environment": env_name(name), "help": Settings.model_fields[name].description}
+def _changed(desk: Desk, value: str | None) -> Answer:
+    name = desk.args.name
+    said = getattr(change_settings(desk.settings, {name: value}), name)
+    shown = said if said is None or isinstance(said, bool | int | float) else str(said)
+    return Answer({"ok": True, "name": name, "value": shown}, f"{name} is {shown} from the next start on.")
 
 
-def _plain(value: object) -> object:
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+def _setting(item: Setting) -> dict[str, object]:
+    return item.model_dump(mode="json", exclude={"pending", "value", "default"} if item.secret else {"pending", "set"})
 
 
 def _shown(item: dict[str, object]) -> object:

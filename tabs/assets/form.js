@@ -92,7 +92,7 @@ function clearError(field) {
 function onEnded(job) {
   if (job.state === "failed" || job.state === "poisoned") {
     toast(job.error?.message ?? "A job failed", { kind: "warn", detail: job.error?.remedy, ms: 12_000 });
-  } else if (job.state === "done" && tabShown() !== "generate") {
+  } else if (job.state === "done" && tabShown() !== "generate" && !document.querySelector(`likeness-setup [data-job="${job.id}"]`)) {
     toast(`${plural(job.recipe.count, "picture")} ready`, { action: "Show", act: () => showTab("generate") });
   }
 }

@@ -1,7 +1,7 @@
 // The header: name, what is going on, light or dark. It stands above every tab.
 
 import { feed } from "./feed.js";
-import { h, icon, setText } from "./dom.js";
+import { h, icon, setText, store } from "./dom.js";
 import { nextTheme, themeChoice } from "./theme.js";
 import { learnNames, plural } from "./words.js";
 
@@ -10,6 +10,13 @@ const THEMES = {
   light: { icon: "sun", words: "Light colours" },
   dark: { icon: "moon", words: "Dark colours" },
 };
+
+const LEVELS = {
+  simple: { name: "Simple", words: "Only what everyone needs" },
+  advanced: { name: "Advanced", words: "Every control, and the Analytics tab" },
+};
+// Tabs that only whoever asked for everything sees.
+const ADVANCED_TABS = ["analytics"];
 
 class Header extends HTMLElement {
   static observedAttributes = ["names"];
@@ -24,12 +31,21 @@ class Header extends HTMLElement {
     this.busyWords = h("span");
     this.busy.append(h("span", { class: "busy-dot", "aria-hidden": "true" }), this.busyWords);
     this.theme = h("button", { type: "button", class: "icon-button theme-button", onclick: () => (nextTheme(), this.drawTheme()) });
+    this.levels = h(
+      "div",
+      { class: "switch level-switch", role: "group", "aria-label": "How much is shown" },
+      ...Object.entries(LEVELS).map(([id, { name, words }]) => h("button", { type: "button", dataset: { level: id, tip: words }, onclick: () => setLevel(id) }, name)),
+    );
+    // Where there is no room for two words.
+    this.more = h("button", { type: "button", class: "icon-button level-button", "aria-label": "Show every control", "data-tip": LEVELS.advanced.words, onclick: () => setLevel(level() === "simple" ? "advanced" : "simple") }, icon("sliders"));
     const mark = h("span", { class: "brand-mark", "aria-hidden": "true" });
     this.append(
       h("div", { class: "brand" }, mark, h("h1", {}, "Likeness"), h("p", {}, "A studio for characters that stay themselves")),
-      h("div", { class: "header-end" }, this.busy, h("likeness-chip"), this.theme),
+      h("div", { class: "header-end" }, this.busy, h("likeness-chip"), this.levels, this.more, this.theme),
     );
     this.drawTheme();
+    this.drawLevel();
+    document.addEventListener("likeness:level", () => this.drawLevel());
     feed.addEventListener("change", () => this.draw());
     feed.addEventListener("link", () => this.draw());
     this.draw();
@@ -40,6 +56,11 @@ class Header extends HTMLElement {
     this.theme.replaceChildren(icon(name));
     this.theme.dataset.tip = words;
     this.theme.setAttribute("aria-label", `${words}. Press for the next choice.`);
+  }
+
+  drawLevel() {
+    for (const button of this.levels.children) button.setAttribute("aria-pressed", button.dataset.level === level());
+    this.more.setAttribute("aria-pressed", level() === "advanced");
   }
 
   draw() {
@@ -61,5 +82,25 @@ export function showTab(id) {
 }
 
 export const tabShown = () => document.querySelector("#tabs [role=tab][aria-selected=true]")?.dataset.tabId ?? "generate";
+
+// How much the page shows: "simple" or "advanced", as <html data-level> says. Everyone who cares hears `likeness:level`.
+export const level = () => document.documentElement.dataset.level ?? "simple";
+
+export function setLevel(next) {
+  if (next === level()) return;
+  store("level", next === "simple" ? null : next);
+  takeLevel();
+}
+
+function takeLevel() {
+  const now = store("level") === "advanced" ? "advanced" : "simple";
+  if (document.documentElement.dataset.level === now) return;
+  document.documentElement.dataset.level = now;
+  if (now === "simple" && ADVANCED_TABS.includes(tabShown())) showTab("generate");
+  document.dispatchEvent(new CustomEvent("likeness:level", { detail: now }));
+}
+
+takeLevel();
+addEventListener("storage", (event) => event.key === "likeness-level" && takeLevel());
 
 customElements.define("likeness-header", Header);

@@ -13,8 +13,10 @@ import "./stage.js";
 import "./tray.js";
 import "./gallery.js";
 import "./characters.js";
+import { startSetup } from "./setup.js";
 
 startTheme();
 startTips();
 startForm();
 feed.start();
+startSetup();

@@ -57,7 +57,10 @@ def open_page(browser: Browser, url: str, size: tuple[int, int] = DESKTOP, *, da
 
 
 def usable(page: Page) -> None:
-    """Wait until a person could begin: the form is there and the tray has been read."""
+    """Wait until a person could begin: the form is there and the tray has been read. A new studio's walkthrough is passed by."""
+    page.wait_for_function("document.documentElement.dataset.welcome")
+    if page.evaluate("document.documentElement.dataset.welcome") == "shown":
+        page.get_by_role("tab", name="Generate").click()
     page.wait_for_selector("#make")
     page.wait_for_selector("likeness-cards input")
     page.wait_for_function("!['', 'wait'].includes(document.querySelector('likeness-stage .easel')?.dataset.scene ?? '')")

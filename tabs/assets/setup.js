@@ -1,0 +1,253 @@
+// The Setup tab: the walkthrough for a new studio; then doctor, engines and models, settings, and where things lie.
+
+import { get } from "./api.js";
+import { checklist, doctorWords } from "./checks.js";
+import { h, icon, iconButton, paced, setText, toggle } from "./dom.js";
+import { feed } from "./feed.js";
+import { showTab } from "./header.js";
+import { SettingsCard } from "./setup_settings.js";
+import { toast } from "./toast.js";
+import { Walkthrough } from "./walkthrough.js";
+import { duration } from "./words.js";
+
+const LOOK_AGAIN_MS = 10_000;
+const STATES = {
+  asleep: { words: "Asleep", about: "Nothing is loaded. It wakes with the next picture." },
+  loading: { words: "Waking up", about: "The model is being loaded." },
+  ready: { words: "Ready", about: "The model is loaded: the next picture starts at once." },
+  busy: { words: "At work", about: "A picture is being made." },
+};
+const WORKER = {
+  running: null,
+  starting: { words: "Starting", about: "The part that makes pictures is starting." },
+  down: { words: "Not answering", about: "The part that makes pictures has stopped. The studio starts it again by itself." },
+};
+const PLACES = [
+  ["pictures", "Pictures", "Every picture you made, in folders by month"],
+  ["uploads", "Uploads", "Photos and pictures you brought in"],
+  ["models", "Models", "Put checkpoints here: .safetensors files or diffusers folders"],
+  ["loras", "LoRAs", "Put LoRA files here: .safetensors"],
+  ["latest_log", "Log of this run", "What the studio wrote since it was started"],
+  ["data", "Data folder", "All of the above, and the database. Back up this one."],
+  ["database_file", "Database", "Jobs, characters and what is known of each picture"],
+  ["settings", "Saved settings", "What was changed on this tab"],
+];
+
+let walking = false;
+
+class Setup extends HTMLElement {
+  connectedCallback() {
+    if (this.childElementCount) return;
+    this.begin();
+    this.seen = false;
+    new ResizeObserver(() => {
+      const now = this.visible();
+      if (now && !this.seen) this.refresh();
+      this.seen = now;
+    }).observe(this);
+    const engines = paced(() => this.board && this.visible() && this.loadEngines(), 0.5);
+    feed.addEventListener("change", engines);
+    setInterval(() => !document.hidden && engines(), LOOK_AGAIN_MS);
+    document.addEventListener("likeness:walk", () => !this.walk && this.begin());
+  }
+
+  visible() {
+    return this.clientHeight > 0;
+  }
+
+  begin() {
+    if (walking) return this.startWalk();
+    this.showBoard();
+  }
+
+  startWalk() {
+    walking = true;
+    this.board = null;
+    this.walk = new Walkthrough({
+      leave: (skipped) => {
+        walking = false;
+        this.walk = null;
+        this.showBoard();
+        showTab("generate");
+        if (skipped) toast("The walkthrough waits on the Setup tab", { ms: 4000 });
+      },
+    });
+    this.replaceChildren(this.walk.node);
+    this.scrollTop = 0;
+  }
+
+  showBoard() {
+    this.board = true;
+    this.summary = h("p", { class: "soft setup-summary", role: "status" });
+    this.again = h("button", { type: "button", class: "button", "data-tip": "Look at everything once more", onclick: () => this.loadDoctor() }, icon("retry"), "Check again");
+    this.checks = h("div", { class: "card-body" });
+    this.engines = h("div", { class: "card-body" });
+    this.places = h("div", { class: "card-body" });
+    this.settings = new SettingsCard();
+    const walk = h(
+      "button",
+      { type: "button", class: "button", "data-tip": "What this is, a check-up, a first character, a first picture: two minutes", onclick: () => (this.startWalk(), this.walk.arrive()) },
+      icon("sparkle"),
+      "Start the walkthrough",
+    );
+    this.replaceChildren(
+      h(
+        "div",
+        { class: "setup-board" },
+        h("div", { class: "setup-head" }, h("div", {}, h("h2", { tabindex: "-1" }, "Setup"), this.summary), walk),
+        h(
+          "div",
+          { class: "setup-columns" },
+          h(
+            "div",
+            { class: "setup-column" },
+            card("Check-up", "doctor-title", this.checks, this.again),
+            card("Engine and models", "engines-title", this.engines),
+            card("Where things lie", "where-title", this.places),
+          ),
+          h("div", { class: "setup-column" }, this.settings.node),
+        ),
+      ),
+    );
+    if (this.visible()) this.refresh();
+  }
+
+  refresh() {
+    if (!this.board) return;
+    this.loadDoctor();
+    this.loadEngines();
+    this.loadPlaces();
+    this.settings.load();
+  }
+
+  async loadDoctor() {
+    this.again.disabled = true;
+    if (!this.checks.childElementCount) this.checks.replaceChildren(h("div", { class: "waiting", "aria-hidden": "true" }));
+    setText(this.summary, "Checking …");
+    try {
+      const { checks } = await get("doctor");
+      this.checks.replaceChildren(...checklist(checks));
+      setText(this.summary, doctorWords(checks));
+    } catch (problem) {
+      setText(this.summary, `${problem.message} ${problem.remedy}`);
+    }
+    this.again.disabled = false;
+  }
+
+  async loadEngines() {
+    let found;
+    try {
+      found = await Promise.all([get("health"), get("models"), this.known ?? get("where"), get("settings")]);
+    } catch {
+      return;
+    }
+    const [health, models, where, settings] = found;
+    this.known = where;
+    const idle = settings.items.find((item) => item.name === "idle_unload_s")?.value;
+    const key = JSON.stringify([health.worker, health.engines.map(({ updated_at: _, memory_mb: memory, ...rest }) => ({ ...rest, memory: Math.round(memory / 32) })), models, idle]);
+    if (this.engines.dataset.key === key) return;
+    this.engines.dataset.key = key;
+    const names = new Map(models.items.map((model) => [model.id, model.name]));
+    this.engines.replaceChildren(
+      ...(health.engines.length ? health.engines : [{ name: "embedded", state: "asleep", device: "", memory_mb: 0, model: null }]).map((engine) => engineRow(engine, WORKER[health.worker] ?? null, names, idle)),
+      h("h4", {}, `Models (${models.items.length})`),
+      h(
+        "ul",
+        { class: "models" },
+        ...models.items.map((model) =>
+          h(
+            "li",
+            {},
+            h("div", {}, h("strong", {}, model.name), h("span", {}, model.about)),
+            h("span", { class: "tag", "data-tip": "Architecture: only LoRAs of the same one fit" }, model.family),
+            h("span", { class: "model-facts" }, [`${model.width} × ${model.height}`, model.licence && `licence: ${model.licence}`].filter(Boolean).join(" · ")),
+          ),
+        ),
+      ),
+      h("p", { class: "soft more-models" }, "More models: put a .safetensors file or a diffusers folder into this folder. They appear here by themselves."),
+      pathRow("Models folder", where.models),
+    );
+  }
+
+  async loadPlaces() {
+    try {
+      const where = await get("where");
+      this.known = where;
+      const rows = PLACES.filter(([name]) => where[name]).map(([name, title, about]) => placeRow(title, about, where[name]));
+      if (!where.database_file) rows.push(placeRow("Database", "On a server of its own; its address is in the environment or .env", where.database, false));
+      this.places.replaceChildren(h("dl", { class: "places" }, ...rows));
+    } catch (problem) {
+      this.places.replaceChildren(h("p", { class: "empty-line" }, `${problem.message} ${problem.remedy}`));
+    }
+  }
+}
+
+function card(title, id, body, act = null) {
+  return h("section", { class: "card", "aria-labelledby": id }, h("div", { class: "card-head" }, h("h3", { id }, title), act), body);
+}
+
+function engineRow(engine, worker, names, idle) {
+  const { words, about } = worker ?? STATES[engine.state] ?? { words: engine.state, about: engine.note };
+  const memory = engine.memory_mb >= 1024 ? `${(engine.memory_mb / 1024).toFixed(1)} GB` : `${Math.round(engine.memory_mb)} MB`;
+  const facts = [
+    ["Computes on", engine.device ? ({ cpu: "the processor", mps: "Apple silicon" }[engine.device] ?? `the graphics card (${engine.device})`) : "decided when it wakes"],
+    ["Loaded", engine.model ? (names.get(engine.model) ?? engine.model) : "nothing"],
+    ["Memory", engine.memory_mb ? memory : "none"],
+    ["Lets go after", idle ? `${duration(idle)} without work` : null],
+  ].filter(([, value]) => value);
+  return h(
+    "div",
+    { class: "engine" },
+    h(
+      "div",
+      { class: "engine-head" },
+      h("span", { class: "engine-dot", dataset: { state: worker ? "down" : engine.state }, "aria-hidden": "true" }),
+      h("strong", {}, engine.name === "embedded" ? "Embedded engine" : engine.name),
+      h("span", { class: "tag", "data-tip": about }, words),
+    ),
+    h("p", { class: "soft" }, about),
+    h("dl", { class: "facts" }, ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+  );
+}
+
+function placeRow(title, about, path, copyable = true) {
+  return h("div", { class: "place" }, h("dt", {}, title, h("span", {}, about)), h("dd", {}, h("code", {}, path), copyable ? copyButton(title, path) : null));
+}
+
+const pathRow = (title, path) => h("div", { class: "path-row" }, h("code", {}, path), copyButton(title, path));
+
+const copyButton = (title, path) => iconButton("copy", `Copy the path: ${title}`, () => copy(path));
+
+async function copy(words) {
+  try {
+    await navigator.clipboard.writeText(words);
+    toast("Copied", { ms: 2000 });
+  } catch {
+    // Pages that came over plain HTTP from elsewhere have no clipboard.
+    toast("Select and copy it here", { detail: words, ms: 12_000 });
+  }
+}
+
+// A new studio begins here; asked at once, so that the answer is there before the page is.
+export async function startSetup() {
+  const root = document.documentElement;
+  try {
+    const { fresh } = await get("welcome");
+    if (!fresh) return (root.dataset.welcome = "no");
+  } catch {
+    return (root.dataset.welcome = "no");
+  }
+  walking = true;
+  const show = () => {
+    if (!document.querySelector('#tabs [role=tab][data-tab-id="setup"]')) return false;
+    showTab("setup");
+    document.dispatchEvent(new CustomEvent("likeness:walk"));
+    root.dataset.welcome = "shown";
+    return true;
+  };
+  if (show()) return;
+  const watcher = new MutationObserver(() => show() && watcher.disconnect());
+  watcher.observe(document.body, { childList: true, subtree: true });
+}
+
+customElements.define("likeness-setup", Setup);

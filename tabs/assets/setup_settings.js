@@ -1,0 +1,221 @@
+// Every setting in plain words, grouped, saved as soon as it is changed.
+
+import { get, patch } from "./api.js";
+import { h, icon, iconButton } from "./dom.js";
+import { complain, toast } from "./toast.js";
+
+// [name, title, how it is shown]: `advanced` ones only appear in the Advanced view.
+const GROUPS = [
+  {
+    id: "page",
+    title: "The page",
+    fields: [
+      ["port", "Port"],
+      ["open_browser", "Open the browser at the start"],
+      ["listen", "Address to listen on", { advanced: true }],
+    ],
+  },
+  {
+    id: "access",
+    title: "Who may come in",
+    fields: [
+      ["password", "Password"],
+      ["session_hours", "A sign-in lasts", { unit: "hours" }],
+      ["always_sign_in", "Ask at this computer too", { advanced: true }],
+    ],
+  },
+  {
+    id: "making",
+    title: "Making pictures",
+    fields: [
+      ["device", "Compute on"],
+      ["idle_unload_s", "Free the memory after", { unit: "seconds" }],
+      ["previews_per_s", "Live previews", { unit: "a second" }],
+      ["prompt_template", "A character's words", { wide: true, advanced: true }],
+      ["threads", "Processor threads", { advanced: true }],
+      ["dtype", "Numbers", { advanced: true }],
+      ["engine_timeout_s", "Give up after", { unit: "seconds", advanced: true }],
+      ["poll_interval_s", "Look for new jobs every", { unit: "seconds", advanced: true }],
+    ],
+  },
+  {
+    id: "uploads",
+    title: "Uploads",
+    fields: [
+      ["max_upload_mb", "Largest file", { unit: "MB" }],
+      ["max_upload_megapixels", "Largest picture", { unit: "megapixels" }],
+    ],
+  },
+  {
+    id: "folders",
+    title: "Folders and records",
+    fields: [
+      ["data", "Data folder", { wide: true }],
+      ["models_dir", "Models folder", { wide: true }],
+      ["loras_dir", "LoRA folder", { wide: true }],
+      ["database_url", "Database", { advanced: true }],
+      ["log_level", "Write to the log", { advanced: true }],
+    ],
+  },
+  {
+    id: "others",
+    title: "Other programs",
+    advanced: true,
+    fields: [
+      ["comfyui_url", "ComfyUI address", { wide: true }],
+      ["aitoolkit_path", "AI-Toolkit folder", { wide: true }],
+      ["hf_token", "Hugging Face token"],
+      ["runpod_api_key", "RunPod key"],
+    ],
+  },
+];
+// The walkthrough keeps this one itself.
+const HIDDEN = new Set(["walked_through"]);
+
+export class SettingsCard {
+  constructor() {
+    this.body = h("div", { class: "settings-body" });
+    this.node = h(
+      "section",
+      { class: "card settings-card", "aria-labelledby": "settings-title" },
+      h("div", { class: "card-head" }, h("h3", { id: "settings-title" }, "Settings"), h("p", { class: "soft" }, "Saved as soon as you change them.")),
+      this.body,
+    );
+  }
+
+  async load() {
+    try {
+      const { items } = await get("settings");
+      this.draw(items);
+    } catch (problem) {
+      this.body.replaceChildren(h("p", { class: "empty-line" }, `${problem.message} ${problem.remedy}`));
+    }
+  }
+
+  draw(items) {
+    // What is being written stays as it is.
+    if (this.body.contains(document.activeElement) && document.activeElement.matches("input, textarea")) return;
+    const known = new Map(items.map((item) => [item.name, item]));
+    const named = new Set(GROUPS.flatMap((group) => group.fields.map(([name]) => name)));
+    const rest = items.filter((item) => !named.has(item.name) && !HIDDEN.has(item.name)).map((item) => [item.name, plainName(item.name)]);
+    const groups = rest.length ? [...GROUPS, { id: "more", title: "More", fields: rest }] : GROUPS;
+    this.body.replaceChildren(
+      ...groups.map((group) =>
+        h(
+          "div",
+          { class: group.advanced ? "settings-group advanced-only" : "settings-group", role: "group", "aria-label": group.title },
+          h("h4", {}, group.title),
+          ...group.fields.filter(([name]) => known.has(name)).map(([name, title, look]) => this.row(known.get(name), title, look ?? {})),
+        ),
+      ),
+    );
+  }
+
+  row(item, title, look) {
+    const id = `setting-${item.name}`;
+    const node = h("div", {
+      class: ["setting", (look.wide || item.kind === "folder") && "wide", look.advanced && "advanced-only"].filter(Boolean).join(" "),
+      dataset: { setting: item.name },
+    });
+    const control = this.control(item, id, look, title);
+    const help = h("p", { class: "setting-help", id: `${id}-help` }, item.help);
+    const environment = h("code", { class: "setting-env", "data-tip": "The name of this setting in the environment and in .env" }, item.environment);
+    node.append(
+      h(
+        "div",
+        { class: "setting-words" },
+        h(item.kind === "secret" || item.fixed_by ? "span" : "label", item.kind === "secret" || item.fixed_by ? { class: "setting-title" } : { class: "setting-title", for: id }, title),
+        help,
+        h("p", { class: "setting-facts" }, environment, ...this.facts(item)),
+      ),
+      h("div", { class: "setting-control" }, control, this.reset(item, title)),
+    );
+    return node;
+  }
+
+  facts(item) {
+    if (item.secret) return [h("span", {}, "Only from the environment or .env")];
+    if (item.fixed_by) return [h("span", { class: "fact" }, icon("lock"), `Fixed by ${item.fixed_by}`)];
+    if (item.pending) return [h("span", { class: "fact waits" }, icon("retry"), "Applies after the next start")];
+    return [];
+  }
+
+  control(item, id, look, title) {
+    if (item.kind === "secret") return h("span", { class: item.set ? "tag good" : "tag" }, item.set ? "Set" : "Not set");
+    const about = { id, "aria-describedby": `${id}-help`, "aria-label": item.fixed_by ? title : null, disabled: Boolean(item.fixed_by) };
+    if (item.kind === "switch") {
+      const box = h("input", { ...about, type: "checkbox", role: "switch", class: "toggle", onchange: () => this.save(item, box.checked, box) });
+      box.checked = Boolean(item.value);
+      return box;
+    }
+    if (item.kind === "choice") {
+      const menu = h("select", { ...about, class: "setting-input", onchange: () => this.save(item, menu.value, menu) }, ...item.choices.map((value) => h("option", { value }, value)));
+      menu.value = item.value;
+      return menu;
+    }
+    const number = item.kind === "whole" || item.kind === "number";
+    const long = item.name === "prompt_template";
+    const field = h(long ? "textarea" : "input", {
+      ...about,
+      class: number ? "setting-input short" : "setting-input",
+      type: long ? null : number ? "number" : "text",
+      rows: long ? 2 : null,
+      step: item.kind === "whole" ? 1 : "any",
+      min: number ? item.least : null,
+      max: number ? item.most : null,
+      inputmode: number ? "decimal" : null,
+      spellcheck: "false",
+      autocomplete: "off",
+      placeholder: item.default === null || item.default === "" ? (item.kind === "folder" ? "In the data folder" : "Not set") : String(item.default),
+    });
+    field.value = item.value ?? "";
+    field.addEventListener("change", () => this.save(item, field.value.trim() === "" ? null : number ? Number(field.value) : field.value, field));
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !long) field.blur();
+      if (event.key === "Escape") {
+        field.value = item.value ?? "";
+        this.fault(field, null);
+      }
+    });
+    return look.unit ? h("span", { class: "with-unit" }, field, h("span", { class: "unit" }, look.unit)) : field;
+  }
+
+  reset(item, title) {
+    if (item.secret || item.fixed_by || item.value === item.default) return null;
+    return iconButton("restore", `Back to the default: ${item.default === "" || item.default === null ? "empty" : item.default}`, (event) => this.save(item, null, event.currentTarget, title), { class: "icon-button setting-reset" });
+  }
+
+  async save(item, value, control) {
+    const row = control.closest(".setting");
+    this.fault(control, null);
+    row.classList.add("saving");
+    try {
+      const { items } = await patch("settings", { [item.name]: value });
+      const [now] = items;
+      const title = row.querySelector(".setting-title").textContent;
+      toast(now.pending ? `Saved: ${title}` : value === null ? `Back to the default: ${title}` : `Saved: ${title}`, { detail: now.pending ? "It applies after the next start of the studio." : "", ms: 4000 });
+      const again = this.row(now, title, lookOf(item.name));
+      const focused = row.contains(document.activeElement);
+      row.replaceWith(again);
+      if (focused) again.querySelector("input, select, textarea")?.focus({ preventScroll: true });
+    } catch (problem) {
+      row.classList.remove("saving");
+      if (control.matches("[type=checkbox]")) control.checked = Boolean(item.value);
+      if (problem.field) this.fault(control, problem);
+      else complain(problem);
+    }
+  }
+
+  fault(control, problem) {
+    const row = control.closest(".setting");
+    row.querySelector(".field-error")?.remove();
+    control.toggleAttribute("aria-invalid", false);
+    row.classList.toggle("wrong", Boolean(problem));
+    if (!problem) return;
+    control.setAttribute("aria-invalid", "true");
+    row.append(h("p", { class: "field-error", role: "alert" }, `${problem.message} ${problem.remedy}`));
+  }
+}
+
+const lookOf = (name) => GROUPS.flatMap((group) => group.fields).find(([known]) => known === name)?.[2] ?? {};
+const plainName = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");

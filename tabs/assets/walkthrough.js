@@ -1,0 +1,282 @@
+// The first run, step by step: what this is, check-up, first character, first picture. It can be left at any time.
+
+import { setActive } from "./active.js";
+import { get, patch, post } from "./api.js";
+import { checklist, doctorWords } from "./checks.js";
+import { h, icon, setText, toggle } from "./dom.js";
+import { Easel } from "./easel.js";
+import { looks, portrait } from "./portrait.js";
+import { complain } from "./toast.js";
+
+const STEPS = ["What this is", "Check-up", "First character", "First picture"];
+const PROMPT = "portrait of a person, smiling, light blue background, cartoon style";
+const READY_MADE = "nova";
+const POINTS = [
+  { icon: "person", title: "Describe someone once", words: "A name and how they look. No account, no code, no long prompts." },
+  { icon: "sparkle", title: "They stay themselves", words: "Every picture you make starts from the same person." },
+  { icon: "lock", title: "It stays with you", words: "Pictures are made and kept on this computer. Nothing is sent anywhere." },
+];
+
+export class Walkthrough {
+  step = 0;
+  character = null;
+
+  constructor({ leave }) {
+    this.leave = leave;
+    this.steps = h("ol", { class: "walk-steps", "aria-label": "Steps of the walkthrough" });
+    this.page = h("div", { class: "walk-page" });
+    this.skip = h(
+      "button",
+      { type: "button", class: "quiet walk-skip", "data-tip": "Straight to the studio. The walkthrough waits on the Setup tab.", onclick: () => this.finish(true) },
+      "Skip for now",
+    );
+    this.node = h("section", { class: "walk", "aria-label": "First steps" }, h("div", { class: "walk-top" }, this.steps, this.skip), this.page);
+    this.go(0, { quiet: true });
+  }
+
+  go(step, { quiet = false } = {}) {
+    this.step = step;
+    this.easel?.close();
+    this.easel = null;
+    this.steps.replaceChildren(
+      ...STEPS.map((name, index) =>
+        h(
+          "li",
+          { class: index < step ? "past" : index === step ? "now" : "", "aria-current": index === step ? "step" : null },
+          h("span", { class: "walk-dot", "aria-hidden": "true" }, index < step ? icon("check") : String(index + 1)),
+          h("span", { class: "walk-name" }, name),
+        ),
+      ),
+    );
+    this.page.dataset.step = step;
+    this.page.replaceChildren(...[() => this.what(), () => this.checkup(), () => this.someone(), () => this.picture()][step]());
+    if (!quiet) this.arrive();
+  }
+
+  arrive() {
+    this.node.scrollIntoView({ block: "start" });
+    this.page.querySelector("h2")?.focus({ preventScroll: true });
+  }
+
+  async finish(skipped = false) {
+    this.easel?.close();
+    try {
+      await patch("settings", { walked_through: true });
+    } catch (problem) {
+      // Fixed from outside, the setting says by itself what the next visit shows.
+      if (problem.status !== 409) complain(problem);
+    }
+    this.leave(skipped);
+  }
+
+  // 1
+
+  what() {
+    const show = h("button", { type: "button", class: "button", "data-tip": "One click: a ready-made character and a first picture of her", onclick: () => this.justShow(show) }, icon("sparkle"), "Just show me");
+    return [
+      h("span", { class: "brand-mark large", "aria-hidden": "true" }),
+      title("Pictures of someone who stays the same"),
+      h("p", { class: "walk-lead" }, "Likeness is a studio for characters. You invent a person once, and every picture shows that person again: another light, another outfit, another place."),
+      h("ul", { class: "walk-points" }, ...POINTS.map((point) => h("li", {}, icon(point.icon), h("div", {}, h("strong", {}, point.title), h("span", {}, point.words))))),
+      h(
+        "div",
+        { class: "walk-acts" },
+        h("button", { type: "button", class: "button primary", onclick: () => this.go(1) }, "Show me around"),
+        show,
+      ),
+      h("p", { class: "walk-note" }, "The walk takes about two minutes. “Just show me” makes a picture right away."),
+    ];
+  }
+
+  async justShow(button) {
+    button.disabled = true;
+    try {
+      const found = (await get("characters")).items;
+      this.character = found[0] ?? (await this.create(await template(READY_MADE)));
+    } catch (problem) {
+      button.disabled = false;
+      return complain(problem);
+    }
+    setActive(this.character.id);
+    this.page.dataset.step = "show";
+    this.page.replaceChildren(...this.stage({ after: h("button", { type: "button", class: "button", onclick: () => this.go(2) }, icon("plus"), "Make my own character") }));
+    this.arrive();
+    this.make();
+  }
+
+  // 2
+
+  checkup() {
+    const list = h("div", { class: "walk-checks" });
+    const words = h("p", { class: "walk-lead", role: "status" }, "Looking at this computer …");
+    const on = h("button", { type: "button", class: "button primary", onclick: () => this.go(2) }, "Continue");
+    const again = h("button", { type: "button", class: "button", onclick: () => look() }, icon("retry"), "Check again");
+    const look = async () => {
+      again.disabled = true;
+      list.replaceChildren(h("div", { class: "waiting", "aria-hidden": "true" }));
+      setText(words, "Looking at this computer …");
+      try {
+        const { checks } = await get("doctor");
+        list.replaceChildren(...checklist(checks));
+        setText(words, doctorWords(checks));
+        setText(on, checks.some((check) => check.status === "fail") ? "Continue anyway" : "Continue");
+      } catch (problem) {
+        setText(words, `${problem.message} ${problem.remedy}`);
+        list.replaceChildren();
+      }
+      again.disabled = false;
+    };
+    look();
+    return [title("A quick check-up"), words, list, h("div", { class: "walk-acts" }, this.back(0), again, on)];
+  }
+
+  // 3
+
+  someone() {
+    const cards = h("ul", { class: "walk-people", "aria-label": "Characters to start from" });
+    const name = h("input", { id: "walk-name", type: "text", maxlength: 80, autocomplete: "off", placeholder: "Mara", oninput: () => choose(null) });
+    const said = h("textarea", { id: "walk-looks", rows: 2, maxlength: 400, placeholder: "short black hair, brown skin, green eyes, round glasses", oninput: () => choose(null) });
+    const fault = h("p", { class: "field-error", role: "alert", hidden: true });
+    const on = h("button", { type: "button", class: "button primary", disabled: true, onclick: () => take() }, "Continue");
+    let chosen = null;
+
+    const choose = (one) => {
+      chosen = one;
+      for (const card of cards.querySelectorAll("button")) card.setAttribute("aria-pressed", card.dataset.id === (one?.key ?? ""));
+      const ready = one || name.value.trim();
+      on.disabled = !ready;
+      setText(on, one ? `Continue with ${one.name}` : name.value.trim() ? `Continue with ${name.value.trim()}` : "Continue");
+      fault.hidden = true;
+    };
+    const card = (one) =>
+      h(
+        "li",
+        {},
+        h(
+          "button",
+          { type: "button", class: "template", "aria-pressed": "false", dataset: { id: one.key }, onclick: () => choose(one) },
+          h("span", { class: "template-face" }, portrait(one)),
+          h("span", { class: "template-words" }, h("strong", {}, one.name), h("span", {}, one.about)),
+          icon("tick"),
+        ),
+      );
+    const take = async () => {
+      on.disabled = true;
+      try {
+        this.character = chosen?.there ?? (await this.create(chosen ? { fields: chosen.fields } : { fields: { name: name.value, appearance: looksOf(said.value) } }));
+        setActive(this.character.id);
+        this.go(3);
+      } catch (problem) {
+        on.disabled = false;
+        fault.replaceChildren(`${problem.message} ${problem.remedy}`);
+        fault.hidden = false;
+        (problem.field?.startsWith("name") ? name : said).focus();
+      }
+    };
+    Promise.all([get("characters/templates"), get("characters")]).then(
+      ([templates, there]) => {
+        const known = there.items.map((one) => ({ ...one, key: one.id, there: one, about: `Already here. ${looks(one.appearance)}` }));
+        const ready = templates.items.map((one) => ({ key: `template-${one.id}`, name: one.name, about: one.about, fields: one.fields }));
+        cards.replaceChildren(...[...known.slice(0, 3), ...ready].map(card));
+        if (this.character) choose(known.find((one) => one.id === this.character.id) ?? null);
+      },
+      (problem) => cards.replaceChildren(h("li", { class: "walk-note" }, `${problem.message} ${problem.remedy}`)),
+    );
+    cards.append(...Array.from({ length: 6 }, () => h("li", { class: "ghost", "aria-hidden": "true" }, h("div", { class: "waiting" }))));
+    return [
+      title("Who should it be?"),
+      h("p", { class: "walk-lead" }, "Take someone ready-made, or describe your own. Everything can be changed later."),
+      cards,
+      h("p", { class: "walk-or" }, h("span", {}, "or someone of your own")),
+      h(
+        "div",
+        { class: "walk-own" },
+        h("div", { class: "walk-field" }, h("label", { for: "walk-name" }, "Name"), name),
+        h("div", { class: "walk-field" }, h("label", { for: "walk-looks" }, "Looks, in a few words"), said),
+      ),
+      fault,
+      h(
+        "div",
+        { class: "walk-acts" },
+        this.back(1),
+        h("button", { type: "button", class: "button", "data-tip": "A first picture of nobody in particular", onclick: () => ((this.character = null), this.go(3)) }, "Skip this step"),
+        on,
+      ),
+    ];
+  }
+
+  // 4
+
+  picture() {
+    const make = h("button", { type: "button", class: "button primary", "data-tip": "Takes a few seconds on most computers", onclick: () => ((make.hidden = true), this.make()) }, icon("sparkle"), "Make the picture");
+    return this.stage({ before: make });
+  }
+
+  // The picture's place and what surrounds it: for the last step and for “Just show me”.
+  stage({ before = null, after = null }) {
+    const who = this.character;
+    const heading = title(who ? `A first picture of ${who.name}` : "A first picture");
+    const about = h("p", { class: "walk-lead" }, who ? looks(who.appearance) || "Made from what you wrote." : "Of nobody in particular: you can choose a character later.");
+    const written = h("p", { class: "walk-written" });
+    const open = h("button", { type: "button", class: "button primary", hidden: true, onclick: () => this.finish() }, "Open Generate");
+    const again = h("button", { type: "button", class: "button", hidden: true, onclick: () => ((again.hidden = true), this.make()) }, icon("retry"), "Try again");
+    const others = [after].filter(Boolean);
+    for (const one of others) one.hidden = true;
+    this.easel = new Easel({
+      done: () => {
+        setText(heading, who ? `This is ${who.name}` : "There it is");
+        setText(about, who ? `From now on, pictures are made of ${who.name} until you choose someone else. Give photos on the Characters tab for an even closer likeness.` : "Describe what you like on Generate, and make as many as you want.");
+        written.hidden = true;
+        for (const one of [open, ...others]) one.hidden = false;
+        open.focus({ preventScroll: true });
+      },
+      failed: () => (again.hidden = false),
+    });
+    if (before && who) this.easel.frame.append(h("div", { class: "easel-face" }, portrait(who, { large: true })));
+    if (before) {
+      this.easel.bar.hidden = this.easel.waiting.hidden = true;
+    }
+    post("compose", this.request()).then(
+      ({ prompt }) => written.replaceChildren(h("span", {}, "What the engine will read"), prompt),
+      () => {},
+    );
+    const acts = h("div", { class: "walk-acts" }, before ? this.back(2) : null, again, before, ...others, open);
+    return [heading, about, this.easel.node, written, acts];
+  }
+
+  make() {
+    this.easel.frame.querySelector(".easel-face")?.remove();
+    this.easel.make(this.request());
+  }
+
+  request() {
+    return { prompt: PROMPT, ...(this.character ? { character: this.character.id } : {}) };
+  }
+
+  async create({ fields }) {
+    const made = await post("characters", fields);
+    document.dispatchEvent(new CustomEvent("likeness:characters"));
+    return made;
+  }
+
+  back(step) {
+    return h("button", { type: "button", class: "quiet walk-back", onclick: () => this.go(step) }, icon("left"), "Back");
+  }
+}
+
+const title = (words) => h("h2", { tabindex: "-1" }, words);
+
+async function template(id) {
+  const { items } = await get("characters/templates");
+  return items.find((one) => one.id === id) ?? items[0] ?? { fields: { name: "Nova", appearance: { hair: "long wavy red hair", skin: "tan" } } };
+}
+
+// “short black hair, brown skin, green eyes, freckles” sorted into a character's fields.
+export function looksOf(words) {
+  const found = { hair: [], skin: [], eyes: [], marks: [] };
+  for (const part of words.split(/[,;\n]+/).map((piece) => piece.trim()).filter(Boolean)) {
+    const kind = /\bhair|\bbald|\bafro\b|\bbob\b|\bbun\b/i.test(part) ? "hair" : /\bskin/i.test(part) ? "skin" : /\beye(s|d)?\b/i.test(part) ? "eyes" : "marks";
+    found[kind].push(kind === "skin" || kind === "eyes" ? part.replace(/\s*\b(skin|eyes)\b/i, "") || part : part);
+  }
+  return Object.fromEntries(Object.entries(found).map(([kind, parts]) => [kind, parts.join(", ").slice(0, 200)]));
+}
