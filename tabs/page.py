@@ -13,12 +13,13 @@ from starlette.types import Scope
 
 from studio.models import SAMPLERS, SCHEDULERS
 from studio.studio import Studio
-from tabs import gallery, generate
+from tabs import analytics, gallery, generate
 from tabs.live import live
 from tabs.theme import theme
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 TITLE = "Likeness"
+SHEETS = ("tokens.css", "gradio.css", "studio.css", "gallery.css", "analytics.css")
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -30,6 +31,8 @@ def build(studio: Studio) -> gr.Blocks:
                 generate.build(studio, blocks, tabs)
             with gr.Tab("Gallery", id="gallery", elem_id="gallery"):
                 gallery.build()
+            with gr.Tab("Analytics", id="analytics", elem_id="analytics") as tab:
+                analytics.build(studio, tab)
     return blocks
 
 
@@ -81,7 +84,10 @@ class _Assets(StaticFiles):
 
 def _head(where: str) -> str:
     # Addresses are relative: behind a proxy the studio may live under a path of its own.
-    sheets = "".join(f'<link rel="stylesheet" href="{where}/{name}">' for name in ("tokens.css", "gradio.css", "studio.css"))
+    sheets = "".join(
+        f'<link rel="stylesheet" href="{where}/{name}">'
+        for name in ("tokens.css", "gradio.css", "studio.css", "gallery.css", "analytics.css")
+    )
     icon = f'<link rel="icon" type="image/svg+xml" href="{where}/favicon.svg">'
     return f'{sheets}{icon}<meta name="color-scheme" content="light dark"><script type="module" src="{where}/studio.js"></script>'
 

@@ -24,10 +24,8 @@ from studio.gallery import moment
 from studio.studio import Studio
 
 MOST_FILES = 16
-Shelf = Annotated[
-    Literal["generated", "upload", "photo", "reference", "mask", "all"],
-    Query(description="Made here, taken in (and as what), or everything"),
-]
+Kinds = Literal["generated", "upload", "photo", "reference", "mask", "all"]
+Shelf = Annotated[Kinds, Query(description="Made here, taken in (and as what), or everything")]
 Text = Query(max_length=400, pattern=SEARCHABLE)
 
 

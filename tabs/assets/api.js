@@ -24,6 +24,7 @@ export const preview = (job) => address(`jobs/${encodeURIComponent(job.id)}/prev
 
 export const get = (path, query, options) => ask("GET", path, undefined, query, options);
 export const post = (path, body = {}) => ask("POST", path, body);
+export const patch = (path, body = {}) => ask("PATCH", path, body);
 export const remove = (path) => ask("DELETE", path);
 
 async function ask(method, path, body, query, { signal } = {}) {

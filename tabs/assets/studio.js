@@ -9,6 +9,7 @@ import "./header.js";
 import "./stage.js";
 import "./tray.js";
 import "./gallery.js";
+import "./analytics.js";
 
 startTheme();
 startTips();
