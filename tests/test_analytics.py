@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from studio.analytics import analyse, percentile
+from app import open_studio
+from studio.analytics import Share, analyse, percentile
 from studio.contracts import GenerateRequest, JobState, new_id
 from studio.db import Database, characters, jobs, pictures
 from studio.errors import OutOfMemory
+from studio.settings import Settings
+from tabs.analytics import MOST_BARS, asked, on_ask, shares_figure, top
 from tests.test_gallery import RECIPE
 
 NOW = time.time()
@@ -47,6 +51,8 @@ def add_job(database: Database, state: JobState, *, ago: float = 60, waited: flo
         "finished_at": started and (started + ran if state.ended else None),
         "changed_at": asked,
         "error_code": code,
+        "error_message": code and "It failed.",
+        "error_remedy": code and "Try again.",
     }
     with database.begin() as connection:
         connection.execute(sa.insert(jobs).values(row))
@@ -172,3 +178,41 @@ def test_what_is_older_than_the_days_does_not_count_but_is_no_fresh_start(databa
     found = analyse(database, days=30)
     assert (found.empty, found.jobs_total, found.pictures) == (False, 0, 0)
     assert analyse(database, days=50).pictures == 1
+
+
+def test_charts_show_the_largest_and_sum_up_the_rest() -> None:
+    shares = [Share(id=f"c{number}", name="Twin", pictures=20 - number, favourites=1, favourite_rate=0.5) for number in range(15)]
+    bars = top(shares)
+    assert len(bars) == MOST_BARS + 1
+    assert bars[0] == ("Twin", 20, 1)
+    assert bars[-1] == ("3 others", 8 + 7 + 6, 3)
+    figure = json.loads(shares_figure(shares).to_json() or "")
+    assert [bar["name"] for bar in figure["data"]] == ["Favourites", "Others"]
+    assert len(figure["layout"]["yaxis"]["ticktext"]) == MOST_BARS + 1, "two of one name are two bars"
+    assert top([]) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (None, (30, 0)),
+        ({"days": 90, "minutes": 330}, (90, 19_800)),
+        ({"days": 31, "minutes": 100_000}, (30, 0)),
+        ({"days": "7", "minutes": "x"}, (30, 0)),
+        ([], (30, 0)),
+    ],
+)
+def test_what_the_page_asks_for_is_read_with_care(value: object, wanted: tuple[int, int]) -> None:
+    assert asked(value) == wanted
+
+
+def test_the_page_is_told_the_numbers_or_why_there_are_none(settings: Settings) -> None:
+    studio = open_studio(settings)
+    told, found = on_ask(studio, {"days": 7, "minutes": 60})
+    assert found is not None and found.empty
+    assert (told["days"], told["minutes"], told["report"]["empty"]) == (7, 60, True)
+    with studio.database.begin() as connection:
+        connection.execute(sa.text("DROP TABLE jobs"))
+    told, found = on_ask(studio, None)
+    assert found is None
+    assert told["error"]["code"] == "DB_UNAVAILABLE" and told["error"]["remedy"]
