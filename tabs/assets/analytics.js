@@ -93,7 +93,7 @@ function cards(report) {
   const card = (label, value, note, about) =>
     h("div", { class: "analytics-card", role: "listitem", "data-tip": about }, h("h3", {}, label), h("p", { class: "analytics-number" }, value), h("p", { class: "soft" }, note));
   return [
-    card("Pictures", number(report.pictures), `${number(Math.round(report.pictures / report.days))} a day on average`, "Made in these days and not deleted for good"),
+    card("Pictures", number(report.pictures), `${(report.pictures / report.days).toLocaleString("en", { maximumFractionDigits: report.pictures < 10 * report.days ? 1 : 0 })} a day on average`, "Made in these days and not deleted for good"),
     card("Favourites", percent(report.favourite_rate), `${number(report.favourites)} with a heart`, "How many of the pictures have a heart"),
     card("Success", percent(report.success_rate), bad ? `${number(bad)} of ${number(jobs.done + bad)} jobs failed` : `${number(jobs.done)} jobs done, none failed`, "Jobs that were done, of those that were done or failed"),
     card("Jobs", number(report.jobs_total), [waiting && `${number(waiting)} not ended`, jobs.cancelled && `${number(jobs.cancelled)} cancelled`].filter(Boolean).join(", ") || "all ended", "Jobs that were asked for in these days"),
