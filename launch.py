@@ -33,6 +33,7 @@ APP_VERBS = {
     "run": "run the studio: the page and the worker (what happens without a verb)",
     "generate": "make pictures from here",
     "jobs": "see and steer the queue",
+    "characters": "invent characters, give them photos, take them along",
     "images": "see and sort the pictures",
     "presets": "see the presets",
     "models": "see the models",

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 import yaml
 from pydantic import ValidationError
+from sqlalchemy.exc import IntegrityError
 
 from studio import safety
 from studio.contracts import (
@@ -32,6 +33,7 @@ from studio.db import Database, characters, jobs, pictures
 from studio.errors import Conflict, ConsentMissing, ContractMismatch, InvalidFieldValue, NotFound, from_validation
 
 MOST = 2000
+TRIES = 50
 
 
 class Template(Contract):
@@ -60,6 +62,9 @@ class Characters:
     def create(self, fields: CharacterFields) -> Character:
         """Keep a new character. What is left open is suggested. Raises InvalidFieldValue naming a slug or trigger word that is taken."""
         safety.check(_words(fields))
+        return _insisting(lambda: self._create(fields))
+
+    def _create(self, fields: CharacterFields) -> Character:
         now = time.time()
         with self.database.begin() as connection:
             taken_slugs, taken_triggers = self._taken(connection)
@@ -75,7 +80,7 @@ class Characters:
                 updated_at=_utc(now),
             )
             _check_free(made, taken_slugs, taken_triggers)
-            connection.execute(sa.insert(characters).values(_row(made)))
+            _write(connection, sa.insert(characters).values(_row(made)))
         return made
 
     def character(self, name: str) -> Character:
@@ -94,6 +99,9 @@ class Characters:
     def change(self, name: str, change: CharacterChange) -> Character:
         """Change what the change names. Raises Conflict when its `version` is an older one, InvalidFieldValue, NotFound."""
         safety.check(_words(change))
+        return _insisting(lambda: self._change(name, change))
+
+    def _change(self, name: str, change: CharacterChange) -> Character:
         said = change.model_dump(exclude_unset=True, exclude={"version"})
         # Only a preset, an engine, a model, a LoRA, a portrait or a consent can be taken away.
         said = {key: value for key, value in said.items() if value is not None or key in _OPTIONAL}
@@ -114,7 +122,10 @@ class Characters:
                 _check_portrait(connection, after)
             taken_slugs, taken_triggers = self._taken(connection, but=before.id)
             _check_free(after, taken_slugs, taken_triggers)
-            connection.execute(sa.update(characters).where(characters.c.id == before.id).values(_row(after)))
+            # Only if nobody changed it since the look above.
+            mine = sa.update(characters).where(characters.c.id == before.id, characters.c.version == before.version)
+            if _write(connection, mine.values(_row(after))) == 0:
+                raise _Overtaken
         return after
 
     def duplicate(self, name: str) -> Character:
@@ -197,6 +208,26 @@ def trigger_of(name: str) -> str:
     """A word that no model knows yet: the name's first consonants and vowels, turned into something unused."""
     letters = slug_of(name).replace("-", "")[:12]
     return f"{letters}_lk"
+
+
+class _Overtaken(Exception):
+    """Somebody else wrote between our look and our write."""
+
+
+def _insisting(act: Callable[[], Character]) -> Character:
+    for _ in range(TRIES):
+        try:
+            return act()
+        except _Overtaken:
+            continue
+    raise Conflict("Too many people change characters at this very moment.", remedy="Try again.")
+
+
+def _write(connection: sa.Connection, statement: sa.Insert | sa.Update) -> int:
+    try:
+        return connection.execute(statement).rowcount
+    except IntegrityError as error:
+        raise _Overtaken from error
 
 
 _OPTIONAL = frozenset({"preset", "engine", "model", "lora", "portrait", "consent"})

@@ -45,6 +45,13 @@ class Inputs:
     mask: Image | None = None
 
 
+def denoise_of(recipe: Recipe, inputs: Inputs) -> float:
+    """How much of a picture is drawn anew: what the recipe says, otherwise 0.6, or all that the mask lets through."""
+    if recipe.denoise is not None:
+        return recipe.denoise
+    return 0.6 if inputs.mask is None else 1.0
+
+
 class Report(Protocol):
     """Progress goes out, cancellation comes in."""
 

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import gradio as gr
 from pydantic import ValidationError
 
+from studio.batches import is_dynamic
 from studio.contracts import Contract, GenerateRequest, ModelSpec, Picture, Preset, Problem, Quality, new_id
 from studio.errors import InvalidFieldValue, LikenessError, NotFound, from_validation
 from studio.models import SAMPLERS, SCHEDULERS
 from studio.prompts import check_something_to_draw
-from studio.studio import Studio
+from studio.studio import NO_PRESET, Studio
 from tabs.live import choice, live
 
 MOST_PICTURES = 8
@@ -57,6 +58,7 @@ class Outcome(Contract):
     ok: bool
     click: str
     job_id: str = ""
+    jobs: int = 0
     count: int = 0
     error: Problem | None = None
 
@@ -104,7 +106,11 @@ def shape_of(width: int, height: int) -> str:
 
 def request_of(values: Mapping[str, Any], model: ModelSpec, preset: Preset | None) -> GenerateRequest:
     """The request that a filled-in form stands for. Empty fields are left open. Raises the error that names the first field at fault."""
-    fields = {name: value for name, value in values.items() if value is not None and value != OPEN and name != "shape"}
+    whole = {**values, **(values.get("source") or {}), **_written(values.get("written"))}
+    fields = {name: value for name, value in whole.items() if value not in (None, OPEN) and name not in _FORM_ALONE}
+    if fields.get("character") and not fields.get("preset"):
+        # The form shows which preset is used: none means none, also where the character has one of its own.
+        fields["preset"] = NO_PRESET
     if fields.get("width") is None and fields.get("height") is None:
         fields["width"], fields["height"] = size_of(values.get("shape") or SHAPES[0].id, model, preset)
     try:
@@ -113,6 +119,13 @@ def request_of(values: Mapping[str, Any], model: ModelSpec, preset: Preset | Non
         raise from_validation(error) from error
     check_something_to_draw(request)
     return request
+
+
+def _written(written: Mapping[str, str] | None) -> dict[str, Any]:
+    if not written:
+        return {}
+    # What the engine reads was edited by hand: then nothing is added to it, or resolved in it.
+    return {"prompt": written["prompt"], "negative_prompt": written["negative_prompt"], "as_written": True, "wildcards": False}
 
 
 def settings_of(picture: Picture, request: GenerateRequest | None, model: ModelSpec | None, preset: Preset | None) -> dict[str, Any]:
@@ -128,9 +141,18 @@ def settings_of(picture: Picture, request: GenerateRequest | None, model: ModelS
     else:
         # The recipe's words are final, the preset's among them: naming it too would add them twice.
         asked = recipe.model_dump(mode="json", include=set(_REUSED)) | {"preset": OPEN}
+    if request is not None and request.as_written:
+        asked["written"] = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
+    if recipe.image:
+        asked["source"] = {"image": recipe.image, "mask": recipe.mask, "denoise": recipe.denoise, "real_person": recipe.real_person}
+    asked["character"] = recipe.character if request is not None else None
     shape = shape_of(recipe.width, recipe.height)
     by_shape = model is not None and size_of(shape, model, preset if asked.get("preset") else None) == (recipe.width, recipe.height)
     width, height = (None, None) if by_shape else (recipe.width, recipe.height)
+    if asked.pop("wildcards", True) is False:
+        asked["wildcards"] = "false"
+    if asked.get("preset") == NO_PRESET:
+        asked["preset"] = OPEN
     settings = {**_BLANK, **{name: value for name, value in asked.items() if value is not None}}
     return settings | {"model": recipe.model, "shape": shape, "width": width, "height": height, "seed": picture.seed, "count": 1}
 
@@ -157,7 +179,9 @@ def on_generate(studio: Studio, values: Mapping[str, Any]) -> Outcome:
     except LikenessError as error:
         problem = Problem(code=error.code, message=error.message, remedy=error.remedy, field=error.field, correlation_id=click)
         return Outcome(ok=False, click=click, error=problem)
-    return Outcome(ok=True, click=click, job_id=submitted.job_id, count=request.count)
+    jobs = len(submitted.job_ids)
+    # Alternatives in a prompt make one job of each picture.
+    return Outcome(ok=True, click=click, job_id=submitted.job_id, jobs=jobs, count=jobs if is_dynamic(request) else jobs * request.count)
 
 
 def on_reuse(studio: Studio, picture_id: str) -> dict[str, Any]:
@@ -174,6 +198,28 @@ def on_reuse(studio: Studio, picture_id: str) -> dict[str, Any]:
     settings = settings_of(picture, request, model, preset)
     # A model that is gone leaves its place to the default; everything else still holds.
     return settings if model else settings | {"model": models[0].id}
+
+
+def on_character(studio: Studio, character_id: str, preset_id: str) -> str:
+    """Another character was chosen: the preset that goes with it, or the one that was chosen before."""
+    if not character_id:
+        return preset_id
+    try:
+        return studio.character(character_id).preset or preset_id
+    except NotFound:
+        return preset_id
+
+
+def on_source(studio: Studio, source: Mapping[str, Any] | None, preset_id: str, model_id: str) -> tuple[str, int | None, int | None]:
+    """Another picture to start from was chosen: the shape that fits it, and its own size where the model can draw that."""
+    model, preset = _chosen(studio, {"preset": preset_id, "model": model_id})
+    if not source or not source.get("image"):
+        return shape_of(*next(_own_sizes(model, preset))), None, None
+    picture = studio.picture(str(source["image"]))
+    sides = range(model.side_min, model.side_max + 1, model.side_step)
+    fits = picture.width in sides and picture.height in sides
+    width, height = (picture.width, picture.height) if fits else (None, None)
+    return shape_of(picture.width, picture.height), width, height
 
 
 def on_choice(studio: Studio, preset_id: str | None, model_id: str | None) -> Hints:
@@ -201,6 +247,13 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
     hint = hints(models[0], None)
     form: dict[str, Any] = {}
     with gr.Column(elem_id="fields", min_width=0):
+        form["character"] = choice(
+            "who",
+            label="Character",
+            info="Whom the picture shows. Their looks, trigger word, LoRA and negative prompt are added for you.",
+            value="",
+            elem_id="field-character",
+        )
         form["prompt"] = gr.Textbox(
             label="Prompt",
             info="What the picture shows, in your own words. The starter model knows hair, skin, clothes, glasses, backgrounds and styles.",
@@ -219,6 +272,28 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             max_length=10_000,
             elem_id="field-negative_prompt",
         )
+        form["written"] = choice(
+            "written",
+            label="What the engine reads",
+            info="Your words together with the character's and the preset's. Change them and they are taken exactly as they stand.",
+            value=None,
+            elem_id="field-written",
+        )
+        with gr.Accordion("Start from a picture", open=False, elem_id="starting"):
+            form["source"] = choice(
+                "source",
+                label="Picture to start from",
+                info="The new picture keeps its composition. Paint a mask to draw only a part of it anew.",
+                value=None,
+                elem_id="field-source",
+            )
+            form["references"] = choice(
+                "references",
+                label="References",
+                info="Poses, places and outfits from your library. Each makes pictures of its own, with its own caption.",
+                value=[],
+                elem_id="field-references",
+            )
         form["preset"] = choice(
             "cards",
             label="Preset",
@@ -267,6 +342,33 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
 
 
 def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hints) -> None:
+    with gr.Row(elem_classes="pair"):
+        form["variations"] = choice(
+            "stepper",
+            label="Variations",
+            info="How many jobs to make of each reference and each grid cell, with the next seeds.",
+            value=1,
+            items=[{"id": "1"}, {"id": "5"}],
+            elem_id="field-variations",
+        )
+        form["wildcards"] = choice(
+            "segments",
+            label="Alternatives in prompts",
+            info="{red|blue} takes one of the words, __hair__ a line of the file wildcards/hair.txt, for each picture anew.",
+            value="true",
+            items=[
+                {"id": "true", "name": "Resolve", "about": "Choose one for each picture."},
+                {"id": "false", "name": "Leave", "about": "Take the prompt literally."},
+            ],
+            elem_id="field-wildcards",
+        )
+    form["grid"] = choice(
+        "grid",
+        label="Grid",
+        info="The same picture with one or two settings varied, side by side, all from one seed.",
+        value=None,
+        elem_id="field-grid",
+    )
     form["model"] = gr.Dropdown(
         _model_choices(models),
         value=models[0].id,
@@ -361,6 +463,20 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
 
     button.click(clicked, list(form.values()), outcome, trigger_mode="multiple", **quick)
     chosen = [form["preset"], form["model"]]
+    form["character"].input(
+        lambda *chosen: on_character(studio, *chosen),
+        [form["character"], form["preset"]],
+        form["preset"],
+        trigger_mode="always_last",
+        **quick,
+    ).then(preset_chosen, chosen, [form[name] for name in hinted], **quick)
+    form["source"].input(
+        lambda *given: on_source(studio, *given),
+        [form["source"], *chosen],
+        [form["shape"], form["width"], form["height"]],
+        trigger_mode="always_last",
+        **quick,
+    )
     form["preset"].input(preset_chosen, chosen, [form[name] for name in hinted], trigger_mode="always_last", **quick)
     form["model"].input(model_chosen, chosen, [form[name] for name in hinted], trigger_mode="always_last", **quick)
     # A shape that is picked by hand wins over pixels that were typed before.
@@ -416,6 +532,7 @@ _STRENGTHS = (
     ("cfg", "CFG scale", "How closely the prompt is followed, 0 to 30. Low is free, high is literal and harsh."),
 )
 _REUSED = (
+    "wildcards",
     "prompt",
     "negative_prompt",
     "preset",
@@ -428,7 +545,15 @@ _REUSED = (
     "prompt_suffix",
     "negative_suffix",
 )
+_FORM_ALONE = frozenset({"shape", "source", "written"})
 _BLANK: dict[str, Any] = {
+    "character": OPEN,
+    "written": None,
+    "source": None,
+    "references": [],
+    "variations": 1,
+    "grid": None,
+    "wildcards": "true",
     "negative_prompt": "",
     "preset": OPEN,
     "quality": Quality.standard.value,

@@ -13,13 +13,13 @@ from starlette.types import Scope
 
 from studio.models import SAMPLERS, SCHEDULERS
 from studio.studio import Studio
-from tabs import analytics, gallery, generate
+from tabs import analytics, characters, gallery, generate
 from tabs.live import live
 from tabs.theme import theme
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 TITLE = "Likeness"
-SHEETS = ("tokens.css", "gradio.css", "studio.css", "gallery.css", "analytics.css")
+SHEETS = ("tokens.css", "gradio.css", "studio.css", "characters.css", "making.css", "gallery.css", "analytics.css")
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -27,6 +27,8 @@ def build(studio: Studio) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, fill_height=True) as blocks:
         live("likeness-header", elem_id="header", js=_NAMES_JS, names=_names())
         with gr.Tabs(selected="generate", overflow_behavior="wrap", elem_id="tabs") as tabs:
+            with gr.Tab("Characters", id="characters", elem_id="characters"):
+                characters.build()
             with gr.Tab("Generate", id="generate", elem_id="generate"):
                 generate.build(studio, blocks, tabs)
             with gr.Tab("Gallery", id="gallery", elem_id="gallery"):
@@ -84,10 +86,7 @@ class _Assets(StaticFiles):
 
 def _head(where: str) -> str:
     # Addresses are relative: behind a proxy the studio may live under a path of its own.
-    sheets = "".join(
-        f'<link rel="stylesheet" href="{where}/{name}">'
-        for name in ("tokens.css", "gradio.css", "studio.css", "gallery.css", "analytics.css")
-    )
+    sheets = "".join(f'<link rel="stylesheet" href="{where}/{name}">' for name in SHEETS)
     icon = f'<link rel="icon" type="image/svg+xml" href="{where}/favicon.svg">'
     return f'{sheets}{icon}<meta name="color-scheme" content="light dark"><script type="module" src="{where}/studio.js"></script>'
 

@@ -260,7 +260,7 @@ def test_without_a_verb_the_studio_runs() -> None:
     assert build_parser().parse_args(with_verb(["--data", "x", "--port", "7"])).port == 7
 
 
-@pytest.mark.parametrize("words", [("frob",), ("jobs",), ("generate",), ("generate", "a", "--steps", "x"), ("jobs", "cancel")])
+@pytest.mark.parametrize("words", [("frob",), ("jobs",), ("generate", "a", "--steps", "x"), ("jobs", "cancel")])
 def test_a_wrong_command_line_ends_with_two(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     assert main(words) == 2
     shown = capsys.readouterr()

@@ -41,7 +41,7 @@ def test_the_request_goes_before_the_preset_and_the_preset_before_the_model(star
     recipe = compose(request, preset, starter, seed=1)
     assert (recipe.cfg, recipe.steps, recipe.seed, recipe.sampler) == (0, 20, 9, preset.sampler)
     assert recipe.prompt == f"a person, {preset.prompt_suffix}, smiling"
-    assert recipe.negative_prompt == "hat, blurry, noise"
+    assert recipe.negative_prompt == "blurry, hat, noise"
     said = compose(GenerateRequest(prompt="a person, Cartoon style, smiling"), SHIPPED[0], starter, seed=1)
     assert said.prompt == "a person, Cartoon style, smiling", "what the person says already is not said twice"
     bare = compose(GenerateRequest(prompt="a person"), None, starter, seed=1)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from engines.embedded.source import fitted
 from studio import models
 from studio.contracts import EngineState, Family, ModelSpec, Recipe
 from studio.engine import Artifact, Inputs, Report
@@ -67,6 +68,7 @@ class Embedded:
         """
         spec = models.describe(inputs.model)
         models.check_sampling(recipe.sampler, recipe.scheduler, spec.family)
+        inputs = fitted(recipe, inputs)
         batches = split(recipe, spec.family)
         for number in range(len(batches)):
             with self._lock:

@@ -13,12 +13,14 @@ from typing import Any
 
 import torch
 
+from engines.embedded import repaint
 from engines.embedded.lora import Wardrobe
 from engines.embedded.preview import Preview
 from engines.embedded.sampling import make_sampler, steps_of
+from engines.embedded.source import kept
 from studio import models
 from studio.contracts import ModelSpec, Recipe
-from studio.engine import Artifact, Inputs, Report
+from studio.engine import Artifact, Inputs, Report, denoise_of
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +50,9 @@ class Warm:
         self._pipe = pipe
         self._files = _stamps(spec)
         self._config = pipe.scheduler.config
-        self._takes = set(inspect.signature(type(pipe).__call__).parameters)
         self._wardrobe = Wardrobe(pipe, spec, fingerprints)
         self._preview = Preview(pipe, Path(spec.path))
+        self._from_picture: dict[bool, Any] = {}
         self._samplers: dict[str, Any] = {}
         self._read: dict[object, dict[str, Any]] = {}
 
@@ -64,28 +66,54 @@ class Warm:
         batch = batches[number]
         report(number / len(batches), "Reading the prompt")
         lora_hashes = self._wardrobe.wear(recipe.loras, inputs.loras)
+        pipe = self._pipe_for(inputs)
         sampler = self._sampler(recipe.sampler)
         times = steps_of(recipe.scheduler, sampler, recipe.steps)
-        self._pipe.scheduler = sampler
+        pipe.scheduler = sampler
         note = self._too_long(recipe)
         with torch.inference_mode(), self._numbers():
-            call = self._words(recipe, len(batch)) | {
-                "width": recipe.width,
-                "height": recipe.height,
+            call = self._words(pipe, recipe, len(batch)) | {
                 "num_inference_steps": recipe.steps,
                 "guidance_scale": recipe.cfg,
                 "generator": [torch.Generator().manual_seed(recipe.seed_of(index)) for index in batch],
                 "output_type": "pil",
-                "callback_on_step_end": self._follow(recipe, number, len(batches), note, report),
+                "callback_on_step_end": self._follow(recipe, inputs, sampler, number, len(batches), note, report),
             }
+            call |= self._beginning(pipe, recipe, inputs)
             if times is not None:
                 call["timesteps"] = times
-            images = self._pipe(**call).images
+            images = pipe(**call).images
+        if pipe is not self._pipe and self.place.offload:
+            # The parts are shared; the order in which they leave the graphics card is known to the first pipeline alone.
+            self._pipe.maybe_free_model_hooks()
         seconds = (time.perf_counter() - started) / len(batch)
         return [
-            Artifact(index, image.convert("RGB"), recipe.seed_of(index), self.model_hash, lora_hashes, seconds)
+            Artifact(index, kept(image.convert("RGB"), inputs), recipe.seed_of(index), self.model_hash, lora_hashes, seconds)
             for index, image in zip(batch, images, strict=True)
         ]
+
+    def _pipe_for(self, inputs: Inputs) -> Any:
+        if inputs.image is None:
+            return self._pipe
+        masked = inputs.mask is not None and not self._blends
+        if masked not in self._from_picture:
+            self._from_picture[masked] = repaint.from_picture(self._pipe, self.spec, masked=masked)
+        return self._from_picture[masked]
+
+    @property
+    def _blends(self) -> bool:
+        """True for pipelines whose latents are laid out like the picture: the kept part is put back into them at each step."""
+        return type(self._pipe).__name__ in _EMBEDDED
+
+    def _beginning(self, pipe: Any, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
+        """What the pipeline is told of the size, and of the picture it starts from."""
+        size = {"width": recipe.width, "height": recipe.height}
+        if inputs.image is None:
+            return size
+        begin: dict[str, Any] = {"image": inputs.image, "strength": repaint.strength(recipe.steps, denoise_of(recipe, inputs))}
+        if inputs.mask is not None and not self._blends:
+            begin["mask_image"] = repaint.hard(inputs.mask)
+        return begin | {key: value for key, value in size.items() if key in _takes(pipe)}
 
     def _numbers(self) -> contextlib.AbstractContextManager[Any]:
         if self.place.autocast is None:
@@ -98,16 +126,17 @@ class Warm:
             self._samplers[name] = make_sampler(name, self._config)
         return copy.copy(self._samplers[name])
 
-    def _words(self, recipe: Recipe, number: int) -> dict[str, Any]:
+    def _words(self, pipe: Any, recipe: Recipe, number: int) -> dict[str, Any]:
         """What the pipeline is told of the prompts: as embeddings, read once per prompt, where it takes them so."""
         guided = recipe.cfg > 1
         if type(self._pipe).__name__ not in _EMBEDDED:
+            takes = _takes(pipe)
             plain: dict[str, Any] = {"prompt": recipe.prompt, "num_images_per_prompt": number}
-            if "negative_prompt" in self._takes:
+            if "negative_prompt" in takes:
                 plain["negative_prompt"] = recipe.negative_prompt
-            if "true_cfg_scale" in self._takes and "Flux" not in type(self._pipe).__name__:
+            if "true_cfg_scale" in takes and "Flux" not in type(self._pipe).__name__:
                 plain |= {"true_cfg_scale": recipe.cfg, "negative_prompt": recipe.negative_prompt or " "}
-            return {key: value for key, value in plain.items() if key in self._takes}
+            return {key: value for key, value in plain.items() if key in takes}
         key = (recipe.prompt, recipe.negative_prompt, guided, self._wardrobe.worn)
         if key not in self._read:
             if len(self._read) >= _REMEMBERED:
@@ -136,16 +165,18 @@ class Warm:
                 return note
         return ""
 
-    def _follow(self, recipe: Recipe, number: int, batches: int, note: str, report: Report) -> Any:
-        steps = recipe.steps * batches
+    def _follow(self, recipe: Recipe, inputs: Inputs, sampler: Any, number: int, batches: int, note: str, report: Report) -> Any:
+        blend = None if inputs.mask is None or not self._blends else repaint.KeptLatents(sampler, inputs.mask)
 
         def on_step(pipe: Any, index: int, _time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            step = min(recipe.steps, index + 1) + number * recipe.steps
+            own = recipe.steps if inputs.image is None else pipe.num_timesteps
+            step, steps = min(own, index + 1) + number * own, own * batches
             preview = None
             if report.wants_preview():
                 preview = self._preview.picture(pipe.scheduler, tensors["latents"], recipe.width, recipe.height)
+                preview = preview and kept(preview, inputs)
             report(_STEPS_SHARE * step / steps, note, step=step, steps=steps, preview=preview)
-            return {}
+            return {} if blend is None else {"latents": blend.put_back(tensors["latents"])}
 
         return on_step
 
@@ -158,6 +189,10 @@ _EMBEDDED = {
 _REMEMBERED = 32
 # The rest of the way is the VAE's and the disk's.
 _STEPS_SHARE = 0.98
+
+
+def _takes(pipe: Any) -> set[str]:
+    return set(inspect.signature(type(pipe).__call__).parameters)
 
 
 def _stamps(spec: ModelSpec) -> tuple[tuple[int, int], ...]:

@@ -24,17 +24,20 @@ export const preview = (job) => address(`jobs/${encodeURIComponent(job.id)}/prev
 
 export const get = (path, query, options) => ask("GET", path, undefined, query, options);
 export const post = (path, body = {}) => ask("POST", path, body);
-export const patch = (path, body = {}) => ask("PATCH", path, body);
-export const remove = (path) => ask("DELETE", path);
+export const remove = (path, body) => ask("DELETE", path, body);
+export const patch = (path, body) => ask("PATCH", path, body);
+// Files travel as a form; the browser writes its header itself.
+export const send = (path, form, method = "POST") => ask(method, path, form);
 
 async function ask(method, path, body, query, { signal } = {}) {
+  const form = body instanceof FormData;
   let answer;
   try {
     answer = await fetch(address(path, query), {
       method,
       signal,
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      headers: body === undefined || form ? {} : { "Content-Type": "application/json" },
+      body: body === undefined || form ? body : JSON.stringify(body),
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -43,7 +46,7 @@ async function ask(method, path, body, query, { signal } = {}) {
   const found = await answer.json().catch(() => null);
   if (answer.ok) return found;
   if (answer.status === 401) signIn();
-  throw new Problem(found?.error);
+  throw Object.assign(new Problem(found?.error), { status: answer.status });
 }
 
 export function signIn() {

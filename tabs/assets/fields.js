@@ -8,7 +8,7 @@ import { toast } from "./toast.js";
 const MOST_CARDS = 6;
 let counter = 0;
 
-class Field extends HTMLElement {
+export class Field extends HTMLElement {
   static observedAttributes = ["value", "items"];
   value = null;
   items = [];
@@ -38,6 +38,8 @@ class Field extends HTMLElement {
 
   attributeChangedCallback(name, _before, text) {
     this[name] = JSON.parse(text ?? "null") ?? (name === "items" ? [] : null);
+    // On its way through Gradio nothing becomes an empty text.
+    if (this.constructor.whole && this.value === "") this.value = null;
     if (this.body) this.draw(name);
   }
 
@@ -109,7 +111,7 @@ class Cards extends Field {
     const focused = this.body.contains(document.activeElement);
     this.body.replaceChildren(
       ...shown.map((card) =>
-        this.radio(card.id, [emblem(card), h("span", { class: "card-name" }, card.name)], { "data-tip": card.tooltip, "data-preset": card.id }),
+        this.radio(card.id, [example(card), h("span", { class: "card-name" }, card.name)], { "data-tip": card.tooltip, "data-preset": card.id }),
       ),
     );
     this.mark();
@@ -125,7 +127,15 @@ class Cards extends Field {
   }
 }
 
-// Until a preset has an example picture, its name makes its colours: the same every time, different from its neighbours.
+// What a preset makes of its own example prompt, drawn by the studio itself; a preset of one's own has none.
+function example(card) {
+  if (!card.id) return emblem(card);
+  const image = h("img", { class: "emblem", src: new URL(`presets/${encodeURIComponent(card.id)}.webp`, import.meta.url), alt: "", loading: "lazy", width: 34, height: 34 });
+  image.addEventListener("error", () => image.replaceWith(emblem(card)));
+  return image;
+}
+
+// A preset without an example picture: its name makes its colours: the same every time, different from its neighbours.
 function emblem(card) {
   if (!card.id) return h("span", { class: "emblem none" });
   let hash = 7;

@@ -47,7 +47,7 @@ export class Filters {
       "Filters",
       this.badge,
     );
-    this.chips = h("div", { class: "chips", role: "group", "aria-label": "Active filters", hidden: true });
+    this.chips = h("div", { class: "filter-chips", role: "group", "aria-label": "Active filters", hidden: true });
     // Choices are asked for when someone is about to choose, and only if something changed since.
     for (const type of ["pointerenter", "focusin", "touchstart"]) this.bar.addEventListener(type, () => this.learn(), { passive: true });
     new IntersectionObserver(([entry]) => entry.isIntersecting && this.learn()).observe(this.bar);
@@ -153,7 +153,7 @@ export class Filters {
     const focused = this.chips.contains(document.activeElement);
     this.chips.replaceChildren(
       ...Object.keys(this.values).map((name) =>
-        h("button", { type: "button", class: "chip", "aria-label": `Remove the filter ${this.words(name)}`, "data-tip": "Remove this filter", onclick: () => this.set(name, null) }, this.words(name), icon("close")),
+        h("button", { type: "button", class: "filter-chip", "aria-label": `Remove the filter ${this.words(name)}`, "data-tip": "Remove this filter", onclick: () => this.set(name, null) }, this.words(name), icon("close")),
       ),
       count ? h("button", { type: "button", class: "quiet", "data-tip": "Show everything again", onclick: () => this.clear() }, "Clear all") : "",
     );

@@ -27,7 +27,7 @@ class Header extends HTMLElement {
     const mark = h("span", { class: "brand-mark", "aria-hidden": "true" });
     this.append(
       h("div", { class: "brand" }, mark, h("h1", {}, "Likeness"), h("p", {}, "A studio for characters that stay themselves")),
-      h("div", { class: "header-end" }, this.busy, this.theme),
+      h("div", { class: "header-end" }, this.busy, h("likeness-chip"), this.theme),
     );
     this.drawTheme();
     feed.addEventListener("change", () => this.draw());

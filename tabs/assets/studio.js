@@ -5,11 +5,15 @@ import { startForm } from "./form.js";
 import { startTheme } from "./theme.js";
 import { startTips } from "./tip.js";
 import "./fields.js";
+import "./chip.js";
 import "./header.js";
+import "./making.js";
+import "./starting.js";
 import "./stage.js";
 import "./tray.js";
 import "./gallery.js";
 import "./analytics.js";
+import "./characters.js";
 
 startTheme();
 startTips();

@@ -340,7 +340,7 @@ function facts(picture) {
 
 const KINDS = { upload: "Uploaded", photo: "Photo of a character", reference: "Reference", mask: "Mask" };
 
-async function copyText(text, home) {
+export async function copyText(text, home) {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
   // Without https there is no clipboard for pages; a selected text can still be copied.
   const area = h("textarea", { readonly: true, style: { position: "fixed", opacity: "0" } });

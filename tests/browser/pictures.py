@@ -1,19 +1,25 @@
-"""The README's pictures of the app, made by the app: `python -m tests.browser.pictures` writes them to docs/images."""
+"""The README's pictures of the app, made by the app: `python -m tests.browser.pictures` writes them to docs/images.
+
+`python -m tests.browser.pictures presets` makes the example picture of every preset anew, from its own example prompt.
+"""
 
 from __future__ import annotations
 
 import io
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 from playwright.sync_api import Page
 
 from bench.rig import Running, running_studio, wait_until
 from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, open_page
 
 IMAGES = HOME / "docs" / "images"
+EXAMPLES = HOME / "tabs" / "assets" / "presets"
+EXAMPLE_SIDE = 128
 PEOPLE = (
     "short wavy hair, blonde hair, light skin, smiling, wearing a dark blue jacket, teal background",
     "curly hair, teal hair, tan skin, round glasses, wearing an orange sweater, orange background",
@@ -30,6 +36,9 @@ SHOWN = "portrait of a person with long wavy hair, red hair, tan skin, with a ge
 
 
 def main() -> None:
+    if sys.argv[1:] == ["presets"]:
+        preset_examples()
+        return
     with tempfile.TemporaryDirectory() as folder, running_studio(Path(folder) / "data") as studio, open_browser() as browser:
         for seed, person in enumerate(PEOPLE):
             make(studio, {"prompt": f"portrait of a person with {person}", "count": 2, "seed": 10 * seed + 1})
@@ -54,10 +63,22 @@ def main() -> None:
         keep(phone, "phone")
 
 
-def make(studio: Running, request: dict[str, Any]) -> None:
-    """Make the pictures of one request and wait for them."""
+def preset_examples() -> None:
+    """What every preset makes of its own example prompt, small enough for its card."""
+    EXAMPLES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, running_studio(Path(folder) / "data") as studio:
+        for preset in studio.get("presets")["items"]:  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+            job_id = make(studio, {"prompt": preset["example_prompt"], "preset": preset["id"], "seed": 8})
+            (picture,) = studio.get(f"jobs/{job_id}/artifacts")["items"]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+            with Image.open(Path(folder) / "data" / picture["path"]) as image:
+                ImageOps.fit(image, (EXAMPLE_SIDE, EXAMPLE_SIDE)).save(EXAMPLES / f"{preset['id']}.webp", quality=86, method=6)
+
+
+def make(studio: Running, request: dict[str, Any]) -> str:
+    """Make the pictures of one request and wait for them; gives the job's id."""
     job_id = studio.post("generate", request)["job_id"]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
     wait_until(lambda: studio.get(f"jobs/{job_id}")["state"] == "done", 300, "the pictures did not come", every=0.2)  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+    return job_id
 
 
 def keep(page: Page, name: str) -> None:

@@ -1,0 +1,697 @@
+// Writing about a character: one page of sections. What is wrong is said at its field, and nothing that was written gets lost.
+
+import { get, patch, post, send } from "./api.js";
+import { h, icon, iconButton, setText, toggle } from "./dom.js";
+import { KINDS, monogram, portrait, templateCard } from "./portrait.js";
+import { complain, toast } from "./toast.js";
+import { confirmed } from "./tray.js";
+
+const DRAFT = "likeness-characters-draft";
+const ADULT = 18;
+const OLDEST = 120;
+
+const HAIR_COLOURS = ["black", "dark brown", "brown", "blonde", "red", "gray", "white", "pink", "purple", "blue", "green"];
+const HAIR_STYLES = [
+  "long wavy hair", "long straight hair", "short hair", "curly hair", "a bob haircut", "a hair bun", "an afro", "long dreadlocks", "short cropped hair", "spiky hair", "an undercut",
+];
+const LOOKS = [
+  { name: "age", label: "Age", kind: "number", tip: "In years. Characters are adults.", note: `${ADULT} or more` },
+  { name: "gender", label: "Gender", tip: "In a word or two, as it should stand in prompts.", chips: ["woman", "man", "non-binary person"] },
+  { name: "skin", label: "Skin", tip: "Tone of the skin.", placeholder: "tan", chips: ["pale", "light", "tan", "brown", "dark"] },
+  { name: "eyes", label: "Eyes", tip: "Colour and shape of the eyes.", placeholder: "green", chips: ["brown", "green", "blue", "grey", "hazel"] },
+  { name: "hair", label: "Hair", wide: true, tip: "Colour and style, as one phrase.", placeholder: "long wavy red hair", chips: HAIR_STYLES, colours: HAIR_COLOURS },
+  { name: "build", label: "Build", tip: "Height and figure.", placeholder: "slim, tall", chips: ["slim", "average", "athletic", "broad", "curvy"] },
+  { name: "marks", label: "Marks", tip: "What one recognises them by: glasses, freckles, scars, tattoos.", placeholder: "round glasses, freckles", many: true, chips: ["round glasses", "glasses", "sunglasses", "freckles", "beard", "an eyepatch"] },
+];
+const PERSON = [
+  { name: "personality", label: "Personality", tip: "What they are like. Captions are written with it.", placeholder: "Warm, curious, a little stubborn" },
+  { name: "voice", label: "Voice", tip: "How they speak and write.", placeholder: "Short sentences, dry humour, no exclamation marks" },
+  { name: "wardrobe", label: "Wardrobe", tip: "What they usually wear.", placeholder: "green hoodie, navy jacket, white sneakers" },
+  { name: "backstory", label: "Backstory", tip: "Where they come from and what they do.", placeholder: "Grew up by the sea, repairs bicycles in Lisbon" },
+];
+const EVIDENCE = ".pdf,.png,.jpg,.jpeg,.webp,.txt,.eml,.docx,.mp3,.m4a,.mp4";
+const CHANNELS = ["Instagram", "TikTok", "X", "YouTube", "Threads", "Bluesky", "Facebook", "Pinterest", "LinkedIn", "Reddit"];
+
+export function draftKept() {
+  try {
+    return JSON.parse(sessionStorage.getItem(DRAFT) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+function keepDraft(draft) {
+  try {
+    if (draft) sessionStorage.setItem(DRAFT, JSON.stringify(draft));
+    else sessionStorage.removeItem(DRAFT);
+  } catch {
+    // Then a reload begins anew.
+  }
+}
+
+export class CharacterForm {
+  controls = new Map();
+  own = { slug: false, trigger_word: false };
+
+  constructor({ character, template, draft, templates, done, leave }) {
+    Object.assign(this, { character, draft, templates, done, goBack: leave });
+    this.version = draft?.version ?? character?.version ?? null;
+    this.build();
+    this.fill(character ?? {});
+    this.initial = this.text();
+    this.before = this.body();
+    if (template) this.fill({ ...template.fields, slug: null, trigger_word: null });
+    if (draft) {
+      this.own = draft.own ?? this.own;
+      this.before = draft.before ?? this.before;
+      this.initial = draft.initial ?? this.initial;
+      this.fill(draft.values);
+    }
+  }
+
+  // Drawn
+
+  build() {
+    const { character } = this;
+    this.preview = h("span", { class: "form-face" });
+    this.notice = h("div", { class: "form-notice", role: "status", hidden: true });
+    this.state = h("p", { class: "form-state soft", role: "status" });
+    this.saveButton = h("button", { type: "submit", class: "button primary", "data-tip": "Ctrl + S" }, character ? "Save changes" : "Create character");
+    this.sections = h("div", { class: "form-sections" }, ...this.drawSections());
+    this.steps = h("nav", { class: "form-steps", "aria-label": "Sections" }, ...this.drawSteps());
+    this.form = h(
+      "form",
+      { class: "character-form", novalidate: true, "aria-label": character ? `Edit ${character.name}` : "New character", onsubmit: (event) => (event.preventDefault(), this.save()) },
+      h(
+        "header",
+        { class: "form-head" },
+        iconButton("left", character ? `Back to ${character.name}` : "Back to all characters", () => this.goBack()),
+        this.preview,
+        h("h2", { tabindex: "-1", class: "people-title" }, character ? `Edit ${character.name}` : "New character"),
+      ),
+      this.notice,
+      h("div", { class: "form-body" }, this.steps, this.sections),
+      h(
+        "div",
+        { class: "form-foot" },
+        this.state,
+        h("button", { type: "button", class: "button", "data-tip": "Go back; asks first if something was changed", onclick: () => this.goBack() }, "Cancel"),
+        this.saveButton,
+      ),
+    );
+    this.form.addEventListener("input", (event) => this.changed(event.target));
+    this.form.addEventListener("change", (event) => this.changed(event.target));
+    this.form.addEventListener("keydown", (event) => {
+      if (event.key !== "s" || !(event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      this.save();
+    });
+    this.node = this.form;
+  }
+
+  drawSections() {
+    const section = (id, title, about, ...content) =>
+      h("section", { class: "form-section", id: `character-${id}`, "aria-labelledby": `character-${id}-title` }, h("h3", { id: `character-${id}-title`, tabindex: "-1" }, title), h("p", { class: "soft" }, about), ...content);
+    this.start_ = h("div", { class: "form-start", hidden: true });
+    this.consent = section(
+      "consent",
+      "Consent",
+      "This is a real person. Their face is theirs, so photos and pictures wait until you have written down that they agreed. It is kept with every picture, and you can show it when somebody asks.",
+      h("div", { class: "form-grid" }, ...this.drawConsent()),
+    );
+    return [
+      section("basics", "Basics", "Who this is.", this.start_, h("div", { class: "form-grid" }, ...this.drawBasics())),
+      this.consent,
+      section("looks", "Looks", "In plain words; they go into every prompt. The suggestions for skin and hair are words the starter model knows well.", h("div", { class: "form-grid" }, ...LOOKS.map((field) => this.words({ ...field, name: `appearance.${field.name}` })))),
+      section("person", "Person", "Who they are, for captions and posts. All of it may stay empty.", h("div", { class: "form-grid" }, ...PERSON.map((field) => this.words({ ...field, kind: "area" })))),
+      section("making", "Making pictures", "What every picture of this character starts with.", h("div", { class: "form-grid" }, ...this.drawMaking())),
+      section("social", "Social handles", "Where this character posts, and under which name.", this.drawHandles()),
+    ];
+  }
+
+  drawSteps() {
+    return [...this.sections.children].map((section) => {
+      const id = section.id.replace("character-", "");
+      const button = h("button", { type: "button", class: "form-step", onclick: () => this.goTo(id) }, section.querySelector("h3").textContent);
+      button.dataset.section = id;
+      return button;
+    });
+  }
+
+  drawBasics() {
+    const kinds = Object.entries(KINDS).map(([id, { name, about }]) => {
+      const input = h("input", { type: "radio", name: "character-kind", value: id });
+      return h("label", { class: "option kind" }, input, h("span", { class: "option-face" }, h("strong", {}, name), h("span", {}, about)));
+    });
+    const kind = this.field(
+      { name: "kind", label: "Kind", tip: "Real people need a consent record before photos and pictures.", wide: true, group: "radiogroup" },
+      h("div", { class: "kinds" }, ...kinds),
+      {
+        get: () => kind.querySelector("input:checked")?.value ?? "fictional",
+        set: (value) => kind.querySelectorAll("input").forEach((input) => (input.checked = input.value === (value ?? "fictional"))),
+      },
+    );
+    return [
+      this.words({ name: "name", label: "Name", tip: "What you call them. Anything goes.", placeholder: "Mara Lind", wide: true, most: 80, required: true }),
+      kind,
+      this.words({ name: "slug", label: "Short name", tip: "Stands in file names and addresses: lower-case letters, digits and hyphens. Suggested from the name.", placeholder: "mara-lind", most: 60, plain: true }),
+      this.words({ name: "trigger_word", label: "Trigger word", tip: "One made-up word that means this character in prompts. It should mean nothing else, so that a trained model can't mix it up.", placeholder: "maralind", most: 40, plain: true }),
+    ];
+  }
+
+  drawConsent() {
+    const evidence = h("input", { type: "file", class: "cf-file", accept: EVIDENCE });
+    this.evidence = evidence;
+    this.evidenceNote = h("p", { class: "cf-hint" });
+    return [
+      this.words({ name: "consent.who", label: "Who agreed", tip: "Their name, as they would sign.", placeholder: "Mara Lind" }),
+      this.words({ name: "consent.until", label: "Until when", kind: "date", tip: "The last day the consent holds. Empty: until it is taken back.", note: "may stay empty" }),
+      this.words({ name: "consent.what_for", label: "What for", kind: "area", tip: "What they agreed to, in their words.", placeholder: "Portraits for our shop's Instagram, no politics, no nudity", wide: true }),
+      this.field(
+        { name: "consent.evidence", label: "Evidence", tip: "A signed form, a mail, a recording: any file that shows it. It stays on this computer.", wide: true, note: "may stay empty" },
+        [evidence, this.evidenceNote],
+        { get: () => this.evidenceName ?? "", set: (value) => this.showEvidence(value) },
+      ),
+    ];
+  }
+
+  showEvidence(name) {
+    this.evidenceName = name ?? "";
+    setText(this.evidenceNote, name ? `Kept: ${name.split("/").at(-1)}. Choose a file to replace it.` : "");
+  }
+
+  drawMaking() {
+    const choice = (name, label, tip, advanced) => {
+      const select = h("select", { class: "cf-input" });
+      return this.field({ name, label, tip, advanced }, select, {
+        get: () => select.value,
+        set: (value) => {
+          // A choice that is gone stays to be seen until another is made.
+          if (value && ![...select.options].some((option) => option.value === value)) select.append(h("option", { value }, this.listed ? `${value} (not here any more)` : value));
+          select.value = value ?? "";
+        },
+      });
+    };
+    const strength = h("input", { type: "range", class: "cf-range", min: -2, max: 2, step: 0.05 });
+    const said = h("output", { class: "cf-output" });
+    const show = (value) => setText(said, Number(value).toFixed(2));
+    strength.addEventListener("input", () => show(strength.value));
+    return [
+      this.words({ name: "negative_prompt", label: "Negative prompt", kind: "area", tip: "What should never be in a picture of this character. The preset and you add to it.", placeholder: "blurry, extra fingers", wide: true }),
+      choice("preset", "Preset", "The look their pictures begin with. You can change it for each picture."),
+      choice("model", "Model", "The checkpoint that draws them."),
+      choice("lora", "LoRA", "A small addition to the model that was taught this face."),
+      this.field({ name: "lora_strength", label: "LoRA strength", tip: "How strongly it acts: 1 is as trained, 0 is not at all.", advanced: true }, h("div", { class: "cf-slider" }, strength, said), {
+        get: () => Number(strength.value),
+        set: (value) => ((strength.value = value ?? 1), show(strength.value)),
+      }),
+      choice("engine", "Engine", "What does the drawing. Empty: whichever the model needs.", true),
+    ];
+  }
+
+  drawHandles() {
+    const rows = h("div", { class: "handles" });
+    const channels = h("datalist", { id: "character-channels" }, ...CHANNELS.map((name) => h("option", { value: name })));
+    const add = (channel = "", name = "") => {
+      const row = h(
+        "div",
+        { class: "handle" },
+        h("input", { type: "text", class: "cf-input", list: "character-channels", "aria-label": "Channel", placeholder: "Channel", maxlength: 400, value: channel }),
+        h("input", { type: "text", class: "cf-input", "aria-label": "Name on that channel", placeholder: "@name", maxlength: 400, value: name }),
+        iconButton("close", "Remove this handle", () => {
+          row.remove();
+          more.focus();
+          this.changed(rows);
+        }),
+      );
+      rows.append(row);
+      return row;
+    };
+    const more = h("button", { type: "button", class: "quiet", "data-tip": "One more channel", onclick: () => add().querySelector("input").focus() }, icon("plus"), "Add a handle");
+    return this.field({ name: "handles", label: "Handles", tip: "Channel and name.", wide: true, group: "group", bare: true }, [rows, channels, more], {
+      get: () => [...rows.children].map((row) => [...row.querySelectorAll("input")].map((input) => input.value.trim())).filter(([channel, name]) => channel || name),
+      set: (value) => {
+        rows.replaceChildren();
+        for (const [channel, name] of Array.isArray(value) ? value : Object.entries(value ?? {})) add(channel, name);
+      },
+    });
+  }
+
+  // A field of words: a line, a paragraph, a number, a day; with suggestions that write themselves into it.
+  words(about) {
+    const { kind, chips, colours, many, plain, most, required, placeholder } = about;
+    const common = { class: "cf-input", placeholder, maxlength: most ?? (kind === "area" ? 10_000 : 200), required, autocomplete: "off", spellcheck: plain ? "false" : null };
+    let input;
+    if (kind === "area") input = h("textarea", { ...common, rows: 2 });
+    else if (kind === "number") input = h("input", { ...common, type: "number", inputmode: "numeric", min: ADULT, max: OLDEST, step: 1, maxlength: null });
+    else if (kind === "date") input = h("input", { ...common, type: "date", maxlength: null, placeholder: null });
+    else input = h("input", { ...common, type: "text" });
+    const put = (value) => {
+      input.value = value;
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+    };
+    const parts = () => partsOf(input.value);
+    const hair = (key) => [() => hairOf(input.value)[key], (word, on) => put(hairWords({ ...hairOf(input.value), [key]: on ? word : "" }))];
+    const one = [() => input.value.trim(), (word, on) => put(on ? word : "")];
+    const several = [parts, (word, on) => put((on ? [...parts(), word] : parts().filter((part) => part !== word)).join(", "))];
+    const rows = [];
+    if (colours) rows.push(this.chips(colours, "Hair colours", ...hair("colour")), this.chips(chips, "Hair styles", ...hair("style")));
+    else if (chips) rows.push(this.chips(chips, `Suggestions for ${about.label}`, ...(many ? several : one)));
+    const show = () => rows.forEach((row) => row.mark());
+    input.addEventListener("input", show);
+    return this.field(about, [input, ...rows], {
+      get: () => (kind === "number" ? numberOf(input) : input.value.trim()),
+      set: (value) => {
+        input.value = value ?? "";
+        show();
+      },
+    });
+  }
+
+  chips(words, label, current, pick) {
+    const isOn = (word) => [current()].flat().includes(word);
+    const chip = (word) => h("button", { type: "button", class: "chip-word", "aria-pressed": "false", onclick: () => pick(word, !isOn(word)) }, word);
+    const row = h("div", { class: "chips", role: "group", "aria-label": label }, ...words.map(chip));
+    row.mark = () => [...row.children].forEach((node) => node.setAttribute("aria-pressed", isOn(node.textContent)));
+    return row;
+  }
+
+  field({ name, label, tip, note, wide, advanced, group, bare }, content, { get: read, set: write }) {
+    const id = `field-character-${name.replaceAll(".", "-")}`;
+    const parts = [content].flat();
+    const main = parts.find((part) => part.matches?.("input, textarea, select"));
+    const input = main ?? parts[0].querySelector?.("input, select, textarea");
+    const title = h(group ? "span" : "label", { class: "cf-label", id: `${id}-label`, for: group ? null : `${id}-input` }, label);
+    if (!group && input) input.id = `${id}-input`;
+    if (input) input.setAttribute("aria-description", tip);
+    const node = h(
+      "div",
+      {
+        class: ["cf", wide && "wide", advanced && "advanced-only"].filter(Boolean).join(" "),
+        id,
+        dataset: { field: name },
+        role: group ?? null,
+        "aria-labelledby": group ? `${id}-label` : null,
+      },
+      h("div", { class: bare ? "visually-hidden" : "cf-head" }, title, h("span", { class: "info-text cf-help", "data-tip": tip, "aria-hidden": "true" }), note ? h("span", { class: "cf-note" }, note) : null),
+      ...parts,
+      h("p", { class: "cf-hint cf-suggested", hidden: true }),
+    );
+    this.controls.set(name, { node, read, write, input });
+    return node;
+  }
+
+  // Lists that the fields choose from, and templates to start with; drawn when they are known.
+  async start() {
+    this.changed(null);
+    const [presets, models, loras] = await Promise.all(["presets", "models", "loras"].map((path) => get(path).then((found) => found.items, () => [])));
+    const engines = [...new Set(models.map((model) => model.engine))].map((id) => ({ id, name: id }));
+    const lists = {
+      preset: ["None", presets],
+      model: ["As the preset or studio says", models],
+      lora: ["None", loras.map((lora) => ({ id: lora.path, name: lora.name }))],
+      engine: ["As the model needs", engines],
+    };
+    const was = this.values();
+    this.listed = true;
+    for (const [name, [none, items]] of Object.entries(lists)) {
+      const { input, write } = this.controls.get(name);
+      input.replaceChildren(h("option", { value: "" }, none), ...items.map((item) => h("option", { value: item.id }, item.name)));
+      write(was[name]);
+    }
+    this.changed(null);
+    if (!this.character && !this.draft) this.offerTemplates();
+    if (this.draft) this.tellDraft();
+    this.others();
+  }
+
+  async offerTemplates() {
+    const items = await this.templates();
+    if (!items.length) return;
+    const use = async (template) => {
+      if (this.dirty() && !(await confirmed("Start over from this template?", "What you have written here is replaced.", "Replace"))) return;
+      this.own = { slug: false, trigger_word: false };
+      this.fill({ ...template.fields, slug: null, trigger_word: null });
+      this.changed(null);
+      this.suggest();
+      this.controls.get("name").input.focus();
+    };
+    this.start_.replaceChildren(
+      h("details", { class: "form-templates" }, h("summary", {}, "Start from a template"), h("ul", { class: "templates" }, ...items.map((template) => h("li", {}, templateCard(template, () => use(template)))))),
+    );
+    this.start_.hidden = false;
+  }
+
+  tellDraft() {
+    this.say(
+      h("p", {}, "Your unsaved changes are back."),
+      h("button", { type: "button", class: "quiet", onclick: () => this.discard() }, "Discard them"),
+    );
+  }
+
+  discard() {
+    keepDraft(null);
+    this.draft = null;
+    this.own = { slug: false, trigger_word: false };
+    this.fill(this.character ?? {});
+    this.version = this.character?.version ?? null;
+    this.initial = this.text();
+    this.before = this.body();
+    this.hush();
+    this.changed(null);
+  }
+
+  // Everybody's short names and trigger words, so that one that is taken is seen while it is typed.
+  async others() {
+    const lists = await Promise.all(["active", "archived", "trashed"].map((status) => get("characters", { status }).then((found) => found.items, () => [])));
+    this.taken = lists.flat().filter((one) => one.id !== this.character?.id);
+    this.hints();
+  }
+
+  // Filled and read
+
+  fill(fields) {
+    for (const [name, control] of this.controls) control.write(at(fields, name));
+    this.clearErrors();
+  }
+
+  values() {
+    const found = {};
+    for (const [name, control] of this.controls) {
+      const [first, second] = name.split(".");
+      if (second) (found[first] ??= {})[second] = control.read();
+      else found[first] = control.read();
+    }
+    return found;
+  }
+
+  text() {
+    return JSON.stringify(this.values());
+  }
+
+  // As the API takes it.
+  body() {
+    const found = this.values();
+    const body = { ...found, handles: Object.fromEntries(found.handles) };
+    for (const name of ["preset", "model", "lora", "engine"]) body[name] = found[name] || null;
+    for (const name of ["slug", "trigger_word"]) if (!found[name]) delete body[name];
+    const { who, what_for, until, evidence } = found.consent;
+    const said = who || what_for || until || evidence;
+    if (found.kind === "fictional") delete body.consent;
+    else body.consent = said ? { who, what_for, until: until || null, evidence } : null;
+    return body;
+  }
+
+  dirty() {
+    return !this.saved && (this.text() !== this.initial || Boolean(this.evidence?.files.length));
+  }
+
+  // Something was written
+
+  changed(target) {
+    const name = target?.closest?.("[data-field]")?.dataset.field;
+    if (name) this.clearError(name);
+    if (name in this.own) {
+      this.own[name] = Boolean(this.controls.get(name).read());
+      if (!this.own[name]) this.suggest();
+    }
+    if (name === "name" && !this.character) this.suggest();
+    const values = this.values();
+    toggle(this.consent, "hidden", values.kind === "fictional");
+    toggle(this.steps.querySelector("[data-section=consent]"), "hidden", values.kind === "fictional");
+    this.controls.get("consent.who").input.placeholder = values.name || "Mara Lind";
+    const face = values.name || "?";
+    if (this.face !== face) this.preview.replaceChildren(this.character?.portrait_url ? portrait(this.character) : monogram(face));
+    this.face = face;
+    const dirty = this.dirty();
+    if (target) keepDraft(dirty ? { id: this.character?.id ?? null, version: this.version, values: { ...values, consent: { ...values.consent } }, own: this.own, initial: this.initial, before: this.before } : null);
+    setText(this.state, dirty ? "Not saved yet" : "");
+    this.hints();
+  }
+
+  suggest() {
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(async () => {
+      const name = this.controls.get("name").read();
+      if (this.character || !name) return;
+      let found;
+      try {
+        found = await get("characters/suggest", { name });
+      } catch {
+        return;
+      }
+      if (name !== this.controls.get("name").read()) return;
+      for (const key of ["slug", "trigger_word"]) if (!this.own[key]) this.controls.get(key).write(found[key]);
+      this.changed(this.form);
+    }, 250);
+  }
+
+  hints() {
+    const plain = this.controls.get("name").read().toLowerCase();
+    for (const key of ["slug", "trigger_word"]) {
+      const { node, read } = this.controls.get(key);
+      const value = read();
+      const owner = this.taken?.find((one) => one[key].toLowerCase() === value.toLowerCase());
+      const namesake = !this.own[key] && !this.character && value && this.taken?.find((one) => one.name.toLowerCase() === plain);
+      const hint = node.querySelector(".cf-suggested");
+      hint.classList.toggle("bad", Boolean(owner));
+      setText(hint, owner ? `Already used by ${owner.name}. Choose another one.` : namesake ? `There is a ${namesake.name} already, so this one is a little different.` : "");
+      toggle(hint, "hidden", !hint.textContent);
+    }
+  }
+
+  // Saved
+
+  async save({ version = this.version } = {}) {
+    if (this.saving) return;
+    this.clearErrors();
+    if (this.amiss()) return;
+    this.saving = true;
+    this.saveButton.disabled = true;
+    setText(this.state, "Saving …");
+    try {
+      const file = this.evidence.files[0];
+      const saved = await this.send(version);
+      // From here on it exists: what fails now must not make a second one.
+      this.character = saved;
+      this.version = saved.version;
+      this.before = this.body();
+      this.initial = this.text();
+      if (file && this.values().kind !== "fictional") await this.sendEvidence(saved, file);
+      this.saved = true;
+      keepDraft(null);
+      toast(`${saved.name} is saved`, { ms: 2500 });
+      this.done(saved);
+    } catch (problem) {
+      this.changed(this.form);
+      await this.refused(problem);
+    } finally {
+      this.saving = false;
+      this.saveButton.disabled = false;
+      if (!this.saved) setText(this.state, this.dirty() ? "Not saved yet" : "");
+    }
+  }
+
+  send(version) {
+    const body = this.body();
+    if (!this.character) return post("characters", body);
+    const changes = Object.fromEntries(Object.entries(body).filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(this.before[key])));
+    if (!Object.keys(changes).length) return Promise.resolve(this.character);
+    return patch(`characters/${encodeURIComponent(this.character.id)}`, { ...changes, version });
+  }
+
+  async sendEvidence(saved, file) {
+    const form = new FormData();
+    form.append("file", file, file.name);
+    try {
+      await send(`characters/${encodeURIComponent(saved.id)}/evidence`, form, "PUT");
+    } catch (problem) {
+      problem.field = "consent.evidence";
+      throw problem;
+    }
+  }
+
+  // What can be seen here is said at once, all of it; the rest is for the studio to find.
+  amiss() {
+    const { name, appearance, handles, kind, consent } = this.values();
+    const found = [];
+    if (!name) found.push(["name", "The character needs a name."]);
+    const { age } = appearance;
+    if (age !== null && (!Number.isInteger(age) || age < ADULT || age > OLDEST)) {
+      found.push(["appearance.age", age < ADULT ? `Characters are adults: ${ADULT} or more.` : `A whole number from ${ADULT} to ${OLDEST}.`]);
+    }
+    if (kind !== "fictional" && (consent.who || consent.what_for || consent.until || this.evidence.files.length)) {
+      if (!consent.who) found.push(["consent.who", "Say who agreed."]);
+      if (!consent.what_for) found.push(["consent.what_for", "Say what they agreed to."]);
+    }
+    const channels = handles.map(([channel]) => channel.toLowerCase());
+    if (handles.some(([channel, account]) => !channel || !account)) found.push(["handles", "Each handle is a channel and a name."]);
+    else if (new Set(channels).size < channels.length) found.push(["handles", "A channel stands here twice. One name for each, please."]);
+    found.forEach(([field, words]) => this.showError(field, words));
+    if (found.length) this.focusFirst();
+    return found.length > 0;
+  }
+
+  async refused(problem) {
+    if (problem.status === 409 && this.character && (!problem.field || problem.field === "version")) return this.conflict(problem);
+    const shown = problem.field && this.showError(problem.field, [problem.message, problem.remedy].filter(Boolean).join(" "));
+    if (shown) return this.focusFirst();
+    return complain(problem);
+  }
+
+  // Somebody else saved meanwhile: both versions are shown, and nothing is decided by itself.
+  async conflict(problem) {
+    let theirs;
+    try {
+      theirs = await get(`characters/${encodeURIComponent(this.character.id)}`);
+    } catch {
+      return complain(problem);
+    }
+    // Field by field: what was not touched here takes theirs, so nobody's work is lost but where both wrote.
+    const base = JSON.parse(this.initial);
+    const fields = [...this.controls].map(([name, control]) => {
+      const before = at(base, name) ?? "";
+      const [mine, other] = [control.read() ?? "", name === "handles" ? Object.entries(theirs.handles) : (at(theirs, name) ?? "")];
+      return { control, mine, other, touched: said(mine) !== said(before) };
+    });
+    const rows = fields
+      .filter(({ mine, other }) => said(mine) !== said(other))
+      .map(({ control, mine, other, touched }) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, control.node.querySelector(".cf-label").textContent),
+          h("td", {}, said(other) || "empty"),
+          h("td", { class: touched ? null : "soft" }, touched ? said(mine) || "empty" : "not changed here: theirs stays"),
+        ),
+      );
+    const load = () => {
+      keepDraft(null);
+      Object.assign(this, { character: theirs, version: theirs.version, draft: null });
+      this.fill(theirs);
+      this.initial = this.text();
+      this.before = this.body();
+      this.hush();
+      this.changed(null);
+      toast("Their version is loaded", { ms: 2500 });
+    };
+    const force = () => {
+      this.hush();
+      for (const { control, other, touched } of fields) if (!touched) control.write(other);
+      this.version = theirs.version;
+      this.save();
+    };
+    this.say(
+      h(
+        "div",
+        { class: "conflict" },
+        h("h3", { tabindex: "-1" }, "Somebody else changed this character meanwhile"),
+        rows.length
+          ? h(
+              "div",
+              { class: "conflict-scroll" },
+              h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), h("th", { scope: "col" }, "Theirs"), h("th", { scope: "col" }, "Mine"))), h("tbody", {}, ...rows)),
+            )
+          : h("p", { class: "soft" }, "Both say the same where it can be seen."),
+        h(
+          "div",
+          { class: "conflict-acts" },
+          h("button", { type: "button", class: "button", "data-tip": "Forget what you wrote here", onclick: load }, "Load theirs"),
+          h("button", { type: "button", class: "button primary", "data-tip": "What you changed goes over theirs", onclick: force }, "Save mine anyway"),
+        ),
+      ),
+    );
+    this.notice.scrollIntoView({ block: "nearest" });
+    this.notice.querySelector("h3").focus();
+    return undefined;
+  }
+
+  say(...content) {
+    this.notice.replaceChildren(...content);
+    this.notice.hidden = false;
+  }
+
+  hush() {
+    this.notice.hidden = true;
+    this.notice.replaceChildren();
+  }
+
+  // Errors at their fields
+
+  showError(name, words) {
+    const [first, second] = name.split(".");
+    const control = [`${first}.${second}`, first, `appearance.${first}`, `${first}.who`].map((key) => this.controls.get(key)).find(Boolean);
+    if (!control || control.node.closest("[hidden]")) return false;
+    const { node, input } = control;
+    this.clearError(node.dataset.field);
+    node.dataset.wrong = "";
+    const id = `${node.id}-error`;
+    node.append(h("p", { class: "field-error", id, role: "alert" }, words));
+    input?.setAttribute("aria-invalid", "true");
+    input?.setAttribute("aria-describedby", id);
+    return node.offsetParent !== null;
+  }
+
+  focusFirst() {
+    const node = this.form.querySelector("[data-wrong]");
+    const input = node?.querySelector(".cf-input, input, button");
+    node?.scrollIntoView({ block: "center" });
+    input?.focus({ preventScroll: true });
+  }
+
+  clearError(name) {
+    const control = this.controls.get(name);
+    if (!control || !("wrong" in control.node.dataset)) return;
+    delete control.node.dataset.wrong;
+    control.node.querySelector(".field-error")?.remove();
+    control.input?.removeAttribute("aria-invalid");
+    control.input?.removeAttribute("aria-describedby");
+  }
+
+  clearErrors() {
+    for (const name of this.controls.keys()) this.clearError(name);
+  }
+
+  goTo(id) {
+    const section = this.form.querySelector(`#character-${id}`);
+    section?.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    section?.querySelector("h3")?.focus({ preventScroll: true });
+  }
+
+  async mayLeave() {
+    if (this.dirty() && !(await confirmed("Leave without saving?", "What you have written here is not kept.", "Discard"))) return false;
+    keepDraft(null);
+    this.saved = true;
+    return true;
+  }
+}
+
+function numberOf(input) {
+  if (input.validity.badInput) return NaN;
+  return input.value === "" ? null : Number(input.value);
+}
+
+const partsOf = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
+
+const COLOUR_AT_END = new RegExp(`^(?:(.*?)(,)?\\s+)?(${[...HAIR_COLOURS].sort((one, other) => other.length - one.length).join("|")}) hair$`, "i");
+
+// “long wavy red hair” is the style “long wavy hair” in the colour “red”; “an afro, red hair” says the same of a style that is no hair by name.
+export function hairOf(text) {
+  const match = COLOUR_AT_END.exec(text.trim().replace(/\s+/g, " "));
+  if (!match) return { colour: "", style: text.trim() };
+  const [, before = "", comma, colour] = match;
+  return { colour: colour.toLowerCase(), style: !before || comma ? before : `${before} hair` };
+}
+
+export function hairWords({ style, colour }) {
+  if (!style) return colour ? `${colour} hair` : "";
+  if (!colour) return style;
+  return /^(?!an? ).* hair$/.test(style) ? style.replace(/ hair$/, ` ${colour} hair`) : `${style}, ${colour} hair`;
+}
+
+const at = (fields, name) => name.split(".").reduce((value, key) => value?.[key], fields);
+
+function said(value) {
+  if (value === null || value === undefined) return "";
+  return Array.isArray(value) ? value.map((pair) => pair.join(": ")).join("; ") : String(value);
+}

@@ -1,0 +1,241 @@
+// What goes into a picture besides its words: who is in it, what the engine really reads, and grids of settings.
+
+import { get, post } from "./api.js";
+import { active, setActive } from "./active.js";
+import { h, icon, setText, toggle } from "./dom.js";
+import { Field } from "./fields.js";
+import { feed } from "./feed.js";
+import { showTab } from "./header.js";
+import { plural } from "./words.js";
+
+const COMPOSE_MS = 250;
+const AXES = {
+  steps: ["Steps", "8, 16, 24"],
+  cfg: ["CFG scale", "2, 4, 7"],
+  seed: ["Seed", "1, 2, 3"],
+  sampler: ["Sampler", "euler, dpmpp_2m"],
+  scheduler: ["Scheduler", "normal, karras"],
+  denoise: ["Denoise", "0.3, 0.6, 0.9"],
+  lora_strength: ["LoRA strength", "0.5, 1, 1.5"],
+  preset: ["Preset", "portrait_v1, night_v1"],
+  prompt: ["Words in the prompt", "smiling, sad, surprised"],
+};
+
+// Who is in the picture. The choice is the active character of the whole page.
+class Who extends Field {
+  people = [];
+
+  ready() {
+    this.refresh();
+    document.addEventListener("likeness:character", (event) => this.take(event.detail?.id ?? ""));
+    document.addEventListener("likeness:characters", () => this.refresh());
+  }
+
+  async refresh() {
+    try {
+      this.people = (await get("characters")).items;
+      this.broken = false;
+    } catch {
+      this.broken = true;
+    }
+    this.draw();
+    const chosen = active() ?? "";
+    if (this.people.some((one) => one.id === chosen)) this.take(chosen);
+    else if (this.value) this.take("");
+  }
+
+  take(id) {
+    if ((this.value ?? "") === id) return;
+    if (id && !this.people.some((one) => one.id === id)) return void this.refresh();
+    this.pick(id);
+    this.mark();
+  }
+
+  pick(value) {
+    super.pick(value);
+    setActive(value || null);
+  }
+
+  draw(changed) {
+    if (changed === "items") return;
+    if (changed === "value") {
+      if (this.value) setActive(this.value);
+      return this.mark();
+    }
+    const faces = [{ id: "", name: "Nobody" }, ...this.people].map((one) =>
+      this.radio(one.id, [face(one), h("span", { class: "who-name" }, one.name)], { "data-tip": one.id ? looks(one) : "Nobody in particular." }),
+    );
+    const words = this.people.length ? "New" : "Make one";
+    const add = h("button", { type: "button", class: "who-add", "aria-label": "Make a character", onclick: () => showTab("characters") }, h("span", { class: "who-face" }, icon("plus")), h("span", { class: "who-name" }, words));
+    this.body.replaceChildren(...faces, add);
+    this.mark();
+    setText(this.note, this.broken ? "Could not be read" : "");
+  }
+}
+
+function face(one) {
+  if (one.portrait_thumbnail_url) return h("img", { class: "who-face", src: one.portrait_thumbnail_url, alt: "", loading: "lazy" });
+  return h("span", { class: "who-face", "aria-hidden": "true" }, one.id ? one.name.slice(0, 1) : "–");
+}
+
+const looks = (one) => [one.appearance.hair, one.appearance.skin && `${one.appearance.skin} skin`, one.appearance.marks].filter(Boolean).join(", ") || "Nothing is said about their looks yet.";
+
+// What the engine reads: the composed prompts, live; edited by hand, they are taken as they stand.
+class Written extends Field {
+  static whole = true;
+  role_ = "group";
+
+  ready() {
+    const form = this.closest("#form");
+    form?.addEventListener("input", () => this.soon());
+    form?.addEventListener("pick", (event) => event.target !== this && this.soon());
+    document.addEventListener("likeness:characters", () => this.soon());
+    document.addEventListener("likeness:reuse-answer", () => this.soon());
+    this.soon();
+  }
+
+  soon() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.compose(), COMPOSE_MS);
+  }
+
+  async compose() {
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const form = formValues();
+    // An empty form is no mistake; it is said when somebody presses Generate.
+    const empty = !(form.prompt.trim() || form.character || form.references.length || form.image);
+    let trouble = "";
+    let found = null;
+    try {
+      found = empty ? null : await post("compose", form);
+    } catch (problem) {
+      trouble = `${problem.message} ${problem.remedy}`;
+    }
+    // What stood here stays until something newer is known.
+    if (turn !== this.turn) return;
+    Object.assign(this, { composed: found, trouble });
+    this.draw();
+  }
+
+  draw() {
+    if (!this.positive) {
+      const area = (label, name) =>
+        h("textarea", { rows: 2, "aria-label": label, "data-part": name, spellcheck: "false", maxlength: 10000, oninput: (event) => (event.stopPropagation(), this.edited()) });
+      this.positive = area("The prompt as the engine reads it", "prompt");
+      this.negative = area("The negative prompt as the engine reads it", "negative_prompt");
+      this.reset = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.composeAgain() }, "Reset");
+      this.line = h("span", { class: "written-line" });
+      this.sum = h("p", { class: "sum", role: "status" });
+      this.fold = h("details", { class: "fold" }, h("summary", {}, this.line), h("div", { class: "written" }, h("small", {}, "Prompt"), this.positive, h("small", {}, "Negative prompt"), this.negative));
+      this.head.append(this.reset);
+      this.body.append(this.fold, this.sum);
+    }
+    const shown = this.value ?? this.composed ?? { prompt: "", negative_prompt: "" };
+    for (const area of [this.positive, this.negative]) {
+      const text = shown[area.dataset.part] ?? "";
+      if (document.activeElement !== area && area.value !== text) area.value = text;
+    }
+    setText(this.line, this.trouble || shown.prompt || "Choose a character or write a prompt: it is put together here.");
+    this.line.classList.toggle("soft", !shown.prompt);
+    toggle(this.reset, "hidden", !this.value);
+    setText(this.note, this.value ? "Edited by hand" : "");
+    setText(this.sum, this.sumWords());
+  }
+
+  sumWords() {
+    if (!this.composed || this.composed.jobs < 2) return "";
+    const { jobs, pictures } = this.composed;
+    const form = formValues();
+    const parts = [];
+    if (form.references.length) parts.push(plural(form.references.length, "reference"));
+    if (form.variations > 1) parts.push(plural(form.variations, "variation"));
+    if (form.grid) parts.push(`${[form.grid.x, form.grid.y].filter(Boolean).map((axis) => axis.values.length).join(" × ")} grid`);
+    const total = pictures === jobs ? plural(jobs, "job") : `${plural(jobs, "job")}, ${plural(pictures, "picture")}`;
+    return parts.length ? `${parts.join(" × ")} = ${total}` : total;
+  }
+
+  edited() {
+    this.pick({ prompt: this.positive.value, negative_prompt: this.negative.value });
+    this.draw();
+  }
+
+  composeAgain() {
+    this.pick(null);
+    this.soon();
+    this.draw();
+  }
+}
+
+// What the form says now, in the words of the API: for what is composed while somebody types.
+export function formValues() {
+  const text = (name) => document.querySelector(`#field-${name} textarea, #field-${name} input`)?.value ?? "";
+  const value = (name) => document.querySelector(`#field-${name} [label]`)?.value ?? null;
+  const character = value("character") || null;
+  return {
+    prompt: text("prompt"),
+    negative_prompt: text("negative_prompt"),
+    character,
+    preset: value("preset") || (character ? "none" : null),
+    prompt_suffix: text("prompt_suffix"),
+    negative_suffix: text("negative_suffix"),
+    references: value("references") ?? [],
+    image: value("source")?.image ?? null,
+    variations: value("variations") ?? 1,
+    count: value("count") ?? 1,
+    grid: value("grid"),
+    wildcards: value("wildcards") !== "false",
+  };
+}
+
+// One or two settings varied side by side.
+class GridField extends Field {
+  static whole = true;
+  role_ = "group";
+
+  draw(changed) {
+    if (!this.rows) {
+      this.rows = ["x", "y"].map((axis) => this.row(axis));
+      this.body.append(...this.rows.map((row) => row.node));
+    }
+    if (changed === "items" || JSON.stringify(this.value) === this.told) return;
+    for (const row of this.rows) {
+      const said = this.value?.[row.axis];
+      row.field.value = said?.field ?? "";
+      row.values.value = said?.values.join(", ") ?? "";
+    }
+    this.follow();
+  }
+
+  row(axis) {
+    const name = axis === "x" ? "Across" : "Down";
+    const choices = Object.entries(AXES).map(([id, [words]]) => h("option", { value: id }, words));
+    const field = h("select", { "aria-label": `${name}: what is varied`, onchange: () => this.changed() }, h("option", { value: "" }, axis === "x" ? "No grid" : "Nothing"), ...choices);
+    const values = h("input", { type: "text", "aria-label": `${name}: the values, with commas between them`, oninput: () => this.changed() });
+    return { axis, field, values, node: h("div", { class: "axis" }, h("span", {}, name), field, values) };
+  }
+
+  changed() {
+    this.follow();
+    const said = ({ field, values }) => {
+      const list = values.value.split(",").map((word) => word.trim()).filter(Boolean);
+      return field.value && list.length ? { field: field.value, values: list.slice(0, 20) } : null;
+    };
+    const [x, y] = this.rows.map(said);
+    const grid = x ? { x, y } : null;
+    this.told = JSON.stringify(grid);
+    this.pick(grid);
+  }
+
+  follow() {
+    const [across, down] = this.rows;
+    for (const row of this.rows) {
+      row.values.disabled = !row.field.value;
+      row.values.placeholder = AXES[row.field.value]?.[1] ?? "";
+    }
+    toggle(down.node, "hidden", !across.field.value);
+  }
+}
+
+customElements.define("likeness-who", Who);
+customElements.define("likeness-written", Written);
+customElements.define("likeness-grid", GridField);

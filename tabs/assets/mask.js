@@ -1,0 +1,112 @@
+// Painting a mask: white where the picture is drawn anew. The file has exactly the picture's own size.
+
+import { h, iconButton } from "./dom.js";
+import { place } from "./toast.js";
+
+// A PNG of the mask, or null when the person thought better of it.
+export async function paintMask(address, width, height, before) {
+  const [picture, mask] = await Promise.all([loaded(address), before ? loaded(before) : null]);
+  const paper = h("canvas", { width, height, class: "mask-paper", tabindex: 0, "aria-label": "Paint over what should be drawn anew. Arrow keys move the brush, Space paints." });
+  const pen = paper.getContext("2d");
+  const strokes = [];
+  let erase = false;
+  let size = Math.round(Math.max(width, height) / 8);
+  let last = null;
+  let at = { x: width / 2, y: height / 2 };
+
+  if (mask) {
+    // A kept mask is white on black; on the paper white is all that shows.
+    pen.drawImage(mask, 0, 0, width, height);
+    const pixels = pen.getImageData(0, 0, width, height);
+    for (let index = 0; index < pixels.data.length; index += 4) pixels.data[index + 3] = pixels.data[index];
+    pen.putImageData(pixels, 0, 0);
+  }
+
+  const keep = () => {
+    strokes.push(pen.getImageData(0, 0, width, height));
+    if (strokes.length > 30) strokes.shift();
+  };
+  const dab = (from, to) => {
+    pen.globalCompositeOperation = erase ? "destination-out" : "source-over";
+    Object.assign(pen, { lineCap: "round", lineJoin: "round", lineWidth: size, strokeStyle: "#fff" });
+    pen.beginPath();
+    pen.moveTo(from.x, from.y);
+    pen.lineTo(to.x + 0.01, to.y);
+    pen.stroke();
+  };
+  const spot = (event) => {
+    const box = paper.getBoundingClientRect();
+    return { x: ((event.clientX - box.left) / box.width) * width, y: ((event.clientY - box.top) / box.height) * height };
+  };
+  paper.addEventListener("pointerdown", (event) => {
+    paper.setPointerCapture(event.pointerId);
+    keep();
+    at = last = spot(event);
+    dab(last, last);
+  });
+  paper.addEventListener("pointermove", (event) => {
+    if (!last) return;
+    const next = spot(event);
+    dab(last, next);
+    at = last = next;
+  });
+  for (const type of ["pointerup", "pointercancel"]) paper.addEventListener(type, () => (last = null));
+  const brush = h("span", { class: "mask-brush", "aria-hidden": "true", hidden: true });
+  const showBrush = () => {
+    brush.hidden = false;
+    brush.style.left = `${(at.x / width) * 100}%`;
+    brush.style.top = `${(at.y / height) * 100}%`;
+    brush.style.width = `${(size / width) * 100}%`;
+  };
+  paper.addEventListener("keydown", (event) => {
+    const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    if (event.key in moves) {
+      event.preventDefault();
+      const [x, y] = moves[event.key];
+      at = { x: Math.max(0, Math.min(width, at.x + (x * size) / 3)), y: Math.max(0, Math.min(height, at.y + (y * size) / 3)) };
+      showBrush();
+    } else if (event.key === " ") {
+      event.preventDefault();
+      keep();
+      dab(at, at);
+      showBrush();
+    }
+  });
+
+  return new Promise((resolve) => {
+    const finish = (use) => async () => {
+      const made = use ? await painted(paper, width, height) : null;
+      resolve(made);
+      dialog.close();
+    };
+    const range = h("input", { type: "range", min: 2, max: Math.max(width, height) / 2, value: size, "aria-label": "Size of the brush", oninput: () => (size = Number(range.value)) });
+    const eraser = h("button", { type: "button", class: "button", "aria-pressed": false, onclick: () => ((erase = !erase), eraser.setAttribute("aria-pressed", erase)) }, "Erase");
+    const clear = h("button", { type: "button", class: "button", onclick: () => (keep(), pen.clearRect(0, 0, width, height)) }, "Clear");
+    const undo = h("button", { type: "button", class: "button", onclick: () => strokes.length && pen.putImageData(strokes.pop(), 0, 0) }, "Undo");
+    const dialog = h("dialog", { class: "mask-dialog", "aria-labelledby": "mask-title", onclose: () => (resolve(null), dialog.remove(), place()) },
+      h("div", { class: "panel-head" }, h("h2", { id: "mask-title" }, "Paint over what should be drawn anew"), iconButton("close", "Close", finish(false))),
+      h("div", { class: "mask-easel", style: { "--ratio": width / height } }, h("img", { src: picture.src, alt: "" }), paper, brush),
+      h("div", { class: "mask-tools" }, h("label", {}, "Brush", range), eraser, undo, clear),
+      h("div", { class: "ask-acts" }, h("button", { type: "button", class: "button", onclick: finish(false) }, "Cancel"), h("button", { type: "button", class: "button primary", onclick: finish(true) }, "Use this mask")),
+    );
+    document.body.append(dialog);
+    dialog.showModal();
+    paper.focus();
+  });
+}
+
+function painted(paper, width, height) {
+  const whole = h("canvas", { width, height });
+  const pen = whole.getContext("2d");
+  pen.fillStyle = "#000";
+  pen.fillRect(0, 0, width, height);
+  pen.drawImage(paper, 0, 0);
+  return new Promise((resolve) => whole.toBlob(resolve, "image/png"));
+}
+
+async function loaded(address) {
+  const image = new Image();
+  image.src = address;
+  await image.decode();
+  return image;
+}

@@ -1,0 +1,60 @@
+// How a character is shown and spoken of: a portrait or a calm monogram, its kind, its looks in a sentence.
+
+import { file, thumbnail } from "./api.js";
+import { h } from "./dom.js";
+
+export const KINDS = {
+  fictional: { name: "Invented", about: "Someone who doesn't exist. Nobody has to agree." },
+  me: { name: "Me", about: "Your own face. Say once that you agree." },
+  consented: { name: "Someone who agreed", about: "A real person who said yes. Keep their consent here." },
+};
+
+export const real = (character) => character.kind !== "fictional";
+
+export const hasConsent = (character) => {
+  const { consent } = character;
+  return Boolean(consent) && (!consent.until || consent.until >= today());
+};
+
+export function today() {
+  const now = new Date();
+  return new Date(now.getTime() - now.getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
+}
+
+export function portrait(character, { large = false } = {}) {
+  const source = character.portrait ? (large ? file : thumbnail)(character.portrait) : character.portrait_url;
+  if (!source) return monogram(character.name);
+  const image = h("img", { class: "portrait", src: source, alt: "", decoding: "async", draggable: "false" });
+  // A picture that is gone leaves its place to the letters.
+  image.addEventListener("error", () => image.replaceWith(monogram(character.name)), { once: true });
+  return image;
+}
+
+export function monogram(name) {
+  const letters = name.split(/\s+/).filter(Boolean).slice(0, 2).map((word) => [...word][0]).join("").toUpperCase();
+  let hash = 11;
+  for (const letter of name) hash = (hash * 31 + letter.codePointAt(0)) % 9973;
+  return h("span", { class: "portrait monogram", "aria-hidden": "true", style: { "--hue": (hash * 137.5) % 360 } }, h("span", {}, letters || "?"));
+}
+
+export function templateCard(template, act) {
+  return h(
+    "button",
+    { type: "button", class: "template", onclick: act },
+    h("span", { class: "template-face" }, portrait({ name: template.name })),
+    h("span", { class: "template-words" }, h("strong", {}, template.name), h("span", {}, template.about)),
+  );
+}
+
+export function looks({ age, gender, skin, hair, eyes, build, marks }) {
+  const who = gender || "person";
+  const aged = age ? `${age}-year-old ${who}` : who;
+  const article = /^(8|11|18|[aeiou])/i.test(aged) ? "An" : "A";
+  const has = [hair, skin && ending(skin, "skin"), eyes && ending(eyes, "eyes")].filter(Boolean);
+  const more = [build && ending(build, "build"), marks].filter(Boolean).join(", ");
+  if (!has.length && !more && !age && !gender) return "";
+  return `${article} ${aged}${has.length ? ` with ${listed(has)}` : ""}${more ? `; ${more}` : ""}.`;
+}
+
+const ending = (words, noun) => (words.toLowerCase().includes(noun) ? words : `${words} ${noun}`);
+const listed = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`);

@@ -1,0 +1,281 @@
+// What a picture starts from: a picture of the library or the disk, a mask painted on it, and references that each make their own.
+
+import { file, get, patch, post, send, thumbnail } from "./api.js";
+import { h, icon, iconButton, setText, toggle } from "./dom.js";
+import { Field } from "./fields.js";
+import { showTab } from "./header.js";
+import { paintMask } from "./mask.js";
+import { complain, toast } from "./toast.js";
+
+const VARIATION = 0.6;
+const PAGE = 200;
+const MOST_REFERENCES = 100;
+
+class Source extends Field {
+  static whole = true;
+  role_ = "group";
+
+  ready() {
+    this.addEventListener("dragover", (event) => event.preventDefault());
+    this.addEventListener("drop", (event) => {
+      event.preventDefault();
+      const [dropped] = event.dataTransfer.files;
+      if (dropped) this.upload(dropped);
+    });
+  }
+
+  draw(changed) {
+    if (changed === "items") return;
+    const key = JSON.stringify([this.value?.image, this.value?.mask, this.value?.real_person !== undefined, this.picture?.id]);
+    if (key === this.drawn) return this.follow();
+    this.drawn = key;
+    this.body.replaceChildren(...(this.value?.image ? this.chosen() : this.nothing()));
+    this.follow();
+    if (this.value?.image && this.picture?.id !== this.value.image) this.look(this.value.image);
+  }
+
+  nothing() {
+    const choose = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": "Choose a picture to start from", onchange: () => choose.files[0] && this.upload(choose.files[0]) });
+    const gallery = h("button", { type: "button", class: "quiet", onclick: () => showTab("gallery") }, "From the gallery");
+    return [h("label", { class: "drop" }, choose, icon("picture"), h("span", {}, "Drop a picture here, or choose one")), gallery];
+  }
+
+  chosen() {
+    const mine = this.picture?.id === this.value.image ? this.picture : null;
+    const image = h("img", { src: thumbnail(this.value.image), alt: "The picture to start from" });
+    this.amount = h("input", { type: "range", min: 0.05, max: 1, step: 0.05, "aria-label": "How much is drawn anew", "data-tip": "Low keeps the picture, high keeps only its idea.", oninput: () => this.change({ denoise: Number(this.amount.value) }) });
+    this.amountWords = h("output");
+    const paint = h("button", { type: "button", class: "button", onclick: () => this.paint() }, this.value.mask ? "Change the mask" : "Paint a mask");
+    const parts = [
+      h("div", { class: "source" }, image, iconButton("close", "Start from nothing again", () => this.clear())),
+      h("div", { class: "source-side" },
+        h("label", { class: "amount" }, h("span", {}, "Drawn anew"), this.amount, this.amountWords),
+        h("div", { class: "row-of-buttons" }, paint, this.value.mask ? h("button", { type: "button", class: "quiet", onclick: () => this.change({ mask: null }) }, "No mask") : null),
+        this.value.mask ? h("p", { class: "soft small" }, "Only the painted part is drawn anew; the rest stays as it is.") : null,
+        mine && mine.kind !== "generated" && !mine.character_id ? this.askReal() : null,
+      ),
+    ];
+    return parts;
+  }
+
+  askReal() {
+    const option = (words, value) => {
+      const input = h("input", { type: "radio", name: `${this.name}-real`, onchange: () => this.change({ real_person: value }) });
+      input.checked = this.value.real_person === value;
+      return h("label", { class: "inline" }, input, words);
+    };
+    const consent = this.value.real_person
+      ? h("div", { class: "consent-line" },
+          h("label", {}, "Who is it?", h("input", { type: "text", value: this.value.consent?.who ?? "", maxlength: 400, oninput: (event) => this.agree("who", event.target.value) })),
+          h("label", {}, "What did they agree to?", h("input", { type: "text", value: this.value.consent?.what_for ?? "", maxlength: 1000, oninput: (event) => this.agree("what_for", event.target.value) })),
+        )
+      : null;
+    return h("fieldset", { class: "ask-real" }, h("legend", {}, "Does it show a real person?"), option("No", false), option("Yes", true), consent);
+  }
+
+  agree(part, words) {
+    const said = { who: "", what_for: "", ...this.value.consent, [part]: words };
+    this.said = said;
+    this.change({ consent: said.who.trim() && said.what_for.trim() ? said : null }, said);
+  }
+
+  follow() {
+    if (!this.amount || !this.value) return;
+    const amount = this.value.denoise ?? (this.value.mask ? 1 : 0.6);
+    this.amount.value = amount;
+    setText(this.amountWords, `${Math.round(amount * 100)} %`);
+  }
+
+  change(more) {
+    const { real_person } = this.value;
+    this.pick({ ...this.value, ...more });
+    if (more.real_person !== undefined && more.real_person !== real_person) this.drawn = null;
+    this.draw();
+  }
+
+  clear() {
+    this.picture = null;
+    this.pick(null);
+    this.draw();
+  }
+
+  use(id) {
+    this.picture = null;
+    this.pick({ image: id });
+    this.draw();
+  }
+
+  async look(id) {
+    try {
+      this.picture = await get(`images/${encodeURIComponent(id)}`);
+      this.draw();
+    } catch (problem) {
+      complain(problem);
+      this.clear();
+    }
+  }
+
+  async upload(chosen) {
+    setText(this.note, "Sending …");
+    try {
+      this.picture = await sendFile(chosen);
+      this.pick({ image: this.picture.id });
+      this.draw();
+    } catch (problem) {
+      complain(problem);
+    } finally {
+      setText(this.note, "");
+    }
+  }
+
+  async paint() {
+    if (!this.picture) return;
+    const painted = await paintMask(file(this.picture.id), this.picture.width, this.picture.height, this.value.mask ? file(this.value.mask) : null);
+    if (!painted) return;
+    try {
+      const mask = await sendFile(new File([painted], "mask.png", { type: "image/png" }), { kind: "mask" });
+      this.change({ mask: mask.id });
+    } catch (problem) {
+      complain(problem);
+    }
+  }
+}
+
+// The reference library: chosen ones stand under the field, all of them in a dialog of their own.
+class References extends Field {
+  static whole = true;
+  role_ = "group";
+  known = new Map();
+
+  draw(changed) {
+    if (changed === "items") return;
+    const ids = this.value ?? [];
+    const thumbs = ids.slice(0, 8).map((id) => h("img", { class: "ref-thumb", src: thumbnail(id), alt: this.known.get(id)?.caption || "Reference", loading: "lazy" }));
+    const rest = ids.length > 8 ? [h("span", { class: "soft" }, `+ ${ids.length - 8}`)] : [];
+    const open = h("button", { type: "button", class: "button", onclick: () => this.open() }, ids.length ? "Change" : "Choose references");
+    const clear = ids.length ? [h("button", { type: "button", class: "quiet", onclick: () => this.choose([]) }, `${ids.length} selected · clear all`)] : [];
+    this.body.replaceChildren(h("div", { class: "ref-row" }, ...thumbs, ...rest), h("div", { class: "row-of-buttons" }, open, ...clear));
+  }
+
+  choose(ids) {
+    this.pick(ids);
+    this.draw();
+  }
+
+  async open() {
+    const chosen = new Set(this.value ?? []);
+    const grid = h("div", { class: "ref-grid", role: "group", "aria-label": "References" });
+    const words = h("button", { type: "button", class: "quiet", onclick: () => (chosen.clear(), show()) });
+    const category = h("select", { "aria-label": "Category", onchange: () => load() }, h("option", { value: "" }, "Every category"));
+    const adding = h("input", { type: "file", multiple: true, accept: "image/png,image/jpeg,image/webp", onchange: () => add([...adding.files]) });
+    const folder = h("input", { type: "file", webkitdirectory: true, onchange: () => add([...folder.files].filter((one) => one.type.startsWith("image/"))) });
+    const state = h("p", { class: "soft", role: "status" });
+    const done = (keep) => () => {
+      if (keep) this.choose([...chosen].slice(0, MOST_REFERENCES));
+      dialog.close();
+    };
+    const dialog = h("dialog", { class: "library-dialog", "aria-labelledby": "references-title", onclose: () => dialog.remove() },
+      h("div", { class: "panel-head" }, h("h2", { id: "references-title" }, "References"), category, h("label", { class: "button" }, adding, "Add pictures"), h("label", { class: "button" }, folder, "Add a folder"), iconButton("close", "Close", done(false))),
+      state,
+      grid,
+      h("div", { class: "ask-acts" }, words, h("button", { type: "button", class: "button", onclick: done(false) }, "Cancel"), h("button", { type: "button", class: "button primary", onclick: done(true) }, "Use these")),
+    );
+    const show = () => {
+      setText(words, `${chosen.size} selected · clear all`);
+      toggle(words, "hidden", !chosen.size);
+      for (const card of grid.children) card.querySelector("input[type=checkbox]").checked = chosen.has(card.dataset.id);
+    };
+    const card = (picture) => {
+      this.known.set(picture.id, picture);
+      const tick = h("input", { type: "checkbox", "aria-label": picture.caption || picture.name || "Reference", onchange: () => (tick.checked ? chosen.add(picture.id) : chosen.delete(picture.id), show()) });
+      const change = async (what) => {
+        try {
+          this.known.set(picture.id, await patchImage(picture.id, what));
+        } catch (problem) {
+          complain(problem);
+        }
+      };
+      const caption = h("input", { type: "text", value: picture.caption, placeholder: "What it shows", "aria-label": `Caption of ${picture.name || "this reference"}`, onchange: () => change({ caption: caption.value }) });
+      const kind = h("input", { type: "text", value: picture.category, placeholder: "Category", maxlength: 60, list: "reference-categories", "aria-label": `Category of ${picture.name || "this reference"}`, onchange: () => change({ category: kind.value }) });
+      return h("div", { class: "ref-card", dataset: { id: picture.id } }, h("label", {}, tick, h("img", { src: thumbnail(picture.id), alt: "", loading: "lazy" })), caption, kind);
+    };
+    const load = async () => {
+      try {
+        const found = await get("images", { kind: "reference", category: category.value, limit: PAGE });
+        grid.replaceChildren(...found.items.map(card));
+        setText(state, found.items.length ? "" : "No references yet. Add pictures of poses, places or outfits; give each a caption, and jobs take it into their prompt.");
+        const names = [...new Set([...category.options].map((one) => one.value).concat(found.items.map((one) => one.category)))].filter(Boolean).sort();
+        const now = category.value;
+        category.replaceChildren(h("option", { value: "" }, "Every category"), ...names.map((name) => h("option", { value: name }, name)));
+        category.value = now;
+        dialog.querySelector("datalist")?.remove();
+        dialog.append(h("datalist", { id: "reference-categories" }, ...["Poses", "Places", "Outfits", ...names].map((name) => h("option", { value: name }))));
+        show();
+      } catch (problem) {
+        complain(problem);
+      }
+    };
+    const add = async (files) => {
+      let count = 0;
+      for (const one of files) {
+        setText(state, `Taking in ${++count} of ${files.length} …`);
+        try {
+          const kept = await sendFile(one, { kind: "reference", category: category.value });
+          chosen.add(kept.id);
+        } catch (problem) {
+          toast(`${one.name}: ${problem.message}`, { kind: "warn", detail: problem.remedy });
+        }
+      }
+      await load();
+    };
+    document.body.append(dialog);
+    dialog.showModal();
+    await load();
+  }
+}
+
+function sendFile(one, query = {}) {
+  const form = new FormData();
+  form.append("file", one, one.name);
+  return send(`images?${new URLSearchParams(query)}`, form);
+}
+
+const patchImage = (id, change) => patch(`images/${encodeURIComponent(id)}`, change);
+
+// A picture that was chosen anywhere on the page. The field is there only once its part of the form was opened.
+document.addEventListener("likeness:use-image", async (event) => {
+  showTab("generate");
+  openStarting();
+  for (let tries = 0; tries < 100; tries++) {
+    const field = document.querySelector("likeness-source");
+    if (field?.body) {
+      field.use(event.detail.id);
+      field.scrollIntoView({ block: "nearest" });
+      return;
+    }
+    await new Promise((next) => setTimeout(next, 30));
+  }
+});
+
+// Other takes on a picture: its own prompt and settings, drawn from itself with new seeds.
+document.addEventListener("likeness:variations", async (event) => {
+  try {
+    const { recipe, id } = await get(`images/${encodeURIComponent(event.detail.id)}`);
+    if (!recipe) return toast("This picture was not made here", { kind: "warn", detail: "Start from it instead, and say what it should become." });
+    const kept = Object.fromEntries(["prompt", "negative_prompt", "model", "loras", "width", "height", "steps", "cfg", "sampler", "scheduler", "character"].map((name) => [name, recipe[name]]));
+    await post("generate", { ...kept, preset: "none", as_written: true, wildcards: false, image: id, denoise: VARIATION, count: 4 });
+    showTab("generate");
+    document.dispatchEvent(new CustomEvent("likeness:accepted"));
+    toast("4 variations on the way", { ms: 2500 });
+  } catch (problem) {
+    complain(problem);
+  }
+});
+
+function openStarting() {
+  const button = document.querySelector("#starting button.label-wrap");
+  if (button && !button.classList.contains("open")) button.click();
+}
+
+customElements.define("likeness-source", Source);
+customElements.define("likeness-references", References);

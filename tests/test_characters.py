@@ -1,0 +1,409 @@
+"""Characters keep their names to themselves, are adults, and real ones agreed; no edit is lost, nothing half made is left."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import zipfile
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import app
+from studio.characters import load_templates, slug_of, trigger_of
+from studio.contracts import (
+    Character,
+    CharacterChange,
+    CharacterFields,
+    CharacterKind,
+    CharacterStatus,
+    Consent,
+    GenerateRequest,
+    PictureKind,
+)
+from studio.errors import (
+    Conflict,
+    ConsentMissing,
+    ContractMismatch,
+    InvalidFieldValue,
+    LikenessError,
+    MissingRequiredField,
+    NotFound,
+    SafetyFilter,
+)
+from studio.prompts import fill
+from studio.settings import Settings
+from studio.studio import TEMPLATES, Studio
+
+
+@pytest.fixture
+def studio(settings: Settings) -> Studio:
+    return app.open_studio(settings)
+
+
+def fields(**said: Any) -> CharacterFields:
+    return CharacterFields.model_validate({"name": "Nova", **said})
+
+
+def change(**said: Any) -> CharacterChange:
+    return CharacterChange.model_validate(said)
+
+
+def photo(seed: int = 1, size: tuple[int, int] = (48, 40)) -> bytes:
+    out = io.BytesIO()
+    noise = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(out, "JPEG")
+    return out.getvalue()
+
+
+AGREED = Consent(who="Mia Example", what_for="pictures for her own channel")
+
+
+# Names
+
+
+def test_a_slug_and_a_trigger_word_are_suggested_and_never_given_twice(studio: Studio) -> None:
+    first, second, third = (studio.create_character(fields(name="Zoë Ünal")) for _ in range(3))
+    assert (first.slug, first.trigger_word) == ("zoe-unal", "zoeunal_lk")
+    assert len({each.slug for each in (first, second, third)}) == 3
+    assert len({each.trigger_word for each in (first, second, third)}) == 3
+    assert studio.suggest_names("Zoë Ünal") == ("zoe-unal-4", "zoeunal_lk4")
+
+
+@pytest.mark.parametrize(("name", "slug"), [("Ada Lovelace", "ada-lovelace"), ("  --  ", "character"), ("北京", "character"), ("É!", "e")])
+def test_a_slug_is_plain(name: str, slug: str) -> None:
+    assert slug_of(name) == slug
+    assert trigger_of(name) == slug.replace("-", "") + "_lk"
+
+
+def test_a_taken_slug_or_trigger_word_names_the_field_and_a_free_one(studio: Studio) -> None:
+    studio.create_character(fields(slug="nova", trigger_word="nvx"))
+    with pytest.raises(InvalidFieldValue) as refused:
+        studio.create_character(fields(slug="nova"))
+    assert refused.value.field == "slug"
+    assert "nova-2" in refused.value.remedy
+    with pytest.raises(InvalidFieldValue) as refused:
+        studio.create_character(fields(name="Other", trigger_word="NVX"))
+    assert refused.value.field == "trigger_word"
+    assert len(studio.characters()) == 1
+
+
+def test_many_threads_that_want_one_name_all_get_their_own(studio: Studio) -> None:
+    made: list[Character] = []
+    faults: list[LikenessError] = []
+
+    def one() -> None:
+        try:
+            made.append(studio.create_character(fields()))
+        except LikenessError as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert len({each.slug for each in made}) == 10
+
+
+# Changing
+
+
+def test_ten_browsers_that_edit_one_character_lose_nothing_silently(studio: Studio) -> None:
+    made = studio.create_character(fields())
+    done: list[str] = []
+    refused: list[Conflict] = []
+
+    def edit(number: int) -> None:
+        try:
+            studio.change_character(made.id, change(version=made.version, personality=f"number {number}"))
+            done.append(f"number {number}")
+        except Conflict as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=edit, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 1
+    assert len(refused) == 9
+    kept = studio.character(made.id)
+    assert (kept.personality, kept.version) == (done[0], made.version + 1)
+
+
+def test_what_a_change_leaves_out_stays_and_what_it_takes_away_is_gone(studio: Studio) -> None:
+    made = studio.create_character(fields(personality="calm", preset="portrait_v1", appearance={"hair": "red hair", "age": 30}))
+    after = studio.change_character(made.slug, change(name="Nova Two", preset=None))
+    assert (after.name, after.personality, after.preset, after.slug) == ("Nova Two", "calm", None, made.slug)
+    assert after.appearance.age == 30
+
+
+def test_a_character_is_archived_deleted_and_brought_back(studio: Studio) -> None:
+    made = studio.create_character(fields())
+    studio.change_character(made.id, change(status="archived"))
+    assert studio.characters() == ()
+    assert [each.id for each in studio.characters(CharacterStatus.archived)] == [made.id]
+    studio.change_character(made.id, change(status="trashed"))
+    with pytest.raises(InvalidFieldValue, match="trash"):
+        studio.generate(GenerateRequest(prompt="smiling", character=made.slug))
+    studio.change_character(made.id, change(status="active"))
+    assert studio.generate(GenerateRequest(prompt="smiling", character=made.slug)).ok
+
+
+def test_a_portrait_must_be_a_picture(studio: Studio) -> None:
+    made = studio.create_character(fields())
+    with pytest.raises(InvalidFieldValue) as refused:
+        studio.change_character(made.id, change(portrait="nothing"))
+    assert refused.value.field == "portrait"
+
+
+def test_a_duplicate_has_the_words_and_none_of_the_photos(studio: Studio) -> None:
+    made = studio.create_character(fields(backstory="A long story.", appearance={"hair": "black hair"}))
+    studio.add_photos(made.id, [("a.jpg", photo())])
+    copy = studio.duplicate_character(made.id)
+    assert (copy.backstory, copy.appearance) == (made.backstory, made.appearance)
+    assert copy.slug != made.slug
+    assert studio.photos(copy.id) == ()
+
+
+@pytest.mark.parametrize("age", [17, 0, -3, 121])
+def test_a_character_is_an_adult(age: int) -> None:
+    with pytest.raises(ValueError, match="age"):
+        fields(appearance={"age": age})
+
+
+def test_what_is_written_about_a_character_is_judged_too(studio: Studio) -> None:
+    with pytest.raises(SafetyFilter):
+        studio.create_character(fields(appearance={"build": "schoolgirl"}, wardrobe="naked"))
+    made = studio.create_character(fields())
+    with pytest.raises(SafetyFilter):
+        studio.change_character(made.id, change(backstory="a naked child"))
+    assert studio.character(made.id).backstory == ""
+
+
+# Consent
+
+
+def test_a_real_person_without_consent_is_refused_everywhere(studio: Studio) -> None:
+    made = studio.create_character(fields(kind="consented"))
+    for act in (
+        lambda: studio.generate(GenerateRequest(prompt="smiling", character=made.id)),
+        lambda: studio.add_photos(made.id, [("a.jpg", photo())]),
+    ):
+        with pytest.raises(ConsentMissing) as refused:
+            act()
+        assert refused.value.field == "consent"
+    assert studio.jobs().items == ()
+    assert studio.photos(made.id) == ()
+
+
+def test_a_consent_that_ended_is_none(studio: Studio) -> None:
+    today = datetime.now(UTC).date()
+    made = studio.create_character(fields(kind="me", consent={**AGREED.model_dump(), "until": today - timedelta(days=1)}))
+    with pytest.raises(ConsentMissing, match="ended"):
+        studio.generate(GenerateRequest(prompt="smiling", character=made.id))
+    studio.change_character(made.id, change(consent={**AGREED.model_dump(), "until": date(2999, 1, 1)}))
+    assert studio.generate(GenerateRequest(prompt="smiling", character=made.id)).ok
+
+
+def test_the_consent_stands_in_every_jobs_recipe(studio: Studio) -> None:
+    made = studio.create_character(fields(kind="consented", consent=AGREED))
+    job = studio.job(studio.generate(GenerateRequest(prompt="smiling", character=made.id)).job_id)
+    assert job.recipe.real_person
+    assert job.recipe.consent == AGREED
+
+
+def test_an_uploaded_picture_must_say_whether_it_shows_a_real_person(studio: Studio) -> None:
+    picture = studio.upload(photo(), "pose.jpg", kind=PictureKind.reference)
+    for request in (GenerateRequest(prompt="smiling", image=picture.id), GenerateRequest(references=(picture.id,))):
+        with pytest.raises(MissingRequiredField) as refused:
+            studio.generate(request)
+        assert refused.value.field == "real_person"
+        with pytest.raises(ConsentMissing):
+            studio.generate(request.model_copy(update={"real_person": True}))
+        with pytest.raises(SafetyFilter, match="looked at"):
+            studio.generate(request.model_copy(update={"real_person": True, "consent": AGREED}))
+        assert studio.generate(request.model_copy(update={"real_person": False})).ok
+
+
+def test_no_face_is_put_on_another_persons_photo(studio: Studio) -> None:
+    mia = studio.create_character(fields(name="Mia", kind="consented", consent=AGREED))
+    own = studio.add_photos(mia.id, [("mia.jpg", photo())]).items[0]
+    nova = studio.create_character(fields())
+    with pytest.raises(SafetyFilter, match="never put on another"):
+        studio.generate(GenerateRequest(prompt="smiling", character=nova.id, image=own.id))
+    strange = studio.upload(photo(2), "stranger.jpg")
+    with pytest.raises(SafetyFilter, match="not one of"):
+        studio.generate(GenerateRequest(prompt="smiling", character=nova.id, image=strange.id, real_person=True, consent=AGREED))
+    assert studio.jobs().items == ()
+
+
+def test_a_mask_of_another_size_is_refused(studio: Studio) -> None:
+    picture = studio.upload(photo(), "a.png")
+    mask = studio.upload(photo(size=(20, 20)), "mask.png", kind=PictureKind.mask)
+    with pytest.raises(InvalidFieldValue) as refused:
+        studio.generate(GenerateRequest(prompt="x", image=picture.id, mask=mask.id, real_person=False))
+    assert refused.value.field == "mask"
+    assert "48×40" in refused.value.message
+
+
+# Prompts
+
+
+def test_the_template_leaves_out_what_is_not_known(studio: Studio) -> None:
+    made = studio.create_character(fields(appearance={"hair": "long red hair"}))
+    assert fill("{trigger_word}, {hair}, {skin} skin, {caption}", made, "smiling") == "nova_lk, long red hair, smiling"
+    assert fill("a photo of {name}, {age} years old", made, "x") == "a photo of Nova"
+
+
+def test_character_preset_and_person_all_speak_in_the_prompts(studio: Studio) -> None:
+    made = studio.create_character(
+        fields(appearance={"hair": "long red hair", "skin": "tan"}, negative_prompt="hat", preset="night_v1", lora="me.safetensors")
+    )
+    composed = studio.compose(GenerateRequest(prompt="smiling", negative_prompt="blurry", character=made.slug))
+    assert composed.prompt.startswith("nova_lk, long red hair, tan skin, smiling, dark blue background")
+    assert composed.negative_prompt == "hat, white background, yellow background, blurry"
+    bare = studio.compose(GenerateRequest(prompt="smiling", character=made.slug, preset="none"))
+    assert bare.prompt == "nova_lk, long red hair, tan skin, smiling"
+    own = studio.compose(GenerateRequest(prompt="only this", character=made.slug, as_written=True))
+    assert own.prompt == "only this"
+
+
+def test_each_job_takes_its_own_references_caption(studio: Studio) -> None:
+    made = studio.create_character(fields(appearance={"skin": "tan"}))
+    first, second = (studio.upload(photo(seed), "pose.jpg", kind=PictureKind.reference) for seed in (1, 2))
+    studio._gallery.set_caption(first.id, "at the sea")
+    request = GenerateRequest(character=made.slug, references=(first.id, second.id), variations=2, real_person=False)
+    submitted = studio.generate(request)
+    jobs = [studio.job(job_id) for job_id in submitted.job_ids]
+    assert [(job.recipe.reference, job.recipe.prompt) for job in jobs] == [
+        (first.id, "nova_lk, tan skin, at the sea"),
+        (first.id, "nova_lk, tan skin, at the sea"),
+        (second.id, "nova_lk, tan skin, portrait of a person"),
+        (second.id, "nova_lk, tan skin, portrait of a person"),
+    ]
+    assert {job.batch_id for job in jobs} == {submitted.batch_id}
+
+
+def test_words_that_a_wildcard_brings_in_are_judged(studio: Studio) -> None:
+    folder = studio.settings.data / "wildcards"
+    folder.mkdir()
+    (folder / "who.txt").write_text("a naked child\n", encoding="utf-8")
+    with pytest.raises(SafetyFilter):
+        studio.generate(GenerateRequest(prompt="a picture of __who__"))
+    assert studio.jobs().items == ()
+
+
+# Photos
+
+
+def test_bad_files_are_named_and_good_ones_kept(studio: Studio) -> None:
+    made = studio.create_character(fields())
+    sent = [("a.jpg", photo(1)), ("notes.png", b"hello"), ("../../b.jpg", photo(2)), ("again.jpg", photo(1)), ("empty.jpg", b"")]
+    added = studio.add_photos(made.id, sent)
+    assert [each.name for each in added.items] == ["a.jpg", "b.jpg"]
+    assert [(each.name, each.error.code) for each in added.refused] == [
+        ("notes.png", "IMAGE_INVALID"),
+        ("again.jpg", "CONFLICT"),
+        ("empty.jpg", "IMAGE_INVALID"),
+    ]
+    files = {path.name for path in (studio.settings.data / "photos").rglob("*.jpg")}
+    assert files == {Path(each.path).name for each in added.items}
+    assert studio.character_counts([made.id])[made.id].photos == 2
+
+
+def test_only_its_own_photos_are_removed(studio: Studio) -> None:
+    one, other = (studio.create_character(fields(name=name)) for name in ("One", "Other"))
+    mine = studio.add_photos(one.id, [("a.jpg", photo(1))]).items[0]
+    theirs = studio.add_photos(other.id, [("b.jpg", photo(2))]).items[0]
+    assert studio.remove_photos(one.id, [mine.id, theirs.id]) == 1
+    assert studio.photos(one.id) == ()
+    assert len(studio.photos(other.id)) == 1
+    studio.restore([mine.id])
+    assert [each.id for each in studio.photos(one.id)] == [mine.id]
+
+
+# Taking along
+
+
+def test_an_exported_character_comes_back_whole(studio: Studio) -> None:
+    made = studio.create_character(fields(kind="me", consent=AGREED, voice="Short sentences.", handles={"instagram": "@nova"}))
+    added = studio.add_photos(made.id, [("a.jpg", photo(1)), ("b.jpg", photo(2))]).items
+    studio._gallery.set_caption(added[1].id, "in the rain")
+    studio.change_character(made.id, change(portrait=added[1].id))
+    studio.keep_evidence(made.id, "letter.pdf", b"%PDF-1.4 signed")
+    name, data = studio.export_character(made.slug)
+    assert name == "nova.likeness.zip"
+    back = studio.import_character(data)
+    assert back.slug != made.slug
+    assert (back.voice, back.kind, back.handles) == (made.voice, CharacterKind.me, made.handles)
+    assert back.consent is not None
+    assert back.consent.evidence == "letter.pdf"
+    photos = studio.photos(back.id)
+    assert sorted(each.sha256 for each in photos) == sorted(each.sha256 for each in added)
+    assert [each.caption for each in photos if each.id == back.portrait] == ["in the rain"]
+    assert (studio.settings.data / "consent" / back.id / "evidence.pdf").read_bytes() == b"%PDF-1.4 signed"
+
+
+def _parcel(**said: Any) -> bytes:
+    out = io.BytesIO()
+    extra = said.pop("files", {})
+    with zipfile.ZipFile(out, "w") as parcel:
+        parcel.writestr("character.json", json.dumps(said))
+        for name, data in extra.items():
+            parcel.writestr(name, data)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"not a zip", "not a character"),
+        (_parcel(hello="world"), "not a character"),
+        (_parcel(schema=99, character={"name": "X"}), "newer version"),
+        (_parcel(schema=1, character={"name": "X", "appearance": {"age": 12}}), "adults"),
+        (_parcel(schema=1, character={"name": "X"}, photos=[{"file": "../../../evil.jpg"}]), "not a character"),
+        (_parcel(schema=1, character={"name": "X"}, photos=[{"file": "photos/0000.jpg"}]), "not a character"),
+        (_parcel(schema=1, character={"name": "X", "surprise": 1}), "no field"),
+    ],
+    ids=["foreign", "other zip", "newer", "minor", "outside", "missing photo", "unknown field"],
+)
+def test_a_file_that_is_no_character_leaves_nothing_behind(studio: Studio, data: bytes, words: str) -> None:
+    with pytest.raises(ContractMismatch, match=words):
+        studio.import_character(data)
+    assert studio.characters(None) == ()
+    assert not (studio.settings.data / "photos").exists()
+    assert not list(studio.settings.data.rglob("evil*"))
+
+
+def test_a_lora_in_a_file_is_looked_at_before_it_is_kept(studio: Studio) -> None:
+    data = _parcel(schema=1, character={"name": "X"}, lora="lora.safetensors", files={"lora.safetensors": b"\x80\x04not weights at all"})
+    with pytest.raises(LikenessError):
+        studio.import_character(data)
+    assert studio.characters() == ()
+    assert not list(studio.settings.loras_path.glob("*"))
+
+
+def test_every_template_makes_a_character(studio: Studio) -> None:
+    templates = load_templates(TEMPLATES)
+    assert len(templates) >= 6
+    for template in templates:
+        made = studio.create_character(template.fields)
+        assert made.appearance.age
+        assert made.appearance.hair
+        assert template.about.endswith(".")
+
+
+def test_nobody_is_found_under_a_name_that_nobody_has(studio: Studio) -> None:
+    with pytest.raises(NotFound):
+        studio.character("nobody")
+    with pytest.raises(InvalidFieldValue) as refused:
+        studio.generate(GenerateRequest(prompt="x", character="nobody"))
+    assert refused.value.field == "character"
