@@ -106,7 +106,14 @@ def shape_of(width: int, height: int) -> str:
 
 def request_of(values: Mapping[str, Any], model: ModelSpec, preset: Preset | None) -> GenerateRequest:
     """The request that a filled-in form stands for. Empty fields are left open. Raises the error that names the first field at fault."""
-    whole = {**values, **(values.get("source") or {}), **_written(values.get("written"))}
+    chosen = values.get("references") or {}
+    whole = {
+        **values,
+        **{name: value for name, value in chosen.items() if name != "ids"},
+        **(values.get("source") or {}),
+        **_written(values.get("written")),
+        "references": chosen.get("ids", []),
+    }
     fields = {name: value for name, value in whole.items() if value not in (None, OPEN) and name not in _FORM_ALONE}
     if fields.get("character") and not fields.get("preset"):
         # The form shows which preset is used: none means none, also where the character has one of its own.
@@ -291,7 +298,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
                 "references",
                 label="References",
                 info="Poses, places and outfits from your library. Each makes pictures of its own, with its own caption.",
-                value=[],
+                value=None,
                 elem_id="field-references",
             )
         form["preset"] = choice(
@@ -550,7 +557,7 @@ _BLANK: dict[str, Any] = {
     "character": OPEN,
     "written": None,
     "source": None,
-    "references": [],
+    "references": None,
     "variations": 1,
     "grid": None,
     "wildcards": "true",
