@@ -13,21 +13,13 @@ from starlette.types import Scope
 
 from studio.models import SAMPLERS, SCHEDULERS
 from studio.studio import Studio
-<<<<<<< HEAD
-from tabs import characters, gallery, generate, setup
-=======
-from tabs import analytics, characters, gallery, generate
->>>>>>> gallery
+from tabs import analytics, characters, gallery, generate, setup
 from tabs.live import live
 from tabs.theme import theme
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 TITLE = "Likeness"
-<<<<<<< HEAD
-SHEETS = ("tokens.css", "gradio.css", "studio.css", "characters.css", "making.css", "setup.css")
-=======
-SHEETS = ("tokens.css", "gradio.css", "studio.css", "characters.css", "making.css", "gallery.css", "analytics.css")
->>>>>>> gallery
+SHEETS = ("tokens.css", "gradio.css", "studio.css", "characters.css", "making.css", "gallery.css", "analytics.css", "setup.css")
 
 
 def build(studio: Studio) -> gr.Blocks:
