@@ -70,7 +70,8 @@ class Jobs:
         """Write the jobs and enqueue their runs in one transaction; gives the batch's id and the jobs' ids, in order."""
         client = self._dbos()
         batch_id = new_id()
-        job_ids = tuple(new_id() for _ in work)
+        # Ids of one millisecond are random: in order they keep a batch in order wherever it is listed.
+        job_ids = tuple(sorted(new_id() for _ in work))
         now = time.time()
         with self.database.begin() as connection:
             priority = self._edge(connection, "first") if first else MIDDLE_PRIORITY
@@ -104,7 +105,13 @@ class Jobs:
         return _job(row)
 
     def jobs(
-        self, *, states: Sequence[JobState] = (), batch_id: str | None = None, limit: int = 50, cursor: str | None = None
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        batch_id: str | None = None,
+        character_id: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> Page[Job]:
         """Newest first; `cursor` continues after the last job seen."""
         page = sa.select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit + 1)
@@ -112,6 +119,8 @@ class Jobs:
             page = page.where(jobs.c.state.in_([state.value for state in states]))
         if batch_id is not None:
             page = page.where(jobs.c.batch_id == batch_id)
+        if character_id is not None:
+            page = page.where(jobs.c.character_id == character_id)
         if cursor is not None:
             created_at, last_id = decode_cursor(cursor, float, str)
             page = page.where(sa.tuple_(jobs.c.created_at, jobs.c.id) < sa.tuple_(sa.literal(created_at), sa.literal(last_id)))

@@ -216,10 +216,17 @@ class Studio:
         return self._jobs.job(job_id)
 
     def jobs(
-        self, *, states: Sequence[JobState] = (), batch_id: str | None = None, limit: int = 50, cursor: str | None = None
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        batch_id: str | None = None,
+        character: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> Page[Job]:
-        """Jobs, newest first."""
-        return self._jobs.jobs(states=states, batch_id=batch_id, limit=limit, cursor=cursor)
+        """Jobs, newest first. `character` is an id or a slug. Raises NotFound for one that is nobody's."""
+        character_id = self.character(character).id if character else None
+        return self._jobs.jobs(states=states, batch_id=batch_id, character_id=character_id, limit=limit, cursor=cursor)
 
     def changes(self, since: float) -> tuple[Job, ...]:
         """Jobs that changed at or after a Unix time, in order: for the event stream."""

@@ -44,6 +44,13 @@ STARTER = ModelSpec(
 LARGE = STARTER.model_copy(update={"id": "sdxl", "side_min": 256, "side_max": 2048, "side_step": 64, "width": 1024, "height": 1024})
 TALL = Preset(id="tall_v1", name="Tall", category="portrait", tooltip="", width=128, height=160, steps=20, cfg=5)
 FORM: dict[str, Any] = {
+    "character": "",
+    "written": None,
+    "source": None,
+    "references": [],
+    "variations": 1,
+    "wildcards": "true",
+    "grid": None,
     "prompt": "a person with red hair",
     "negative_prompt": "",
     "preset": "",
@@ -109,7 +116,28 @@ def test_an_untouched_form_asks_for_nothing_but_the_prompt_and_the_size() -> Non
 
 
 def test_every_field_of_the_form_is_a_field_of_the_contract() -> None:
-    assert set(FORM) - {"shape"} <= set(GenerateRequest.model_fields)
+    # A shape, a picture to start from and a prompt written by hand stand for several fields each.
+    theirs = {"engine", "as_written", "image", "mask", "denoise", "real_person", "consent"}
+    assert set(FORM) - {"shape", "source", "written"} == set(GenerateRequest.model_fields) - theirs
+
+
+def test_what_was_edited_by_hand_is_taken_as_it_stands() -> None:
+    request = request_of({**FORM, "written": {"prompt": "only {this|that}", "negative_prompt": ""}}, STARTER, None)
+    assert (request.prompt, request.as_written, request.wildcards) == ("only {this|that}", True, False)
+
+
+def test_a_source_brings_its_mask_and_its_consent() -> None:
+    consent = {"who": "Mia", "what_for": "portraits"}
+    source = {"image": "one", "mask": "two", "denoise": 0.4, "real_person": True, "consent": consent}
+    request = request_of({**FORM, "prompt": "", "source": source}, STARTER, None)
+    assert (request.image, request.mask, request.denoise, request.real_person) == ("one", "two", 0.4, True)
+    assert request.consent is not None
+    assert request.consent.who == "Mia"
+
+
+def test_no_preset_means_none_also_where_the_character_has_one() -> None:
+    assert request_of({**FORM, "character": "someone"}, STARTER, None).preset == "none"
+    assert request_of(FORM, STARTER, None).preset is None
 
 
 def test_pixels_that_were_typed_win_over_the_shape() -> None:

@@ -101,11 +101,14 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
     def jobs(
         state: Annotated[list[JobState] | None, Query(description="Only jobs in this state; may be given several times")] = None,
         batch_id: Annotated[str | None, Query(description="Only jobs of this batch", max_length=100, pattern=SEARCHABLE)] = None,
+        character: Annotated[
+            str | None, Query(description="Only jobs of this character: an id or a slug", max_length=100, pattern=SEARCHABLE)
+        ] = None,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Jobs:
         """Newest first."""
-        page = studio.jobs(states=state or (), batch_id=batch_id, limit=limit, cursor=cursor)
+        page = studio.jobs(states=state or (), batch_id=batch_id, character=character, limit=limit, cursor=cursor)
         return Jobs(items=page.items, next=page.next)
 
     @router.post("/jobs/cancel", summary="Cancel a batch, or everything")

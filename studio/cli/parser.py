@@ -136,6 +136,7 @@ def _jobs(verbs: _Verbs) -> None:
     states = [state.value for state in JobState]
     listing.add_argument("--state", action="append", default=[], choices=states, help="only such jobs; may be given several times")
     listing.add_argument("--batch", metavar="ID", help="only jobs of this batch")
+    listing.add_argument("--character", metavar="ID", help="only jobs of this character")
     _paging(listing, 50)
     _verb(jobs, "show", "show one job", "jobs.show").add_argument("id", metavar="ID")
     cancel = _verb(jobs, "cancel", "cancel one job, a batch, or all", "jobs.cancel")

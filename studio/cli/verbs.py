@@ -34,7 +34,7 @@ from studio.setup import Setting, all_settings, change_settings, places
 def list_jobs(desk: Desk) -> Answer:
     args = desk.args
     states = [JobState(state) for state in args.state]
-    page = desk.studio.jobs(states=states, batch_id=args.batch, limit=_limit(args.limit), cursor=args.cursor)
+    page = desk.studio.jobs(states=states, batch_id=args.batch, character=args.character, limit=_limit(args.limit), cursor=args.cursor)
     rows = [(job.id, job.state, f"{job.progress:.0%}", _when(job.created_at), _short(job.request.prompt)) for job in page.items]
     return Answer(_dumped(page), table(rows) or "No jobs yet.")
 

@@ -417,14 +417,12 @@ export class CharacterPage {
   async loadJobs() {
     let page;
     try {
-      page = await get("jobs", { limit: 200 });
+      page = await get("jobs", { character: this.character.id, limit: JOBS });
     } catch {
       return;
     }
-    const { id, slug } = this.character;
-    const own = page.items.filter((job) => job.recipe.character === id || [id, slug].includes(job.request.character));
     this.jobList.replaceChildren(
-      ...own.slice(0, JOBS).map((job) => {
+      ...page.items.map((job) => {
         const pictures = ended(job) ? feed.pictures(job) : null;
         return h(
           "li",
@@ -438,8 +436,8 @@ export class CharacterPage {
         );
       }),
     );
-    this.jobEmpty.hidden = own.length > 0;
-    this.jobList.hidden = !own.length;
+    this.jobEmpty.hidden = page.items.length > 0;
+    this.jobList.hidden = !page.items.length;
   }
 }
 

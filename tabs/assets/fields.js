@@ -38,6 +38,8 @@ export class Field extends HTMLElement {
 
   attributeChangedCallback(name, _before, text) {
     this[name] = JSON.parse(text ?? "null") ?? (name === "items" ? [] : null);
+    // On its way through Gradio nothing becomes an empty text.
+    if (this.constructor.whole && this.value === "") this.value = null;
     if (this.body) this.draw(name);
   }
 

@@ -82,6 +82,7 @@ const looks = (one) => [one.appearance.hair, one.appearance.skin && `${one.appea
 
 // What the engine reads: the composed prompts, live; edited by hand, they are taken as they stand.
 class Written extends Field {
+  static whole = true;
   role_ = "group";
 
   ready() {
@@ -188,6 +189,7 @@ export function formValues() {
 
 // One or two settings varied side by side.
 class GridField extends Field {
+  static whole = true;
   role_ = "group";
 
   draw(changed) {

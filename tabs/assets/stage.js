@@ -1,13 +1,16 @@
 // The stage: the picture that is being made, large; then what was made; below it the newest of the library.
 
-import { file, get, preview, thumbnail } from "./api.js";
-import { h, icon, paced, setText, store, toggle } from "./dom.js";
+import { file, get, patch, preview, thumbnail } from "./api.js";
+import { h, icon, iconButton, paced, setText, store, toggle } from "./dom.js";
 import { ended, feed } from "./feed.js";
 import { say } from "./form.js";
+import { complain, toast } from "./toast.js";
 import { lookAt } from "./viewer.js";
-import { plural, progressWords, endWords } from "./words.js";
+import { endWords, nameOf, plural, progressWords } from "./words.js";
 
 const STRIP = 24;
+// What a grid can vary, as its labels say it.
+const VARIED = [["steps", "Steps"], ["cfg", "CFG"], ["sampler", ""], ["scheduler", ""], ["denoise", "Denoise"], ["preset", ""], ["seed", "Seed"]];
 const IDEAS = [
   "portrait of a person with long red hair, tan skin, round glasses, smiling, wearing a green hoodie, light blue background, cartoon style",
   "portrait of a person with short curly black hair, dark skin, wearing a yellow sweater, pink background, flat avatar style",
@@ -65,11 +68,13 @@ class Stage extends HTMLElement {
     const job = this.job();
     toggle(this.live, "hidden", !this.pinned);
     if (!job) return this.drawEmpty();
+    const batch = batchOf(job);
     const pictures = feed.pictures(job) ?? [];
     toggle(this.bar, "hidden", job.state !== "running");
     this.bar.firstElementChild.style.setProperty("--done", job.progress);
     toggle(this.bar, "data-unsure", job.state === "running" && job.progress === 0);
     if (!ended(job)) return this.drawLive(job, pictures);
+    if (batch.length > 1) return this.drawBatch(batch);
     setText(this.words, endWords(job, pictures.length));
     if (pictures.length) return this.drawPictures(job, pictures);
     if (job.error) return this.drawTrouble(job);
@@ -137,6 +142,23 @@ class Stage extends HTMLElement {
       });
   }
 
+  // The jobs of one request together: a grid of settings as it was asked for, anything else in order.
+  drawBatch(jobs) {
+    const all = jobs.flatMap((job) => feed.pictures(job) ?? []);
+    const cells = jobs[0].recipe.cell ? Math.max(...jobs.map((job) => job.recipe.cell?.[0] ?? 0)) + 1 : 0;
+    const left = jobs.filter((job) => !ended(job)).length;
+    setText(this.words, left ? `${plural(all.length, "picture")} of this batch, ${plural(left, "job")} left` : `${plural(all.length, "picture")} of ${plural(jobs.length, "job")}`);
+    this.scene(`batch-${all.map((picture) => picture.id).join()}-${jobs.length}`, () => {
+      const { width, height } = jobs[0].recipe;
+      const columns = cells || Math.max(1, Math.ceil(Math.sqrt(all.length)));
+      const grid = h("div", { class: "results batch", style: { "--ratio": width / height, "--columns": columns, "--rows": Math.max(1, Math.ceil(all.length / columns)) } });
+      const varied = cells ? VARIED.filter(([key]) => new Set(all.map((picture) => String(picture.recipe[key]))).size > 1) : [];
+      const words = (recipe) => varied.map(([key, name]) => `${name} ${nameOf(`${key}s`, recipe[key])}`).join(" · ");
+      grid.append(...all.map((picture, index) => this.tile(all, picture, index, thumbnail(picture.id), words(picture.recipe))));
+      return [grid];
+    });
+  }
+
   drawPictures(job, pictures) {
     this.scene(`done-${job.id}-${pictures.map((picture) => picture.id).join()}`, () => {
       const { width, height } = job.recipe;
@@ -153,10 +175,11 @@ class Stage extends HTMLElement {
     ]);
   }
 
-  tile(pictures, picture, index, source) {
+  tile(pictures, picture, index, source, label = "") {
     const words = `Picture ${index + 1} of ${pictures.length}, seed ${picture.seed}. Open it.`;
     const image = h("img", { class: "picture", src: source, alt: picture.recipe?.prompt ?? "", width: picture.width, height: picture.height, decoding: "async" });
-    return h("button", { type: "button", class: "tile", "aria-label": words, onclick: () => lookAt(listOf(pictures), index) }, image);
+    const open = h("button", { type: "button", class: "tile", "aria-label": words, onclick: () => lookAt(listOf(pictures), index) }, image);
+    return h("div", { class: "result" }, open, label ? h("span", { class: "result-label" }, label) : null, acts(picture, index + 1));
   }
 
   // A scene is drawn once and then only brought up to date.
@@ -199,6 +222,36 @@ class Stage extends HTMLElement {
     const at = this.stripItems.findIndex((picture) => picture.id === id);
     lookAt(listOf(this.stripItems), Math.max(0, at));
   }
+}
+
+// What can be done with a picture without opening it.
+function acts(picture, number) {
+  const act = (name, words, run) => iconButton(name, words, run, { "aria-label": `${words}: picture ${number}` });
+  return h(
+    "div",
+    { class: "result-acts" },
+    act("sliders", "Reuse these settings", () => tell("likeness:reuse", picture.id)),
+    act("sparkle", "Make variations", () => tell("likeness:variations", { id: picture.id })),
+    act("picture", "Start from this picture", () => tell("likeness:use-image", { id: picture.id })),
+    picture.character_id ? act("check", "Make it the portrait", () => makePortrait(picture)) : null,
+  );
+}
+
+const tell = (type, detail) => document.dispatchEvent(new CustomEvent(type, { detail }));
+
+export async function makePortrait(picture) {
+  try {
+    const one = await patch(`characters/${encodeURIComponent(picture.character_id)}`, { portrait: picture.id });
+    toast(`This is ${one.name}'s portrait now`);
+    document.dispatchEvent(new CustomEvent("likeness:characters"));
+  } catch (problem) {
+    complain(problem);
+  }
+}
+
+function batchOf(job) {
+  const all = [...feed.running, ...feed.queued, ...feed.ended].filter((one) => one.batch_id === job.batch_id);
+  return all.sort((one, other) => (one.id < other.id ? -1 : 1));
 }
 
 const calm = () => (matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth");

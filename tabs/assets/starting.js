@@ -1,24 +1,21 @@
 // What a picture starts from: a picture of the library or the disk, a mask painted on it, and references that each make their own.
 
-import { file, get, patch, send, thumbnail } from "./api.js";
+import { file, get, patch, post, send, thumbnail } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { Field } from "./fields.js";
 import { showTab } from "./header.js";
 import { paintMask } from "./mask.js";
 import { complain, toast } from "./toast.js";
 
+const VARIATION = 0.6;
 const PAGE = 200;
 const MOST_REFERENCES = 100;
 
 class Source extends Field {
+  static whole = true;
   role_ = "group";
 
   ready() {
-    document.addEventListener("likeness:use-image", (event) => {
-      showTab("generate");
-      openStarting();
-      this.use(event.detail.id);
-    });
     this.addEventListener("dragover", (event) => event.preventDefault());
     this.addEventListener("drop", (event) => {
       event.preventDefault();
@@ -146,6 +143,7 @@ class Source extends Field {
 
 // The reference library: chosen ones stand under the field, all of them in a dialog of their own.
 class References extends Field {
+  static whole = true;
   role_ = "group";
   known = new Map();
 
@@ -243,6 +241,36 @@ function sendFile(one, query = {}) {
 }
 
 const patchImage = (id, change) => patch(`images/${encodeURIComponent(id)}`, change);
+
+// A picture that was chosen anywhere on the page. The field is there only once its part of the form was opened.
+document.addEventListener("likeness:use-image", async (event) => {
+  showTab("generate");
+  openStarting();
+  for (let tries = 0; tries < 100; tries++) {
+    const field = document.querySelector("likeness-source");
+    if (field?.body) {
+      field.use(event.detail.id);
+      field.scrollIntoView({ block: "nearest" });
+      return;
+    }
+    await new Promise((next) => setTimeout(next, 30));
+  }
+});
+
+// Other takes on a picture: its own prompt and settings, drawn from itself with new seeds.
+document.addEventListener("likeness:variations", async (event) => {
+  try {
+    const { recipe, id } = await get(`images/${encodeURIComponent(event.detail.id)}`);
+    if (!recipe) return toast("This picture was not made here", { kind: "warn", detail: "Start from it instead, and say what it should become." });
+    const kept = Object.fromEntries(["prompt", "negative_prompt", "model", "loras", "width", "height", "steps", "cfg", "sampler", "scheduler", "character"].map((name) => [name, recipe[name]]));
+    await post("generate", { ...kept, preset: "none", as_written: true, wildcards: false, image: id, denoise: VARIATION, count: 4 });
+    showTab("generate");
+    document.dispatchEvent(new CustomEvent("likeness:accepted"));
+    toast("4 variations on the way", { ms: 2500 });
+  } catch (problem) {
+    complain(problem);
+  }
+});
 
 function openStarting() {
   const button = document.querySelector("#starting button.label-wrap");

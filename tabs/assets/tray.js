@@ -13,6 +13,7 @@ const WORKER_LATE_MS = 4000;
 
 class Tray extends HTMLElement {
   rows = new Map();
+  heads = new Map();
 
   connectedCallback() {
     if (this.childElementCount) return;
@@ -60,20 +61,52 @@ class Tray extends HTMLElement {
     setText(this.count, active ? `${active.toLocaleString("en")}${feed.queuedMore ? "+" : ""}` : "");
     toggle(this.count, "hidden", !active);
     toggle(this.cancelAll, "hidden", active < 2);
+    for (const [batch, head] of this.heads) if (!head.isConnected) this.heads.delete(batch);
     for (const id of this.rows.keys()) if (!this.rows.get(id).node.isConnected) this.rows.delete(id);
     this.watchWorker();
   }
 
   // Rows are kept and moved, never drawn anew: hover, focus and half-loaded pictures stay.
   place(list, jobs) {
+    const nodes = [];
     jobs.forEach((job, index) => {
       let row = this.rows.get(job.id);
       if (!row) this.rows.set(job.id, (row = new Row(job.id)));
       row.show(job);
-      toggle(row.node, "data-batch-goes-on", index > 0 && jobs[index - 1].batch_id === job.batch_id);
-      if (list.children[index] !== row.node) list.insertBefore(row.node, list.children[index] ?? null);
+      const goesOn = index > 0 && jobs[index - 1].batch_id === job.batch_id;
+      toggle(row.node, "data-batch-goes-on", goesOn);
+      if (!goesOn && list === this.list) {
+        const head = this.headOf(job);
+        if (head) nodes.push(head);
+      }
+      nodes.push(row.node);
     });
-    while (list.children.length > jobs.length) list.lastElementChild.remove();
+    nodes.forEach((node, index) => list.children[index] !== node && list.insertBefore(node, list.children[index] ?? null));
+    while (list.children.length > nodes.length) list.lastElementChild.remove();
+  }
+
+  // Above the jobs of one request: how many are left, and a way to stop them all.
+  headOf(job) {
+    const left = [...feed.running, ...feed.queued].filter((one) => one.batch_id === job.batch_id);
+    const done = feed.ended.filter((one) => one.batch_id === job.batch_id).length;
+    if (left.length + done < 2) return null;
+    let head = this.heads.get(job.batch_id);
+    if (!head) {
+      const cancel = h("button", { type: "button", class: "quiet danger", onclick: () => this.cancelBatch(job.batch_id) }, "Cancel these");
+      head = h("li", { class: "batch-head" }, h("span", {}), cancel);
+      this.heads.set(job.batch_id, head);
+    }
+    setText(head.firstElementChild, `${plural(left.length, "job")} left${done ? `, ${done} ended` : ""}`);
+    return head;
+  }
+
+  async cancelBatch(batch) {
+    try {
+      const { count } = await post("jobs/cancel", { batch_id: batch });
+      toast(`${plural(count, "job")} cancelled`);
+    } catch (problem) {
+      complain(problem);
+    }
   }
 
   async askCancelAll() {
