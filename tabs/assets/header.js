@@ -40,8 +40,8 @@ class Header extends HTMLElement {
     this.more = h("button", { type: "button", class: "icon-button level-button", "aria-label": "Show every control", "data-tip": LEVELS.advanced.words, onclick: () => setLevel(level() === "simple" ? "advanced" : "simple") }, icon("sliders"));
     const mark = h("span", { class: "brand-mark", "aria-hidden": "true" });
     this.append(
-      h("div", { class: "brand" }, mark, h("h1", {}, "Likeness"), h("p", {}, "A studio for characters that stay themselves")),
-      h("div", { class: "header-end" }, this.busy, h("likeness-chip"), this.levels, this.more, this.theme),
+      h("div", { class: "header-start" }, h("div", { class: "brand" }, mark, h("h1", {}, "Likeness"), h("p", {}, "A studio for characters that stay themselves")), this.levels),
+      h("div", { class: "header-end" }, this.busy, h("likeness-chip"), this.more, this.theme),
     );
     this.drawTheme();
     this.drawLevel();

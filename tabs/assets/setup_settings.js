@@ -118,7 +118,7 @@ export class SettingsCard {
       dataset: { setting: item.name },
     });
     const control = this.control(item, id, look, title);
-    const help = h("p", { class: "setting-help", id: `${id}-help` }, item.help);
+    const help = h("p", { class: "setting-help", id: `${id}-help` }, ...item.help.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part)));
     const environment = h("code", { class: "setting-env", "data-tip": "The name of this setting in the environment and in .env" }, item.environment);
     node.append(
       h(

@@ -60,13 +60,13 @@ export class Walkthrough {
 
   async finish(skipped = false) {
     this.easel?.close();
+    this.leave(skipped);
     try {
       await patch("settings", { walked_through: true });
     } catch (problem) {
       // Fixed from outside, the setting says by itself what the next visit shows.
       if (problem.status !== 409) complain(problem);
     }
-    this.leave(skipped);
   }
 
   // 1

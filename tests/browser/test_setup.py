@@ -1,0 +1,175 @@
+"""The first run and the Setup tab in a real browser. Screenshots land in test-results/screens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from bench.rig import Running, running_studio, wait_until
+from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, usable
+
+SCREENS = HOME / "test-results" / "screens"
+SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+
+Open = Callable[..., Page]
+
+expect.set_options(timeout=60_000)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Running]:
+    """A studio that nobody has used yet."""
+    with running_studio(tmp_path / "data") as running:
+        yield running
+
+
+@pytest.fixture
+def arrive(browser: Browser) -> Iterator[Open]:
+    """Open a studio's address as a newcomer; when the test ends, no page may have had a fault in its scripts."""
+    opened: list[Page] = []
+    faults: list[str] = []
+
+    def open_one(studio: Running, size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> Page:
+        width, height = size
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        opened.append(page)
+        page.goto(studio.url)
+        page.wait_for_function("document.documentElement.dataset.welcome")
+        return page
+
+    yield open_one
+    for page in opened:
+        page.context.close()
+    assert faults == []
+
+
+@SIZES
+def test_just_show_me_is_one_click_to_a_picture(fresh: Running, arrive: Open, size: tuple[int, int]) -> None:
+    page = arrive(fresh, size)
+    expect(page.get_by_role("tab", name="Setup")).to_have_attribute("aria-selected", "true")
+    begun = time.monotonic()
+    page.get_by_role("button", name="Just show me").click()
+    expect(page.locator("likeness-setup .one-easel img.picture")).to_be_visible()
+    expect(page.get_by_role("heading", name="This is Nova")).to_be_visible()
+    assert time.monotonic() - begun < 60
+    keep(page, f"just-show-{size[0]}")
+    shown: Any = fresh.get("images?limit=10")
+    people: Any = fresh.get("characters")
+    assert shown["total"] == 1
+    assert [one["name"] for one in people["items"]] == ["Nova"]
+    assert shown["items"][0]["character_id"] == people["items"][0]["id"]
+
+    page.get_by_role("button", name="Open Generate").click()
+    expect(page.get_by_role("tab", name="Generate")).to_have_attribute("aria-selected", "true")
+    wait_until(lambda: fresh.get("welcome") == {"fresh": False, "walked_through": True}, 10, "the end was not kept")
+    page.reload()
+    usable(page)
+    expect(page.get_by_role("tab", name="Generate")).to_have_attribute("aria-selected", "true")
+
+
+def test_the_walkthrough_leads_from_nothing_to_a_picture_by_keyboard(fresh: Running, arrive: Open) -> None:
+    page = arrive(fresh, dark=True)
+    begun = time.monotonic()
+    page.get_by_role("button", name="Show me around").press("Enter")
+    expect(page.get_by_role("heading", name="A quick check-up")).to_be_focused()
+    expect(page.locator(".check").first).to_be_visible()
+    page.get_by_role("button", name="Continue").press("Enter")
+    page.get_by_label("Name", exact=True).fill("Mara")
+    page.get_by_label("Looks, in a few words").fill("short black hair, brown skin, green eyes, round glasses")
+    page.get_by_role("button", name="Continue with Mara").press("Enter")
+    expect(page.get_by_role("heading", name="A first picture of Mara")).to_be_focused()
+    expect(page.locator(".walk-written")).to_contain_text("short black hair, brown skin, green eyes, round glasses")
+    page.get_by_role("button", name="Make the picture").press("Enter")
+    expect(page.get_by_role("heading", name="This is Mara")).to_be_visible()
+    expect(page.get_by_role("button", name="Open Generate")).to_be_focused()
+    assert time.monotonic() - begun < 120
+    people: Any = fresh.get("characters")
+    looks = people["items"][0]["appearance"]
+    assert (looks["hair"], looks["skin"], looks["eyes"], looks["marks"]) == ("short black hair", "brown", "green", "round glasses")
+    page.keyboard.press("Enter")
+    expect(page.locator("likeness-chip")).to_contain_text("Mara")
+
+
+def test_a_walkthrough_can_be_left_and_begun_again(fresh: Running, arrive: Open) -> None:
+    page = arrive(fresh, PHONE)
+    page.get_by_role("button", name="Skip for now").click()
+    expect(page.get_by_role("tab", name="Generate")).to_have_attribute("aria-selected", "true")
+    wait_until(lambda: fresh.get("welcome") == {"fresh": False, "walked_through": True}, 10, "the skip was not kept")
+    page.reload()
+    usable(page)
+    expect(page.get_by_role("tab", name="Generate")).to_have_attribute("aria-selected", "true")
+    page.get_by_role("tab", name="Setup").click()
+    page.get_by_role("button", name="Start the walkthrough").click()
+    expect(page.get_by_role("heading", name="Pictures of someone who stays the same")).to_be_focused()
+
+
+def test_a_setting_is_saved_at_once_and_a_wrong_one_is_told_at_its_field(fresh: Running, arrive: Open) -> None:
+    page = arrive(fresh)
+    page.get_by_role("button", name="Skip for now").click()
+    page.get_by_role("tab", name="Setup").click()
+    expect(page.locator(".check").first).to_be_visible()
+
+    port = page.get_by_label("Port", exact=True)
+    port.fill("99999")
+    port.press("Enter")
+    expect(page.locator("[data-setting=port] .field-error")).to_contain_text("65535")
+    port.fill("7999")
+    port.press("Enter")
+    expect(page.locator("[data-setting=port] .waits")).to_have_text("Applies after the next start")
+    expect(page.locator("#toasts")).to_contain_text("Saved: Port")
+    page.get_by_role("switch", name="Open the browser at the start").click()
+    expect(page.locator("[data-setting=open_browser] .waits")).to_be_visible()
+    assert setting(fresh, "port")["value"] == 7999
+    assert setting(fresh, "open_browser")["value"] is False
+    page.get_by_role("button", name="Back to the default: 7860").click()
+    expect(page.locator("[data-setting=port] .waits")).to_have_count(0)
+    expect(page.locator("[data-setting=data] input")).to_be_disabled()
+    keep(page, "setup")
+
+
+@SIZES
+def test_simple_and_advanced_are_remembered(fresh: Running, arrive: Open, size: tuple[int, int]) -> None:
+    page = arrive(fresh, size)
+    page.get_by_role("button", name="Skip for now").click()
+    page.get_by_role("tab", name="Setup").click()
+    hidden = page.locator("[data-setting=threads]")
+    expect(page.locator("[data-setting=port]")).to_be_visible()
+    expect(hidden).to_be_hidden()
+    more = page.get_by_role("button", name="Show every control" if size == PHONE else "Advanced", exact=True)
+    expect(more).to_have_attribute("aria-pressed", "false")
+    more.press("Enter")
+    expect(more).to_have_attribute("aria-pressed", "true")
+    expect(hidden).to_be_visible()
+    page.reload()
+    usable(page)
+    assert page.evaluate("document.documentElement.dataset.level") == "advanced"
+    page.evaluate("window.heard = []; document.addEventListener('likeness:level', (event) => heard.push(event.detail))")
+    if size == PHONE:
+        more.click()
+    else:
+        page.get_by_role("button", name="Simple", exact=True).click()
+    assert page.evaluate("[heard, document.documentElement.dataset.level]") == [["simple"], "simple"]
+
+
+def setting(studio: Running, name: str) -> dict[str, Any]:
+    found: Any = studio.get("settings")
+    return next(item for item in found["items"] if item["name"] == name)
+
+
+def keep(page: Page, name: str) -> None:
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENS / f"{name}.png")
