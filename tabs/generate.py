@@ -278,6 +278,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             max_lines=6,
             max_length=10_000,
             elem_id="field-negative_prompt",
+            elem_classes="advanced-only",
         )
         form["written"] = choice(
             "written",
@@ -341,7 +342,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             items=[{"hint": "Random"}],
             elem_id="field-seed",
         )
-        with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+        with gr.Accordion("More settings", open=False, elem_id="advanced"):
             _draw_advanced(form, models, hint)
     with gr.Column(elem_id="go", min_width=0):
         form["generate"] = gr.Button("Generate", variant="primary", elem_id="make")
@@ -510,7 +511,9 @@ def _chosen(studio: Studio, values: Mapping[str, Any]) -> tuple[ModelSpec, Prese
     wanted = values.get("model") or models[0].id
     model = next((model for model in models if model.id == wanted), None)
     if model is None:
-        raise InvalidFieldValue(f"The model “{wanted}” is not there any more.", field="model", remedy="Choose another one under Advanced.")
+        raise InvalidFieldValue(
+            f"The model “{wanted}” is not there any more.", field="model", remedy="Choose another one under More settings."
+        )
     if not values.get("preset"):
         return model, None
     try:
