@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Unpack
 
 import sqlalchemy as sa
 
-from studio import VERSION, metadata, safety
+from studio import VERSION, metadata
 from studio.analytics import Analytics, analyse
-from studio.batches import expand
-from studio.characters import Characters, Counts, Template, check_consent, load_templates
+from studio.casting import Casting
+from studio.characters import Characters, Counts, Template, load_templates
 from studio.contracts import (
-    MAX_SEED,
     Character,
     CharacterChange,
     CharacterFields,
@@ -41,34 +37,21 @@ from studio.contracts import (
     PictureChange,
     PictureKind,
     Preset,
-    Problem,
-    Recipe,
-    RefusedPhoto,
     Submitted,
     new_id,
 )
 from studio.db import Database, characters, engine_states
 from studio.doctor import gpu_available
 from studio.errors import (
-    Conflict,
-    ConsentMissing,
     DiskFull,
-    InvalidFieldValue,
     LikenessError,
-    MissingRequiredField,
     NotFound,
-    SafetyFilter,
-    from_os_error,
 )
-from studio.files import write_atomically
 from studio.gallery import Filters, Gallery
 from studio.jobs import Jobs
 from studio.logs import job_folder, read_job_log
-from studio.loras import read_lora
+from studio.orders import Orders
 from studio.parcel import pack as pack_pictures
-from studio.passport import pack, unpack
-from studio.photos import plain_name, read_photo
-from studio.prompts import check_something_to_draw, compose, prompts_of
 from studio.settings import Settings
 from studio.setup import AT_ONCE, Value, change_settings
 from studio.shelf import ModelShelf, PresetShelf, find_classifier
@@ -92,6 +75,8 @@ class Studio:
         self._jobs = Jobs(database)
         self._gallery = Gallery(database, settings.data)
         self._characters = Characters(database)
+        self._orders = Orders(settings, shelf, preset_shelf, self._characters, self._gallery)
+        self._casting = Casting(settings, shelf, self._characters, self._gallery)
 
     # Jobs
 
@@ -101,7 +86,7 @@ class Studio:
         `first` puts it before everything else in the queue. Raises SafetyFilter, InvalidFieldValue, ModelInvalid, LoraMismatch,
         DiskFull … and then leaves nothing behind.
         """
-        work = self._work(request)
+        work = self._orders.work(request)
         if shutil.disk_usage(self.settings.data).free < SPACE_NEEDED:
             raise DiskFull("There is less than 50 MB free on the drive of the data folder.")
         batch_id, job_ids = self._jobs.submit(JobKind.generate, work, correlation_id=correlation_id or new_id(), first=first)
@@ -109,103 +94,7 @@ class Studio:
 
     def compose(self, request: GenerateRequest) -> Composed:
         """What a request would make, without making it. Raises as `generate` does, but for safety and consent."""
-        check_something_to_draw(request)
-        character = self._character_of(request)
-        preset = self._preset_for(request, character)
-        parts = expand(request, self._captions(request), seed=0, wildcards=self._wildcards)
-        prompt, negative = prompts_of(parts[0].request, preset, character, caption=parts[0].caption, template=self.settings.prompt_template)
-        return Composed(prompt=prompt, negative_prompt=negative, jobs=len(parts), pictures=sum(part.request.count for part in parts))
-
-    def _work(self, request: GenerateRequest) -> list[tuple[GenerateRequest, Recipe]]:
-        check_something_to_draw(request)
-        character = self._character_of(request)
-        if character is not None and character.kind.real:
-            check_consent(character.consent, character.name)
-        seed = secrets.randbelow(MAX_SEED + 1)
-        work: list[tuple[GenerateRequest, Recipe]] = []
-        checked: set[tuple[object, ...]] = set()
-        for part in expand(request, self._captions(request), seed=seed, wildcards=self._wildcards):
-            preset = self._preset_for(part.request, character)
-            model = self._model_for(part.request, character)
-            recipe = compose(
-                part.request,
-                preset,
-                model,
-                seed=seed,
-                character=character,
-                caption=part.caption,
-                template=self.settings.prompt_template,
-            )
-            if part.reference:
-                recipe = recipe.model_copy(update={"image": part.reference, "reference": part.reference})
-            recipe = self._with_consent(recipe, request, character).model_copy(update={"cell": part.cell})
-            if (model.id, recipe.loras) not in checked:
-                self.shelf.check(model, recipe.loras)
-                checked.add((model.id, recipe.loras))
-            # A negative prompt says what must not be seen; below a CFG scale of 1 it would say the opposite.
-            said = (part.request.prompt, recipe.prompt, *([recipe.negative_prompt] if recipe.cfg < 1 else []))
-            if said not in checked:
-                safety.check(said)
-                checked.add(said)
-            work.append((part.request, recipe))
-        return work
-
-    def _with_consent(self, recipe: Recipe, request: GenerateRequest, character: Character | None) -> Recipe:
-        """The recipe with whose face it uses and what they agreed to.
-
-        Raises ConsentMissing, MissingRequiredField when an upload does not say whether it shows a real person, SafetyFilter when it
-        would put one person's face on another's photo or nothing is installed that could look at the result.
-        """
-        real = character is not None and character.kind.real
-        consent = character.consent if real and character else None
-        if recipe.image is None:
-            return recipe.model_copy(update={"real_person": real, "consent": consent})
-        picture = self._picture_for(recipe.image, "references" if recipe.reference else "image")
-        if recipe.mask is not None:
-            mask = self._picture_for(recipe.mask, "mask")
-            if (mask.width, mask.height) != (picture.width, picture.height):
-                raise InvalidFieldValue(
-                    f"The mask has {mask.width}×{mask.height} pixels, its picture {picture.width}×{picture.height}.",
-                    field="mask",
-                    remedy="Paint the mask on the picture itself.",
-                )
-        shows_real = picture.real_person
-        if picture.kind is not PictureKind.generated and not shows_real:
-            if request.real_person is None and picture.character_id is None:
-                raise MissingRequiredField(
-                    "Say whether the picture to start from shows a real person.",
-                    field="real_person",
-                    remedy="A drawing or an invented face: no. A photo of somebody: yes, with their consent.",
-                )
-            shows_real = bool(request.real_person)
-        if shows_real:
-            if picture.character_id is not None and (character is None or character.id != picture.character_id):
-                owner = self._characters.character(picture.character_id)
-                consent = owner.consent
-                if character is not None:
-                    raise SafetyFilter(
-                        f"This is a photo of {owner.name}, and the picture would be of {character.name}: "
-                        "one person's face is never put on another's photo.",
-                        field="image",
-                        remedy="Choose a photo of the same person, or no character.",
-                    )
-            elif picture.character_id is None and character is not None:
-                raise SafetyFilter(
-                    f"This photo shows a real person, and it is not one of {character.name}'s own photos.",
-                    field="image",
-                    remedy=f"If it is {character.name}, add it to the character's photos first; else choose no character.",
-                )
-            else:
-                consent = consent or request.consent
-            check_consent(consent or request.consent, "The person in this picture")
-            consent = consent or request.consent
-            if picture.kind is not PictureKind.generated and self.classifier() is None:
-                raise SafetyFilter(
-                    "Edits of photos of real people are looked at before they are shown, and nothing is installed that could do so.",
-                    field="image",
-                    remedy="Put an image classifier into the folder “classifiers” of the data folder (docs/safety.md says which).",
-                )
-        return recipe.model_copy(update={"real_person": real or shows_real, "consent": consent})
+        return self._orders.compose(request)
 
     def classifier(self) -> Path | None:
         """The folder of the image classifier that looks at edits of real people's photos; None when there is none."""
@@ -453,40 +342,7 @@ class Studio:
 
         Raises NotFound, ConsentMissing for a real person's character without consent, DiskFull or DataRootReadOnly and then keeps nothing.
         """
-        character = self.character(name)
-        if character.kind.real:
-            check_consent(character.consent, character.name)
-        known = set(self._gallery.photo_hashes(character.id))
-        kept: list[Picture] = []
-        refused: list[RefusedPhoto] = []
-
-        def take(file: tuple[str, bytes]) -> tuple[str, Picture | LikenessError]:
-            shown = plain_name(file[0])
-            try:
-                photo = read_photo(file[1], self.settings.max_upload_megapixels)
-            except LikenessError as error:
-                return shown, error
-            return shown, self._gallery.keep_photo(photo, character_id=character.id, name=shown, real_person=character.kind.real)
-
-        try:
-            # Decoding lets go of the interpreter: two photos at a time use both cores of a small machine.
-            with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-                for shown, found in pool.map(take, files):
-                    if isinstance(found, Picture) and found.sha256 in known:
-                        self._gallery.forget([found])
-                        found = Conflict("This photo is there already.", field="file", remedy="Nothing needs to be done.")
-                    if isinstance(found, Picture):
-                        known.add(found.sha256)
-                        kept.append(found)
-                    else:
-                        problem = Problem(code=found.code, message=found.message, remedy=found.remedy, field=found.field)
-                        refused.append(RefusedPhoto(name=shown, error=problem))
-            with self.database.begin() as connection:
-                self._gallery.record(kept, connection)
-        except LikenessError:
-            self._gallery.forget(kept)
-            raise
-        return PhotosAdded(items=tuple(kept), refused=tuple(refused))
+        return self._casting.add_photos(self.character(name), files)
 
     def remove_photos(self, name: str, ids: Sequence[str]) -> int:
         """Move photos of a character to the trash; gives how many were moved. Raises NotFound."""
@@ -495,129 +351,15 @@ class Studio:
 
     def keep_evidence(self, name: str, filename: str, data: bytes) -> Character:
         """Keep the file that proves a consent, beside the character's photos. Raises NotFound, ConsentMissing, InvalidFieldValue."""
-        character = self.character(name)
-        if character.consent is None:
-            raise ConsentMissing("There is no consent record yet.", field="consent", remedy="Fill it in first, then add the file.")
-        suffix = Path(plain_name(filename)).suffix.lower()
-        if suffix not in EVIDENCE:
-            raise InvalidFieldValue(
-                "This kind of file can't be kept as evidence.", field="file", remedy=f"Choose one of {', '.join(EVIDENCE)}."
-            )
-        try:
-            write_atomically(self._evidence_folder(character) / f"evidence{suffix}", data, mode=0o600)
-        except OSError as error:
-            raise from_os_error(error, "keep the evidence") from error
-        consent = character.consent.model_copy(update={"evidence": plain_name(filename)})
-        return self._characters.change(character.id, CharacterChange.model_validate({"consent": consent}))
+        return self._casting.keep_evidence(self.character(name), filename, data)
 
     def export_character(self, name: str) -> tuple[str, bytes]:
         """A character as one file: its name and its bytes. Raises NotFound."""
-        character = self.character(name)
-        photos = [(photo, self.settings.data / photo.path) for photo in self._gallery.photos(character.id)]
-        photos = [(photo, path) for photo, path in photos if path.is_file()]
-        lora = self.shelf.loras_folder / character.lora if character.lora else None
-        evidence = next(iter(sorted(self._evidence_folder(character).glob("evidence.*"))), None)
-        try:
-            data = pack(character, photos, lora if lora and lora.is_file() else None, evidence)
-        except OSError as error:
-            raise from_os_error(error, "read the character's files") from error
-        return f"{character.slug}.likeness.zip", data
+        return self._casting.export(self.character(name))
 
     def import_character(self, data: bytes) -> Character:
         """Take in an exported character as a new one; a name that is taken gets a number. Raises ContractMismatch, FileTooLarge."""
-        parcel = unpack(data)
-        slug, trigger = self._characters.suggest(parcel.fields.slug or parcel.fields.name)
-        wanted = parcel.fields.trigger_word
-        taken = {each.trigger_word.casefold() for each in self.characters(None)}
-        trigger = wanted if wanted and wanted.casefold() not in taken else trigger
-        character = self.create_character(parcel.fields.model_copy(update={"slug": slug, "trigger_word": trigger}))
-        try:
-            added: tuple[Picture, ...] = ()
-            if parcel.photos and not (character.kind.real and character.consent is None):
-                added = self.add_photos(character.id, [(name, photo) for name, _, photo in parcel.photos]).items
-            captions = {name: caption for name, caption, _ in parcel.photos if caption}
-            for photo in added:
-                if photo.name in captions:
-                    self._gallery.set_caption(photo.id, captions[photo.name])
-            change: dict[str, object] = {}
-            if parcel.portrait is not None and len(added) == len(parcel.photos):
-                change["portrait"] = added[parcel.portrait].id
-            if parcel.lora:
-                change["lora"] = self._keep_lora(character, parcel.lora)
-            if parcel.evidence and character.consent:
-                write_atomically(self._evidence_folder(character) / parcel.evidence[0], parcel.evidence[1], mode=0o600)
-            return self._characters.change(character.id, CharacterChange.model_validate(change)) if change else character
-        except (LikenessError, OSError) as error:
-            # Half a character is none: what was made goes to the trash.
-            self._characters.change(character.id, CharacterChange.model_validate({"status": CharacterStatus.trashed}))
-            if isinstance(error, OSError):
-                raise from_os_error(error, "import the character") from error
-            raise
-
-    def _keep_lora(self, character: Character, data: bytes) -> str:
-        name = f"{character.slug}.safetensors"
-        path = self.shelf.loras_folder / name
-        if path.exists():
-            name = f"{character.slug}-{character.id[-6:]}.safetensors"
-            path = self.shelf.loras_folder / name
-        write_atomically(path, data)
-        try:
-            read_lora(path)
-        except LikenessError:
-            path.unlink(missing_ok=True)
-            raise
-        return name
-
-    def _evidence_folder(self, character: Character) -> Path:
-        return self.settings.data / "consent" / character.id
-
-    def _character_of(self, request: GenerateRequest) -> Character | None:
-        if request.character is None:
-            return None
-        try:
-            character = self.character(request.character)
-        except NotFound as error:
-            raise InvalidFieldValue(
-                f"There is no character “{request.character}”.", field="character", remedy="The Characters tab shows who there is."
-            ) from error
-        if character.status is CharacterStatus.trashed:
-            raise InvalidFieldValue(f"{character.name} is in the trash.", field="character", remedy="Take it out of the trash first.")
-        return character
-
-    def _captions(self, request: GenerateRequest) -> dict[str, str]:
-        return {each: self._picture_for(each, "references").caption for each in request.references}
-
-    def _picture_for(self, picture_id: str, field: str) -> Picture:
-        try:
-            return self._gallery.picture(picture_id)
-        except NotFound as error:
-            raise InvalidFieldValue(
-                "This picture is not in the library.", field=field, remedy="Choose another one, or upload it."
-            ) from error
-
-    def _model_for(self, request: GenerateRequest, character: Character | None) -> ModelSpec:
-        model = self.shelf.model(request.model or (character.model if character else None))
-        if request.engine is not None and request.engine != model.engine:
-            raise InvalidFieldValue(
-                f"The engine “{request.engine}” can't run the model “{model.id}”.",
-                field="engine",
-                remedy=f"Choose the engine “{model.engine}”, or leave it open.",
-            )
-        return model
-
-    @property
-    def _wildcards(self) -> Path:
-        return self.settings.data / "wildcards"
-
-    def _preset_for(self, request: GenerateRequest, character: Character | None = None) -> Preset | None:
-        wanted = request.preset or (character.preset if character else None)
-        if wanted is None or wanted == NO_PRESET:
-            return None
-        try:
-            return self.preset(wanted)
-        except NotFound as error:
-            known = ", ".join(preset.id for preset in self.preset_shelf.presets())
-            raise InvalidFieldValue(f"There is no preset called “{wanted}”.", field="preset", remedy=f"Choose one of: {known}.") from error
+        return self._casting.take_in(data)
 
     def _engine_states(self) -> tuple[EngineState, ...]:
         with self.database.read() as connection:

@@ -15,8 +15,9 @@ from studio.batches import is_dynamic
 from studio.contracts import Contract, GenerateRequest, ModelSpec, Picture, Preset, Problem, Quality, new_id
 from studio.errors import InvalidFieldValue, LikenessError, NotFound, from_validation
 from studio.models import SAMPLERS, SCHEDULERS
+from studio.orders import NO_PRESET
 from studio.prompts import check_something_to_draw
-from studio.studio import NO_PRESET, Studio
+from studio.studio import Studio
 from tabs.live import choice, live
 
 MOST_PICTURES = 8

@@ -1,0 +1,194 @@
+"""From what a person asked to the recipes of its jobs: character, consent, safety, references, grids. Nothing is written here."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from studio import safety
+from studio.batches import expand
+from studio.characters import Characters, check_consent
+from studio.contracts import (
+    MAX_SEED,
+    Character,
+    CharacterStatus,
+    Composed,
+    GenerateRequest,
+    ModelSpec,
+    Picture,
+    PictureKind,
+    Preset,
+    Recipe,
+)
+from studio.errors import InvalidFieldValue, MissingRequiredField, NotFound, SafetyFilter
+from studio.gallery import Gallery
+from studio.prompts import check_something_to_draw, compose, prompts_of
+from studio.settings import Settings
+from studio.shelf import ModelShelf, PresetShelf, find_classifier
+
+NO_PRESET = "none"  # asked for where a character's own preset is not wanted
+
+
+class Orders:
+    """Requests of one studio, checked and spelled out."""
+
+    def __init__(self, settings: Settings, shelf: ModelShelf, preset_shelf: PresetShelf, characters: Characters, gallery: Gallery) -> None:
+        self.settings = settings
+        self.shelf = shelf
+        self.preset_shelf = preset_shelf
+        self._characters = characters
+        self._gallery = gallery
+
+    def compose(self, request: GenerateRequest) -> Composed:
+        """What a request would make, without making it. Raises as `generate` does, but for safety and consent."""
+        check_something_to_draw(request)
+        character = self._character_of(request)
+        preset = self._preset_for(request, character)
+        parts = expand(request, self._captions(request), seed=0, wildcards=self._wildcards)
+        prompt, negative = prompts_of(parts[0].request, preset, character, caption=parts[0].caption, template=self.settings.prompt_template)
+        return Composed(prompt=prompt, negative_prompt=negative, jobs=len(parts), pictures=sum(part.request.count for part in parts))
+
+    def work(self, request: GenerateRequest) -> list[tuple[GenerateRequest, Recipe]]:
+        """The jobs of a request with their recipes, nothing left open.
+
+        Raises SafetyFilter, ConsentMissing, InvalidFieldValue, MissingRequiredField, ModelInvalid, LoraMismatch ….
+        """
+        check_something_to_draw(request)
+        character = self._character_of(request)
+        if character is not None and character.kind.real:
+            check_consent(character.consent, character.name)
+        seed = secrets.randbelow(MAX_SEED + 1)
+        work: list[tuple[GenerateRequest, Recipe]] = []
+        checked: set[tuple[object, ...]] = set()
+        for part in expand(request, self._captions(request), seed=seed, wildcards=self._wildcards):
+            preset = self._preset_for(part.request, character)
+            model = self._model_for(part.request, character)
+            recipe = compose(
+                part.request,
+                preset,
+                model,
+                seed=seed,
+                character=character,
+                caption=part.caption,
+                template=self.settings.prompt_template,
+            )
+            if part.reference:
+                recipe = recipe.model_copy(update={"image": part.reference, "reference": part.reference})
+            recipe = self._with_consent(recipe, request, character).model_copy(update={"cell": part.cell})
+            if (model.id, recipe.loras) not in checked:
+                self.shelf.check(model, recipe.loras)
+                checked.add((model.id, recipe.loras))
+            # A negative prompt says what must not be seen; below a CFG scale of 1 it would say the opposite.
+            said = (part.request.prompt, recipe.prompt, *([recipe.negative_prompt] if recipe.cfg < 1 else []))
+            if said not in checked:
+                safety.check(said)
+                checked.add(said)
+            work.append((part.request, recipe))
+        return work
+
+    def _with_consent(self, recipe: Recipe, request: GenerateRequest, character: Character | None) -> Recipe:
+        """The recipe with whose face it uses and what they agreed to.
+
+        Raises ConsentMissing, MissingRequiredField when an upload does not say whether it shows a real person, SafetyFilter when it
+        would put one person's face on another's photo or nothing is installed that could look at the result.
+        """
+        real = character is not None and character.kind.real
+        consent = character.consent if real and character else None
+        if recipe.image is None:
+            return recipe.model_copy(update={"real_person": real, "consent": consent})
+        picture = self._picture_for(recipe.image, "references" if recipe.reference else "image")
+        if recipe.mask is not None:
+            mask = self._picture_for(recipe.mask, "mask")
+            if (mask.width, mask.height) != (picture.width, picture.height):
+                raise InvalidFieldValue(
+                    f"The mask has {mask.width}×{mask.height} pixels, its picture {picture.width}×{picture.height}.",
+                    field="mask",
+                    remedy="Paint the mask on the picture itself.",
+                )
+        shows_real = picture.real_person
+        if picture.kind is not PictureKind.generated and not shows_real:
+            if request.real_person is None and picture.character_id is None:
+                raise MissingRequiredField(
+                    "Say whether the picture to start from shows a real person.",
+                    field="real_person",
+                    remedy="A drawing or an invented face: no. A photo of somebody: yes, with their consent.",
+                )
+            shows_real = bool(request.real_person)
+        if shows_real:
+            if picture.character_id is not None and (character is None or character.id != picture.character_id):
+                owner = self._characters.character(picture.character_id)
+                consent = owner.consent
+                if character is not None:
+                    raise SafetyFilter(
+                        f"This is a photo of {owner.name}, and the picture would be of {character.name}: "
+                        "one person's face is never put on another's photo.",
+                        field="image",
+                        remedy="Choose a photo of the same person, or no character.",
+                    )
+            elif picture.character_id is None and character is not None:
+                raise SafetyFilter(
+                    f"This photo shows a real person, and it is not one of {character.name}'s own photos.",
+                    field="image",
+                    remedy=f"If it is {character.name}, add it to the character's photos first; else choose no character.",
+                )
+            else:
+                consent = consent or request.consent
+            check_consent(consent or request.consent, "The person in this picture")
+            consent = consent or request.consent
+            # Also where the picture was made here: it may itself be an edit of a photo.
+            if find_classifier(self.settings.data) is None:
+                raise SafetyFilter(
+                    "Edits of photos of real people are looked at before they are shown, and nothing is installed that could do so.",
+                    field="image",
+                    remedy="Put an image classifier into the folder “classifiers” of the data folder (docs/safety.md says which).",
+                )
+        return recipe.model_copy(update={"real_person": real or shows_real, "consent": consent})
+
+    def _character_of(self, request: GenerateRequest) -> Character | None:
+        if request.character is None:
+            return None
+        try:
+            character = self._characters.character(request.character)
+        except NotFound as error:
+            raise InvalidFieldValue(
+                f"There is no character “{request.character}”.", field="character", remedy="The Characters tab shows who there is."
+            ) from error
+        if character.status is CharacterStatus.trashed:
+            raise InvalidFieldValue(f"{character.name} is in the trash.", field="character", remedy="Take it out of the trash first.")
+        return character
+
+    def _captions(self, request: GenerateRequest) -> dict[str, str]:
+        return {each: self._picture_for(each, "references").caption for each in request.references}
+
+    def _picture_for(self, picture_id: str, field: str) -> Picture:
+        try:
+            return self._gallery.picture(picture_id)
+        except NotFound as error:
+            raise InvalidFieldValue(
+                "This picture is not in the library.", field=field, remedy="Choose another one, or upload it."
+            ) from error
+
+    def _model_for(self, request: GenerateRequest, character: Character | None) -> ModelSpec:
+        model = self.shelf.model(request.model or (character.model if character else None))
+        if request.engine is not None and request.engine != model.engine:
+            raise InvalidFieldValue(
+                f"The engine “{request.engine}” can't run the model “{model.id}”.",
+                field="engine",
+                remedy=f"Choose the engine “{model.engine}”, or leave it open.",
+            )
+        return model
+
+    @property
+    def _wildcards(self) -> Path:
+        return self.settings.data / "wildcards"
+
+    def _preset_for(self, request: GenerateRequest, character: Character | None = None) -> Preset | None:
+        wanted = request.preset or (character.preset if character else None)
+        if wanted is None or wanted == NO_PRESET:
+            return None
+        presets = {preset.id: preset for preset in self.preset_shelf.presets()}
+        if wanted not in presets:
+            raise InvalidFieldValue(
+                f"There is no preset called “{wanted}”.", field="preset", remedy=f"Choose one of: {', '.join(presets)}."
+            )
+        return presets[wanted]
