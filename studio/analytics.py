@@ -90,18 +90,16 @@ def analyse(database: Database, *, days: int, ahead_s: int = 0, preset_names: Ma
         .group_by(day, pictures.c.character_id, pictures.c.preset)
     )
     with database.read() as connection:
-        states = dict(connection.execute(sa.select(jobs.c.state, sa.func.count()).where(recent).group_by(jobs.c.state)).tuples().all())
-        waits = (
-            connection.execute(sa.select(jobs.c.started_at - jobs.c.created_at).where(recent, jobs.c.started_at.is_not(None)))
-            .scalars()
-            .all()
-        )
+        by_state = sa.select(jobs.c.state, sa.func.count().label("jobs")).where(recent).group_by(jobs.c.state)
+        states = {row.state: row.jobs for row in connection.execute(by_state)}
+        waited = sa.select(jobs.c.started_at - jobs.c.created_at).where(recent, jobs.c.started_at.is_not(None))
+        waits = connection.execute(waited).scalars().all()
         ran = sa.select(jobs.c.finished_at - jobs.c.started_at).where(recent, jobs.c.state == JobState.done.value)
         runs = connection.execute(ran.where(jobs.c.started_at.is_not(None), jobs.c.finished_at.is_not(None))).scalars().all()
         failed = sa.select(jobs.c.error_code, sa.func.count()).where(recent, jobs.c.state.in_([state.value for state in FAILED]))
-        codes = connection.execute(failed.group_by(jobs.c.error_code)).tuples().all()
+        codes = [(code, count) for code, count in connection.execute(failed.group_by(jobs.c.error_code))]
         groups = connection.execute(made).all()
-        names = dict(connection.execute(sa.select(characters.c.id, characters.c.name)).tuples().all())
+        names = {row.id: row.name for row in connection.execute(sa.select(characters.c.id, characters.c.name))}
         empty = not states and not groups and not _anything(connection)
     per_day, totals = Counter[int](), [0, 0]
     whose: dict[str | None, list[int]] = {}

@@ -232,7 +232,7 @@ class Gallery:
         groups = sa.select(pictures.c.character_id, pictures.c.preset, pictures.c.category, day, sa.func.count()).where(*fits)
         with self.database.read() as connection:
             rows = connection.execute(groups.group_by(pictures.c.character_id, pictures.c.preset, pictures.c.category, day)).all()
-            names = dict(connection.execute(sa.select(characters.c.id, characters.c.name)).tuples().all())
+            names = {row.id: row.name for row in connection.execute(sa.select(characters.c.id, characters.c.name))}
         whose, presets, categories, months = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
         for character_id, preset, category, days, count in rows:
             months[f"{date_of(days):%Y-%m}"] += count

@@ -307,7 +307,7 @@ class Studio:
         if first is None:
             raise NotFound("None of these pictures is there.", remedy="GET /api/v1/images lists them.")
         with self.database.read() as connection:
-            names = dict(connection.execute(sa.select(characters.c.id, characters.c.name)).tuples().all())
+            names = {row.id: row.name for row in connection.execute(sa.select(characters.c.id, characters.c.name))}
         return pack_pictures(itertools.chain([first], found), self.settings.data, names)
 
     def analytics(self, *, days: int = 30, ahead_s: int = 0) -> Analytics:

@@ -106,7 +106,14 @@ def shape_of(width: int, height: int) -> str:
 
 def request_of(values: Mapping[str, Any], model: ModelSpec, preset: Preset | None) -> GenerateRequest:
     """The request that a filled-in form stands for. Empty fields are left open. Raises the error that names the first field at fault."""
-    whole = {**values, **(values.get("source") or {}), **_written(values.get("written"))}
+    chosen = values.get("references") or {}
+    whole = {
+        **values,
+        **{name: value for name, value in chosen.items() if name != "ids"},
+        **(values.get("source") or {}),
+        **_written(values.get("written")),
+        "references": chosen.get("ids", []),
+    }
     fields = {name: value for name, value in whole.items() if value not in (None, OPEN) and name not in _FORM_ALONE}
     if fields.get("character") and not fields.get("preset"):
         # The form shows which preset is used: none means none, also where the character has one of its own.
@@ -271,6 +278,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             max_lines=6,
             max_length=10_000,
             elem_id="field-negative_prompt",
+            elem_classes="advanced-only",
         )
         form["written"] = choice(
             "written",
@@ -291,7 +299,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
                 "references",
                 label="References",
                 info="Poses, places and outfits from your library. Each makes pictures of its own, with its own caption.",
-                value=[],
+                value=None,
                 elem_id="field-references",
             )
         form["preset"] = choice(
@@ -334,7 +342,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             items=[{"hint": "Random"}],
             elem_id="field-seed",
         )
-        with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+        with gr.Accordion("More settings", open=False, elem_id="advanced"):
             _draw_advanced(form, models, hint)
     with gr.Column(elem_id="go", min_width=0):
         form["generate"] = gr.Button("Generate", variant="primary", elem_id="make")
@@ -503,7 +511,9 @@ def _chosen(studio: Studio, values: Mapping[str, Any]) -> tuple[ModelSpec, Prese
     wanted = values.get("model") or models[0].id
     model = next((model for model in models if model.id == wanted), None)
     if model is None:
-        raise InvalidFieldValue(f"The model “{wanted}” is not there any more.", field="model", remedy="Choose another one under Advanced.")
+        raise InvalidFieldValue(
+            f"The model “{wanted}” is not there any more.", field="model", remedy="Choose another one under More settings."
+        )
     if not values.get("preset"):
         return model, None
     try:
@@ -550,7 +560,7 @@ _BLANK: dict[str, Any] = {
     "character": OPEN,
     "written": None,
     "source": None,
-    "references": [],
+    "references": None,
     "variations": 1,
     "grid": None,
     "wildcards": "true",

@@ -13,13 +13,13 @@ from starlette.types import Scope
 
 from studio.models import SAMPLERS, SCHEDULERS
 from studio.studio import Studio
-from tabs import characters, gallery, generate, setup
+from tabs import analytics, characters, gallery, generate, setup
 from tabs.live import live
 from tabs.theme import theme
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 TITLE = "Likeness"
-SHEETS = ("tokens.css", "gradio.css", "studio.css", "characters.css", "making.css", "setup.css")
+SHEETS = ("tokens.css", "gradio.css", "studio.css", "characters.css", "making.css", "gallery.css", "analytics.css", "setup.css")
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -35,6 +35,8 @@ def build(studio: Studio) -> gr.Blocks:
                 generate.build(studio, blocks, tabs)
             with gr.Tab("Gallery", id="gallery", elem_id="gallery"):
                 gallery.build()
+            with gr.Tab("Analytics", id="analytics", elem_id="analytics") as tab:
+                analytics.build(studio, tab)
     return blocks
 
 

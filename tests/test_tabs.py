@@ -47,7 +47,7 @@ FORM: dict[str, Any] = {
     "character": "",
     "written": None,
     "source": None,
-    "references": [],
+    "references": None,
     "variations": 1,
     "wildcards": "true",
     "grid": None,
@@ -133,6 +133,11 @@ def test_a_source_brings_its_mask_and_its_consent() -> None:
     assert (request.image, request.mask, request.denoise, request.real_person) == ("one", "two", 0.4, True)
     assert request.consent is not None
     assert request.consent.who == "Mia"
+
+
+def test_references_bring_what_was_said_of_them() -> None:
+    request = request_of({**FORM, "prompt": "", "references": {"ids": ["a", "b"], "real_person": False}}, STARTER, None)
+    assert (request.references, request.real_person) == (("a", "b"), False)
 
 
 def test_no_preset_means_none_also_where_the_character_has_one() -> None:

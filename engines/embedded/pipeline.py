@@ -95,23 +95,21 @@ class Warm:
     def _pipe_for(self, inputs: Inputs) -> Any:
         if inputs.image is None:
             return self._pipe
-        masked = inputs.mask is not None and not self._blends
+        masked = inputs.mask is not None and not repaint.blends(self._pipe)
         if masked not in self._from_picture:
             self._from_picture[masked] = repaint.from_picture(self._pipe, self.spec, masked=masked)
         return self._from_picture[masked]
-
-    @property
-    def _blends(self) -> bool:
-        """True for pipelines whose latents are laid out like the picture: the kept part is put back into them at each step."""
-        return type(self._pipe).__name__ in _EMBEDDED
 
     def _beginning(self, pipe: Any, recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
         """What the pipeline is told of the size, and of the picture it starts from."""
         size = {"width": recipe.width, "height": recipe.height}
         if inputs.image is None:
             return size
-        begin: dict[str, Any] = {"image": inputs.image, "strength": repaint.strength(recipe.steps, denoise_of(recipe, inputs))}
-        if inputs.mask is not None and not self._blends:
+        begin: dict[str, Any] = {
+            "image": inputs.image,
+            "strength": repaint.strength(recipe.steps, denoise_of(recipe, inputs), pipe.scheduler),
+        }
+        if inputs.mask is not None and not repaint.blends(self._pipe):
             begin["mask_image"] = repaint.hard(inputs.mask)
         return begin | {key: value for key, value in size.items() if key in _takes(pipe)}
 
@@ -166,7 +164,7 @@ class Warm:
         return ""
 
     def _follow(self, recipe: Recipe, inputs: Inputs, sampler: Any, number: int, batches: int, note: str, report: Report) -> Any:
-        blend = None if inputs.mask is None or not self._blends else repaint.KeptLatents(sampler, inputs.mask)
+        blend = None if inputs.mask is None or not repaint.blends(self._pipe) else repaint.KeptLatents(sampler, inputs.mask)
 
         def on_step(pipe: Any, index: int, _time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             own = recipe.steps if inputs.image is None else pipe.num_timesteps

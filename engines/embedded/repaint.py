@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers.pipelines.auto_pipeline import AutoPipelineForImage2Image, AutoPipelineForInpainting
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img import StableDiffusionImg2ImgPipeline
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl_img2img import StableDiffusionXLImg2ImgPipeline
 from PIL.Image import Image
 
+from engines.embedded.sampling import is_flow
 from studio.contracts import ModelSpec
 from studio.errors import InvalidFieldValue
 
 
+def blends(pipe: Any) -> bool:
+    """True if the latents of this text-to-image pipeline lie like the picture, so that `KeptLatents` can do what a mask asks."""
+    return type(pipe).__name__ in _BLENDING
+
+
 def from_picture(pipe: Any, spec: ModelSpec, *, masked: bool) -> Any:
-    """A pipeline of the same parts that starts from a picture (and takes a mask). Raises InvalidFieldValue if there is none."""
-    auto = AutoPipelineForInpainting if masked else AutoPipelineForImage2Image
-    try:
-        made = auto.from_pipe(pipe)
-    except ValueError as error:
-        raise InvalidFieldValue(
-            f"{spec.name} can't {'redraw a part of a picture' if masked else 'start from a picture'}.",
-            field="mask" if masked else "image",
-            remedy="Choose a Stable Diffusion, SDXL, SD 3 or FLUX model, or start from words alone.",
-        ) from error
+    """A pipeline of the same parts that starts from a picture, or takes a mask too. Raises InvalidFieldValue if there is none."""
+    kind = _BLENDING.get(type(pipe).__name__)
+    made = _of_another_family(pipe, spec, masked) if kind is None else kind(**pipe.components, **_SETTINGS.get(kind, {}))
     made.set_progress_bar_config(disable=True)
     return made
 
@@ -33,9 +34,10 @@ def steps_done(steps: int, denoise: float) -> int:
     return max(1, round(steps * denoise))
 
 
-def strength(steps: int, denoise: float) -> float:
-    """What pipelines are told so that they do `steps_done`: they count `int(steps * strength)`, which falls short by rounding."""
-    return min(1.0, (steps_done(steps, denoise) + 0.5) / steps)
+def strength(steps: int, denoise: float, sampler: Any) -> float:
+    """What pipelines are told so that they do `steps_done`, however they round: those of flow matching up, all others down."""
+    done = steps_done(steps, denoise)
+    return 1.0 if done == steps else (done + (-0.5 if is_flow(sampler.config) else 0.5)) / steps
 
 
 def hard(mask: Image) -> Image:
@@ -63,3 +65,31 @@ class KeptLatents:
     def _remember(self, own: torch.Tensor, noise: torch.Tensor, times: Any) -> torch.Tensor:
         self._own, self._noise = own, noise
         return self._noised(own, noise, times)
+
+
+_BLENDING: dict[str, Any] = {
+    "StableDiffusionPipeline": StableDiffusionImg2ImgPipeline,
+    "StableDiffusionXLPipeline": StableDiffusionXLImg2ImgPipeline,
+}
+_SETTINGS: dict[Any, dict[str, Any]] = {StableDiffusionImg2ImgPipeline: {"requires_safety_checker": False}}
+
+
+def _of_another_family(pipe: Any, spec: ModelSpec, masked: bool) -> Any:
+    # Knows every pipeline there is, and imports them all.
+    from diffusers.pipelines.auto_pipeline import AutoPipelineForImage2Image, AutoPipelineForInpainting
+
+    try:
+        made: Any = (AutoPipelineForInpainting if masked else AutoPipelineForImage2Image).from_pipe(pipe)
+    except ValueError as error:
+        raise _cannot(spec, masked) from error
+    if "strength" not in inspect.signature(type(made).__call__).parameters:
+        raise _cannot(spec, masked)
+    return made
+
+
+def _cannot(spec: ModelSpec, masked: bool) -> InvalidFieldValue:
+    return InvalidFieldValue(
+        f"{spec.name} can't {'redraw a part of a picture' if masked else 'start from a picture'}.",
+        field="image",
+        remedy="Choose a Stable Diffusion, SDXL, SD 3 or FLUX model, or start from words alone.",
+    )

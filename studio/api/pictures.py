@@ -24,7 +24,8 @@ from studio.gallery import moment
 from studio.studio import Studio
 
 MOST_FILES = 16
-Shelf = Annotated[PictureKind | Literal["all"], Query(description="Made here, taken in (and as what), or everything")]
+Kinds = Literal["generated", "upload", "photo", "reference", "mask", "all"]
+Shelf = Annotated[Kinds, Query(description="Made here, taken in (and as what), or everything")]
 Text = Query(max_length=400, pattern=SEARCHABLE)
 
 
@@ -63,7 +64,7 @@ def routes(studio: Studio) -> APIRouter:
 
     @router.get("/images", summary="List pictures")
     def images(
-        kind: Shelf = PictureKind.generated,
+        kind: Shelf = "generated",
         trashed: Annotated[bool, Query(description="What is in the trash instead")] = False,
         job_id: Annotated[str | None, Query(description="Only pictures of this job", max_length=100, pattern=SEARCHABLE)] = None,
         character: Annotated[str | None, Query(description="Only pictures of this character: its id or slug"), Text] = None,
@@ -80,7 +81,7 @@ def routes(studio: Studio) -> APIRouter:
     ) -> Pictures:
         """Newest first."""
         page = studio.pictures(
-            kind=None if kind == "all" else kind,
+            kind=None if kind == "all" else PictureKind(kind),
             trashed=trashed,
             job_id=job_id,
             character=character,
@@ -99,11 +100,11 @@ def routes(studio: Studio) -> APIRouter:
 
     @router.get("/images/facets", summary="What pictures can be found by")
     def facets(
-        kind: Shelf = PictureKind.generated,
+        kind: Shelf = "generated",
         trashed: Annotated[bool, Query(description="Of what is in the trash instead")] = False,
     ) -> Facets:
         """The characters, presets, categories and months (UTC) that occur, each with its number of pictures."""
-        return studio.facets(kind=None if kind == "all" else kind, trashed=trashed)
+        return studio.facets(kind=None if kind == "all" else PictureKind(kind), trashed=trashed)
 
     @router.post("/images/change", summary="Change many pictures")
     def change_many(body: ChangeMany) -> Counted:

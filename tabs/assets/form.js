@@ -6,6 +6,8 @@ import { showTab, tabShown } from "./header.js";
 import { toast } from "./toast.js";
 import { plural } from "./words.js";
 
+const STARTING = new Set(["image", "mask", "denoise", "real_person", "consent", "references"]);
+
 export function startForm() {
   document.addEventListener("likeness:outcome-answer", (event) => event.detail && onOutcome(event.detail));
   document.addEventListener("likeness:reuse-answer", (event) => {
@@ -53,9 +55,10 @@ function onOutcome(outcome) {
 
 function showError(error) {
   const name = (error.field ?? "").split(".")[0];
-  const field = document.getElementById(`field-${name === "width" || name === "height" ? pixelField(name) : name}`);
+  if (STARTING.has(name)) openPart("starting");
+  const field = STARTING.has(name) ? startingField(name) : document.getElementById(`field-${name === "width" || name === "height" ? pixelField(name) : name}`);
   if (!field) return;
-  if (field.closest("#advanced")) openAdvanced();
+  if (field.closest("#advanced")) openPart("advanced");
   field.classList.add("wrong");
   const id = `${field.id}-error`;
   field.append(h("p", { class: "field-error", id, role: "alert" }, `${error.message} ${error.remedy}`));
@@ -73,8 +76,14 @@ function pixelField(name) {
   return document.querySelector(`#field-${name} input`)?.value ? name : "shape";
 }
 
-function openAdvanced() {
-  const button = document.querySelector("#advanced button.label-wrap");
+// Who is in the pictures to start from is asked where they were chosen.
+function startingField(name) {
+  const source = document.querySelector("#field-source [label]")?.value;
+  return document.getElementById(name === "references" || (!source && name !== "image") ? "field-references" : "field-source");
+}
+
+function openPart(id) {
+  const button = document.querySelector(`#${id} button.label-wrap`);
   if (button && !button.classList.contains("open")) button.click();
 }
 

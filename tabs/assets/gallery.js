@@ -1,8 +1,11 @@
 // The gallery: a window onto a list of any length. Only what can be seen is in the page; the rest is known by its number.
 
 import { get, remove, thumbnail } from "./api.js";
+import { compare } from "./compare.js";
 import { h, icon, iconButton, paced, setText, store, toggle } from "./dom.js";
 import { feed } from "./feed.js";
+import { Filters } from "./filters.js";
+import { favour, saveZip } from "./library.js";
 import { complain, toast } from "./toast.js";
 import { confirmed } from "./tray.js";
 import { fromTrash, lookAt, toTrash } from "./viewer.js";
@@ -37,15 +40,18 @@ class Gallery extends HTMLElement {
     this.sheet = h("div", { class: "sheet", role: "listbox", "aria-multiselectable": "true", "aria-label": "Pictures" });
     this.scroller = h("div", { class: "gallery-scroll" }, this.sheet);
     this.empty = h("div", { class: "empty", hidden: true });
-    this.append(this.bar, this.selectionBar, h("div", { class: "gallery-body" }, this.scroller, this.empty));
+    this.append(this.bar, this.filters.bar, this.filters.chips, this.selectionBar, h("div", { class: "gallery-body" }, this.scroller, this.empty));
     const redraw = paced(() => this.draw(), 60);
     this.scroller.addEventListener("scroll", redraw, { passive: true });
     this.resizing = new ResizeObserver(() => this.layout());
     this.resizing.observe(this.scroller);
     this.sheet.addEventListener("click", (event) => this.onClick(event));
+    // However the focus came to a cell: keys act on that one.
+    this.sheet.addEventListener("focusin", (event) => (this.focusAt = event.target.closest(".cell")?.index ?? this.focusAt));
     this.sheet.addEventListener("keydown", (event) => this.onKey(event));
     const refresh = paced(() => this.refresh(), 2);
-    feed.addEventListener("pictures", refresh);
+    feed.addEventListener("pictures", () => (this.filters.forget(), refresh()));
+    document.addEventListener("likeness:picture-changed", (event) => this.changed(event.detail));
     this.reset();
   }
 
@@ -55,8 +61,8 @@ class Gallery extends HTMLElement {
     let waiting = 0;
     this.box = h("input", {
       type: "search",
-      placeholder: "Search the prompts",
-      "aria-label": "Search the prompts",
+      placeholder: "Search prompts and captions",
+      "aria-label": "Search prompts and captions",
       oninput: () => {
         clearTimeout(waiting);
         waiting = setTimeout(() => ((this.search = this.box.value.trim()), this.reset()), 250);
@@ -72,15 +78,24 @@ class Gallery extends HTMLElement {
     this.emptyButton = h("button", { type: "button", class: "quiet danger", hidden: true, onclick: () => this.emptyTrash() }, "Empty trash");
     const size = (name, words) => h("button", { type: "button", "data-size": name, "aria-label": words, "data-tip": words, "aria-pressed": this.size === name, onclick: () => this.setSize(name) }, h("i"));
     this.sizes = h("div", { class: "switch sizes", role: "group", "aria-label": "Size of the pictures" }, size("s", "Small"), size("m", "Medium"), size("l", "Large"));
-    this.bar = h("div", { class: "gallery-bar" }, h("label", { class: "search" }, icon("search"), this.box), this.shelves, this.count, this.emptyButton, this.sizes);
+    this.filters = new Filters(() => this.reset());
+    this.bar = h("div", { class: "gallery-bar" }, h("label", { class: "search" }, icon("search"), this.box), this.filters.button, this.shelves, this.count, this.emptyButton, this.sizes);
     this.selectionWords = h("p", { role: "status" });
     this.selectionAct = h("button", { type: "button", class: "button", onclick: () => this.actOnSelection() });
+    const act = (name, words, about, run) =>
+      h("button", { type: "button", class: "button", "aria-label": words, "data-tip": about, onclick: run }, icon(name), h("span", {}, words));
+    this.compareAct = act("compare", "Compare", "Put the two pictures over each other", () => this.compareSelection());
+    this.heartAct = act("heart", "Favourite", "Make them favourites, or no more if all of them are (F)", () => this.favourSelection());
+    this.zipAct = act("parcel", "ZIP", "Download them as one file, with a list of what made each", () => this.zipSelection());
     this.selectionBar = h(
       "div",
-      { class: "selection-bar", hidden: true },
+      { class: "selection-bar", role: "group", "aria-label": "Selected pictures", hidden: true },
       this.selectionWords,
+      this.compareAct,
+      this.heartAct,
+      this.zipAct,
       this.selectionAct,
-      h("button", { type: "button", class: "quiet", onclick: () => this.clearSelection() }, "Clear"),
+      h("button", { type: "button", class: "quiet", "data-tip": "Select nothing (Esc)", onclick: () => this.clearSelection() }, "Clear"),
     );
   }
 
@@ -88,6 +103,7 @@ class Gallery extends HTMLElement {
     if (this.trashed === trashed) return;
     this.trashed = trashed;
     for (const button of this.shelves.children) button.setAttribute("aria-pressed", button.trashed === trashed);
+    this.filters.look(trashed);
     this.reset();
   }
 
@@ -126,7 +142,7 @@ class Gallery extends HTMLElement {
     if (known && !known.old) return Promise.resolve(known.items);
     if (this.asking.has(number)) return this.asking.get(number);
     const turn = this.turn;
-    const asking = get("images", { trashed: this.trashed, search: this.search, offset: number * PAGE, limit: PAGE }).then(
+    const asking = get("images", { ...this.filters.query(), trashed: this.trashed, search: this.search, offset: number * PAGE, limit: PAGE }).then(
       (found) => {
         if (turn !== this.turn) return found.items;
         this.asking.delete(number);
@@ -170,19 +186,26 @@ class Gallery extends HTMLElement {
   setTotal(total) {
     this.total = total;
     this.looking?.changed();
-    setText(this.count, this.search ? `${plural(total, "picture")} found` : plural(total, "picture"));
-    toggle(this.emptyButton, "hidden", !this.trashed || total === 0);
+    setText(this.count, this.search || this.filters.active ? `${plural(total, "picture")} found` : plural(total, "picture"));
+    toggle(this.emptyButton, "hidden", !this.trashed || total === 0 || Boolean(this.search) || this.filters.active > 0);
     this.focusAt = Math.max(0, Math.min(this.focusAt, total - 1));
     this.layout();
     if (total > 0) {
       this.empty.hidden = true;
+    } else if (this.filters.active) {
+      this.say("filter", "Nothing fits", "No picture fits all of these filters.", "Clear all filters", () => this.clearFilters());
     } else if (this.search) {
-      this.say("search", "Nothing found", `No prompt has “${this.search}” in it.`);
+      this.say("search", "Nothing found", `No prompt and no caption has “${this.search}” in it.`);
     } else if (this.trashed) {
       this.say("trash", "The trash is empty", "Pictures you throw away wait here until you empty it.");
     } else {
       this.say("picture", "No pictures yet", "Everything you make is kept here.", "Make the first one", () => showTab("generate"));
     }
+  }
+
+  clearFilters() {
+    this.box.value = this.search = "";
+    this.filters.clear();
   }
 
   say(name, title, words, action = null, act = null) {
@@ -260,7 +283,7 @@ class Gallery extends HTMLElement {
   drawCell(index, picture) {
     let cell = this.cells.get(index);
     if (!cell) {
-      cell = h("div", { class: "cell", role: "option", tabindex: "-1" }, h("img", { alt: "", decoding: "async", draggable: "false" }), h("span", { class: "tick", "aria-hidden": "true" }, icon("check")));
+      cell = h("div", { class: "cell", role: "option", tabindex: "-1" }, h("img", { alt: "", decoding: "async", draggable: "false" }), h("span", { class: "tick", "aria-hidden": "true" }, icon("check")), h("span", { class: "heart", "aria-hidden": "true" }, icon("heart")));
       cell.index = index;
       cell.firstElementChild.addEventListener("load", () => cell.removeAttribute("data-empty"));
       this.cells.set(index, cell);
@@ -278,11 +301,15 @@ class Gallery extends HTMLElement {
       image.src = thumbnail(picture.id);
       if (image.complete && image.naturalWidth) cell.removeAttribute("data-empty");
     } else image.removeAttribute("src");
-    cell.setAttribute("aria-label", picture ? (picture.recipe?.prompt ?? "Uploaded picture") : "Loading");
     return this.mark(cell);
   }
 
   mark(cell) {
+    const picture = this.known(cell.index);
+    const words = picture ? picture.recipe?.prompt || picture.caption || picture.name || "Uploaded picture" : "Loading";
+    const label = picture?.favourite ? `Favourite: ${words}` : words;
+    if (cell.getAttribute("aria-label") !== label) cell.setAttribute("aria-label", label);
+    toggle(cell, "data-favourite", picture?.favourite);
     const on = this.selected.has(cell.dataset.picture);
     cell.setAttribute("aria-selected", on);
   }
@@ -293,7 +320,8 @@ class Gallery extends HTMLElement {
     const cell = event.target.closest(".cell");
     if (!cell?.dataset.picture) return;
     this.focusAt = cell.index;
-    if (event.shiftKey && this.anchor !== null) this.selectRange(this.anchor, cell.index);
+    if (event.target.closest(".heart")) this.favour(cell.index);
+    else if (event.shiftKey && this.anchor !== null) this.selectRange(this.anchor, cell.index);
     else if (event.target.closest(".tick") || event.ctrlKey || event.metaKey || this.selected.size) this.toggleSelected(cell.index);
     else this.open(cell.index);
   }
@@ -312,6 +340,10 @@ class Gallery extends HTMLElement {
     } else if (event.key === " ") {
       event.preventDefault();
       this.toggleSelected(this.focusAt);
+    } else if (event.key.toLowerCase() === "f" && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      if (this.selected.size) this.favourSelection();
+      else this.favour(this.focusAt);
     } else if (event.key === "Delete" && !this.trashed) {
       event.preventDefault();
       const picture = this.known(this.focusAt);
@@ -359,7 +391,10 @@ class Gallery extends HTMLElement {
     toggle(this.selectionBar, "hidden", count === 0);
     toggle(this, "data-selecting", count > 0);
     setText(this.selectionWords, `${count.toLocaleString("en")} selected`);
-    this.selectionAct.replaceChildren(icon(this.trashed ? "restore" : "trash"), this.trashed ? "Restore" : "To trash");
+    toggle(this.compareAct, "hidden", count !== 2);
+    const words = this.trashed ? "Restore" : "To trash";
+    this.selectionAct.setAttribute("aria-label", words);
+    this.selectionAct.replaceChildren(icon(this.trashed ? "restore" : "trash"), h("span", {}, words));
     for (const cell of this.cells.values()) this.mark(cell);
   }
 
@@ -369,6 +404,35 @@ class Gallery extends HTMLElement {
     if (!done) return;
     this.clearSelection();
     this.refresh();
+  }
+
+  async compareSelection() {
+    const chosen = await Promise.all([...this.selected].map(async ([id, index]) => this.known(index)?.id === id ? this.known(index) : get(`images/${encodeURIComponent(id)}`).catch(() => null)));
+    if (chosen.length !== 2 || chosen.includes(null)) return;
+    // The older one is the one before.
+    await compare(...chosen.sort((one, other) => one.created_at.localeCompare(other.created_at)));
+    this.compareAct.focus();
+  }
+
+  async favourSelection() {
+    const all = [...this.selected].every(([id, index]) => this.known(index)?.id === id && this.known(index).favourite);
+    await favour([...this.selected.keys()], !all);
+  }
+
+  zipSelection() {
+    return saveZip([...this.selected.keys()], this.zipAct);
+  }
+
+  favour(index) {
+    const picture = this.known(index);
+    if (picture) favour([picture.id], !picture.favourite);
+  }
+
+  // A picture was changed on this page: shown at once, before the server tells of it.
+  changed({ ids, change }) {
+    const wanted = new Set(ids);
+    for (const page of this.pages.values()) page.items = page.items.map((picture) => (wanted.has(picture.id) ? { ...picture, ...change } : picture));
+    for (const cell of this.cells.values()) this.mark(cell);
   }
 
   async throwAway(ids) {

@@ -178,7 +178,7 @@ export function formValues() {
     preset: value("preset") || (character ? "none" : null),
     prompt_suffix: text("prompt_suffix"),
     negative_suffix: text("negative_suffix"),
-    references: value("references") ?? [],
+    references: value("references")?.ids ?? [],
     image: value("source")?.image ?? null,
     variations: value("variations") ?? 1,
     count: value("count") ?? 1,

@@ -8,6 +8,7 @@ import { paintMask } from "./mask.js";
 import { complain, toast } from "./toast.js";
 
 const VARIATION = 0.6;
+let asked = 0;
 const PAGE = 200;
 const MOST_REFERENCES = 100;
 
@@ -52,31 +53,10 @@ class Source extends Field {
         h("label", { class: "amount" }, h("span", {}, "Drawn anew"), this.amount, this.amountWords),
         h("div", { class: "row-of-buttons" }, paint, this.value.mask ? h("button", { type: "button", class: "quiet", onclick: () => this.change({ mask: null }) }, "No mask") : null),
         this.value.mask ? h("p", { class: "soft small" }, "Only the painted part is drawn anew; the rest stays as it is.") : null,
-        mine && mine.kind !== "generated" && !mine.character_id ? this.askReal() : null,
+        mine && mine.kind !== "generated" && !mine.character_id ? askReal("Does it show a real person?", this.value, (more) => this.change(more)) : null,
       ),
     ];
     return parts;
-  }
-
-  askReal() {
-    const option = (words, value) => {
-      const input = h("input", { type: "radio", name: `${this.name}-real`, onchange: () => this.change({ real_person: value }) });
-      input.checked = this.value.real_person === value;
-      return h("label", { class: "inline" }, input, words);
-    };
-    const consent = this.value.real_person
-      ? h("div", { class: "consent-line" },
-          h("label", {}, "Who is it?", h("input", { type: "text", value: this.value.consent?.who ?? "", maxlength: 400, oninput: (event) => this.agree("who", event.target.value) })),
-          h("label", {}, "What did they agree to?", h("input", { type: "text", value: this.value.consent?.what_for ?? "", maxlength: 1000, oninput: (event) => this.agree("what_for", event.target.value) })),
-        )
-      : null;
-    return h("fieldset", { class: "ask-real" }, h("legend", {}, "Does it show a real person?"), option("No", false), option("Yes", true), consent);
-  }
-
-  agree(part, words) {
-    const said = { who: "", what_for: "", ...this.value.consent, [part]: words };
-    this.said = said;
-    this.change({ consent: said.who.trim() && said.what_for.trim() ? said : null }, said);
   }
 
   follow() {
@@ -141,6 +121,26 @@ class Source extends Field {
   }
 }
 
+// Asked of every picture that came from outside; a real person must have agreed.
+function askReal(question, said, change) {
+  const name = `real-${++asked}`;
+  const option = (words, value) => {
+    const input = h("input", { type: "radio", name, onchange: () => change({ real_person: value }) });
+    input.checked = said.real_person === value;
+    return h("label", { class: "inline" }, input, words);
+  };
+  const agreed = { who: "", what_for: "", ...said.consent };
+  const line = (label, part) => {
+    const write = (event) => {
+      agreed[part] = event.target.value;
+      change({ consent: agreed.who.trim() && agreed.what_for.trim() ? { ...agreed } : null });
+    };
+    return h("label", {}, label, h("input", { type: "text", value: agreed[part], maxlength: 400, oninput: write }));
+  };
+  const consent = said.real_person ? h("div", { class: "consent-line" }, line("Who is it?", "who"), line("What did they agree to?", "what_for")) : null;
+  return h("fieldset", { class: "ask-real" }, h("legend", {}, question), option("No", false), option("Yes", true), consent);
+}
+
 // The reference library: chosen ones stand under the field, all of them in a dialog of their own.
 class References extends Field {
   static whole = true;
@@ -149,21 +149,30 @@ class References extends Field {
 
   draw(changed) {
     if (changed === "items") return;
-    const ids = this.value ?? [];
+    const ids = this.value?.ids ?? [];
+    const key = JSON.stringify([ids, this.value?.real_person]);
+    if (key === this.drawn) return;
+    this.drawn = key;
     const thumbs = ids.slice(0, 8).map((id) => h("img", { class: "ref-thumb", src: thumbnail(id), alt: this.known.get(id)?.caption || "Reference", loading: "lazy" }));
     const rest = ids.length > 8 ? [h("span", { class: "soft" }, `+ ${ids.length - 8}`)] : [];
     const open = h("button", { type: "button", class: "button", onclick: () => this.open() }, ids.length ? "Change" : "Choose references");
     const clear = ids.length ? [h("button", { type: "button", class: "quiet", onclick: () => this.choose([]) }, `${ids.length} selected · clear all`)] : [];
-    this.body.replaceChildren(h("div", { class: "ref-row" }, ...thumbs, ...rest), h("div", { class: "row-of-buttons" }, open, ...clear));
+    const question = ids.length ? askReal("Do they show real people?", this.value, (more) => this.change(more)) : null;
+    this.body.replaceChildren(...[h("div", { class: "ref-row" }, ...thumbs, ...rest), h("div", { class: "row-of-buttons" }, open, ...clear), question].filter(Boolean));
   }
 
   choose(ids) {
-    this.pick(ids);
+    this.change({ ids });
+  }
+
+  change(more) {
+    const next = { ...this.value, ...more };
+    this.pick(next.ids?.length ? next : null);
     this.draw();
   }
 
   async open() {
-    const chosen = new Set(this.value ?? []);
+    const chosen = new Set(this.value?.ids ?? []);
     const grid = h("div", { class: "ref-grid", role: "group", "aria-label": "References" });
     const words = h("button", { type: "button", class: "quiet", onclick: () => (chosen.clear(), show()) });
     const category = h("select", { "aria-label": "Category", onchange: () => load() }, h("option", { value: "" }, "Every category"));

@@ -12,6 +12,7 @@ import "./starting.js";
 import "./stage.js";
 import "./tray.js";
 import "./gallery.js";
+import "./analytics.js";
 import "./characters.js";
 import { startSetup } from "./setup.js";
 

@@ -1,10 +1,12 @@
 // The lightbox: one picture, large, with everything that made it.
 
-import { file, get, post } from "./api.js";
+import { file, get, patch, post } from "./api.js";
 import { h, icon, iconButton, setText } from "./dom.js";
 import { feed } from "./feed.js";
+import { showTab } from "./header.js";
+import { favour } from "./library.js";
 import { complain, place, toast } from "./toast.js";
-import { bytes, duration, learnNames, moment, nameOf, plural } from "./words.js";
+import { bytes, duration, learnMore, learnNames, moment, nameOf, plural } from "./words.js";
 
 let viewer = null;
 
@@ -23,6 +25,8 @@ class Viewer {
     this.back = iconButton("left", "Previous picture (←)", () => this.step(-1), { class: "icon-button viewer-step back" });
     this.next = iconButton("right", "Next picture (→)", () => this.step(1), { class: "icon-button viewer-step next" });
     this.count = h("p", { class: "soft viewer-count" });
+    this.heart = iconButton("heart", "Favourite (F)", () => this.favour(), { class: "icon-button viewer-heart", "aria-pressed": "false", "aria-keyshortcuts": "F" });
+    document.addEventListener("likeness:picture-changed", (event) => this.changed(event.detail));
     this.sheet = h("div", { class: "viewer-facts" });
     this.acts = h("div", { class: "viewer-acts" });
     this.dialog = h(
@@ -32,7 +36,7 @@ class Viewer {
       h(
         "aside",
         { class: "viewer-side", "aria-label": "Parameters" },
-        h("div", { class: "panel-head" }, this.count, iconButton("close", "Close (Esc)", () => this.dialog.close(), { autofocus: true })),
+        h("div", { class: "panel-head" }, this.count, this.heart, iconButton("close", "Close (Esc)", () => this.dialog.close(), { autofocus: true })),
         this.sheet,
         this.acts,
       ),
@@ -67,6 +71,8 @@ class Viewer {
       ArrowRight: () => this.step(1),
       Home: () => this.go(0),
       End: () => this.go(this.list.total - 1),
+      f: () => this.favour(),
+      F: () => this.favour(),
       Delete: () => this.picture && !this.picture.trashed_at && this.trash(),
     }[event.key];
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -111,8 +117,9 @@ class Viewer {
     this.image.width = picture.width;
     this.image.height = picture.height;
     this.image.src = file(picture.id);
-    this.image.alt = picture.recipe?.prompt ?? "Uploaded picture";
+    this.image.alt = picture.recipe?.prompt || picture.caption || picture.name || "Uploaded picture";
     this.place();
+    this.showHeart();
     this.sheet.replaceChildren(...facts(picture));
     this.drawActs();
     for (const near of [index + 1, index - 1]) this.fetchAhead(near);
@@ -157,8 +164,15 @@ class Viewer {
         const found = await get(kind).catch(() => null);
         if (found) learnNames({ [kind]: Object.fromEntries(found.items.map((item) => [item.id, item.name])) });
       }
-      if (this.picture === picture) setText(this.sheet.querySelector(`[data-fact=${field}]`), nameOf(kind, id));
+      if (this.picture?.id === picture.id) setText(this.sheet.querySelector(`[data-fact=${field}]`), nameOf(kind, id));
     }
+    const whose = picture.character_id;
+    if (!whose) return;
+    if (nameOf("characters", whose) === whose) {
+      const found = await get(`characters/${encodeURIComponent(whose)}`).catch(() => null);
+      if (found) learnMore("characters", { [whose]: found.name });
+    }
+    if (this.picture?.id === picture.id) setText(this.sheet.querySelector("[data-fact=character]"), nameOf("characters", whose));
   }
 
   drawActs() {
@@ -166,12 +180,50 @@ class Viewer {
     const button = (name, words, act, extra = "", more = {}) => h("button", { type: "button", class: `button ${extra}`, onclick: act, ...more }, icon(name), words);
     const inTrash = Boolean(picture.trashed_at);
     // The buttons keep their places, so that a key pressed twice does the same thing twice.
+    const about = (words) => ({ "data-tip": words });
     this.acts.replaceChildren(
-      picture.recipe ? button("sliders", "Use these settings", () => this.reuse(), "primary") : "",
-      h("a", { class: "button", href: file(picture.id, true), download: "" }, icon("download"), "Download"),
+      picture.recipe ? button("sliders", "Use these settings", () => this.reuse(), "primary", about("Fill the form with everything that made this picture")) : "",
+      inTrash ? "" : button("reference", "Use as reference", () => this.hand("likeness:use-image"), "", about("Start the next picture from this one")),
+      picture.recipe && !inTrash ? button("variations", "Make variations", () => this.hand("likeness:variations"), "", about("The same words and settings, with other seeds")) : "",
+      picture.character_id && !inTrash ? button("person", "Set as portrait", () => this.portray(), "", about("Show this picture wherever the character is shown")) : "",
+      h("a", { class: "button", href: file(picture.id, true), download: "", ...about("Save the PNG, with all parameters inside") }, icon("download"), "Download"),
       picture.recipe ? button("copy", "Copy", () => this.copy(), "", { "aria-label": "Copy parameters", "data-tip": "All parameters as text, as other programs read them" }) : "",
-      inTrash ? button("restore", "Restore", () => this.restore()) : button("trash", "To trash", () => this.trash(), "danger"),
+      inTrash ? button("restore", "Restore", () => this.restore()) : button("trash", "To trash", () => this.trash(), "danger", about("It waits in the trash until you empty it (Del)")),
     );
+  }
+
+  // The Generate tab takes the picture from here.
+  hand(event) {
+    document.dispatchEvent(new CustomEvent(event, { detail: { id: this.picture.id } }));
+    this.dialog.close();
+    showTab("generate");
+  }
+
+  async portray() {
+    const { picture } = this;
+    try {
+      const { name } = await patch(`characters/${encodeURIComponent(picture.character_id)}`, { portrait: picture.id });
+      document.dispatchEvent(new CustomEvent("likeness:character-changed", { detail: { id: picture.character_id } }));
+      toast(`This is ${name}'s portrait now`, { ms: 3000 });
+    } catch (problem) {
+      complain(problem);
+    }
+  }
+
+  async favour() {
+    if (this.picture) await favour([this.picture.id], !this.picture.favourite);
+  }
+
+  changed({ ids, change }) {
+    if (!this.picture || !ids.includes(this.picture.id)) return;
+    this.picture = { ...this.picture, ...change };
+    this.showHeart();
+  }
+
+  showHeart() {
+    const on = this.picture.favourite;
+    this.heart.setAttribute("aria-pressed", on);
+    this.heart.dataset.tip = on ? "A favourite; press F to take that back" : "Make it a favourite (F)";
   }
 
   reuse() {
@@ -241,27 +293,52 @@ function facts(picture) {
   const { recipe } = picture;
   const text = (label, words) =>
     words ? h("section", {}, h("h3", {}, label), h("p", { class: "words", tabindex: "0", "aria-label": `${label}: ${words}` }, words)) : null;
+  const short = (hash) => hash?.slice(0, 12);
   const rows = [
+    ["Character", nameOf("characters", picture.character_id), "character"],
     ["Seed", picture.seed],
     ["Size", `${picture.width} × ${picture.height}`],
     ["Preset", nameOf("presets", recipe?.preset), "preset"],
     ["Model", nameOf("models", recipe?.model), "model"],
+    ["Engine", recipe?.engine],
     ["Sampler", nameOf("samplers", recipe?.sampler)],
     ["Scheduler", nameOf("schedulers", recipe?.scheduler)],
     ["Steps", recipe?.steps],
     ["CFG scale", recipe?.cfg],
+    ["Denoise", recipe?.denoise],
     ["LoRAs", recipe?.loras.map((use) => `${use.path} × ${use.strength}`).join(", ")],
+    ["Made from picture", recipe?.image],
+    ["Mask", recipe?.mask],
+    ["Reference", recipe?.reference],
+    ["Cell of its grid", recipe?.cell && `column ${recipe.cell[0] + 1}, row ${recipe.cell[1] + 1}`],
+    ["Category", picture.category],
+    ["Kind", recipe ? null : KINDS[picture.kind]],
+    ["Own name", picture.name],
     ["Made in", picture.duration_s === null ? null : picture.duration_s < 1 ? `${Math.round(picture.duration_s * 1000)} ms` : duration(picture.duration_s)],
     ["Created", moment(picture.created_at)],
     ["In the trash since", picture.trashed_at && moment(picture.trashed_at)],
     ["File", bytes(picture.bytes)],
+    ["Model hash", short(picture.model_hash), "", picture.model_hash],
+    ...Object.entries(picture.lora_hashes ?? {}).map(([path, hash]) => [`Hash of ${path}`, short(hash), "", hash]),
+    ["SHA-256", short(picture.sha256), "", picture.sha256],
+    ["Id", picture.id],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
   return [
     text("Prompt", recipe?.prompt),
     text("Negative prompt", recipe?.negative_prompt),
-    h("dl", {}, ...rows.flatMap(([label, value, name]) => [h("dt", {}, label), h("dd", name ? { "data-fact": name } : {}, String(value))])),
+    text("Caption", picture.caption),
+    h(
+      "dl",
+      {},
+      ...rows.flatMap(([label, value, name, whole]) => [
+        h("dt", {}, label),
+        h("dd", { ...(name ? { "data-fact": name } : {}), ...(whole ? { "data-tip": whole, class: "hash" } : {}) }, String(value)),
+      ]),
+    ),
   ].filter(Boolean);
 }
+
+const KINDS = { upload: "Uploaded", photo: "Photo of a character", reference: "Reference", mask: "Mask" };
 
 export async function copyText(text, home) {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);

@@ -42,6 +42,7 @@ export function endWords(job, pictures) {
 // How ids are written for people: {samplers: {id: name}, schedulers: {id: name}}, told by the page.
 const names = {};
 export const learnNames = (more) => Object.assign(names, more);
+export const learnMore = (kind, more) => (names[kind] = { ...names[kind], ...more });
 export const nameOf = (kind, id) => names[kind]?.[id] ?? id;
 
 export function title(recipe) {

@@ -1,0 +1,179 @@
+"""The Analytics tab: how the last days went, in numbers, charts and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from studio.analytics import Analytics, Share
+from studio.contracts import Problem
+from studio.errors import LikenessError
+from studio.studio import Studio
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+RANGES = (7, 30, 90, 365)
+MOST_BARS = 12
+
+
+# Decided here
+
+
+def asked(value: Any) -> tuple[int, int]:
+    """Days and seconds ahead of UTC that the page asks for; anything odd is what is usual."""
+    value = value if isinstance(value, dict) else {}
+    days, minutes = value.get("days"), value.get("minutes")
+    ahead = minutes if isinstance(minutes, int) and abs(minutes) <= 840 else 0
+    return days if days in RANGES else 30, ahead * 60
+
+
+def top(shares: Sequence[Share]) -> list[tuple[str, int, int]]:
+    """Name, pictures and favourites of the largest shares; the rest is one bar."""
+    bars = [(share.name, share.pictures, share.favourites) for share in shares[:MOST_BARS]]
+    rest = shares[MOST_BARS:]
+    if rest:
+        bars.append((f"{len(rest)} others", sum(share.pictures for share in rest), sum(share.favourites for share in rest)))
+    return bars
+
+
+# Done here
+
+
+def on_ask(studio: Studio, value: Any) -> tuple[dict[str, Any], Analytics | None]:
+    """What the page is told when it asks for the numbers, and the numbers themselves; None when they can't be had."""
+    days, ahead_s = asked(value)
+    told = {"days": days, "minutes": ahead_s // 60}
+    try:
+        found = studio.analytics(days=days, ahead_s=ahead_s)
+    except LikenessError as error:
+        problem = Problem(code=error.code, message=error.message, remedy=error.remedy)
+        return told | {"error": problem.model_dump(mode="json")}, None
+    return told | {"report": found.model_dump(mode="json")}, found
+
+
+# Drawn here
+
+
+def build(studio: Studio, tab: gr.Tab) -> None:
+    """Draw the tab and connect it: it asks when it is opened, and when its button says so."""
+    board = gr.HTML(
+        {"days": 30},
+        html_template="<likeness-analytics></likeness-analytics>",
+        js_on_load=_BOARD_JS,
+        apply_default_css=False,
+        elem_id="analytics-board",
+    )
+    with gr.Column(visible=False, elem_id="analytics-charts", min_width=0) as charts:
+        days = _plot("days")
+        with gr.Row(elem_classes="analytics-pair"):
+            characters = _plot("characters")
+            presets = _plot("presets")
+    tables = gr.HTML(
+        None,
+        html_template="<likeness-analytics-tables></likeness-analytics-tables>",
+        js_on_load=_TABLES_JS,
+        apply_default_css=False,
+        elem_id="analytics-tables",
+    )
+
+    def answer(value: Any) -> list[Any]:
+        told, found = on_ask(studio, value)
+        if found is None or not found.pictures:
+            return [told, told, gr.update(visible=False), *[gr.skip()] * 3]
+        figures = (days_figure(found), shares_figure(found.by_character), shares_figure(found.by_preset))
+        return [told, told, gr.update(visible=True), *figures]
+
+    outputs = [board, tables, charts, days, characters, presets]
+    quick: dict[str, Any] = {"queue": False, "concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+    tab.select(answer, board, outputs, js=_MINE_JS, **quick)
+    board.submit(answer, board, outputs, js=_MINE_JS, trigger_mode="always_last", **quick)
+
+
+def days_figure(found: Analytics) -> Figure:
+    """Pictures per day, a bar each."""
+    from plotly.graph_objects import Bar
+
+    days = [day.date for day in found.per_day]
+    hover = "%{x|%a %e %b}: %{y:,} pictures<extra></extra>"
+    return _figure([Bar(x=days, y=[day.pictures for day in found.per_day], hovertemplate=hover)], height=260)
+
+
+def shares_figure(shares: Sequence[Share]) -> Figure:
+    """Pictures by name, the favourites among them apart."""
+    from plotly.graph_objects import Bar
+
+    bars = top(shares)[::-1]
+    names = [name if len(name) <= 24 else f"{name[:23]}…" for name, _, _ in bars]
+    # Two may have one name: bars stand at their places, names are only written beside them.
+    places = list(range(len(bars)))
+    others = [count - liked for _, count, liked in bars]
+    liked = [liked for _, _, liked in bars]
+    figure = _figure(
+        [
+            Bar(y=places, x=liked, orientation="h", name="Favourites", customdata=names, hovertemplate=_HOVER.format("favourites")),
+            Bar(y=places, x=others, orientation="h", name="Others", customdata=names, hovertemplate=_HOVER.format("others")),
+        ],
+        height=max(160, 70 + 30 * len(bars)),
+    )
+    return figure.update_layout(
+        barmode="stack",
+        showlegend=True,
+        legend={
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "traceorder": "normal",
+            "itemclick": False,
+            "itemdoubleclick": False,
+        },
+        yaxis={"tickvals": places, "ticktext": names, "showgrid": False, "ticklabelstandoff": 6},
+        xaxis={"showgrid": True, "tickformat": ",d", "nticks": 5, "rangemode": "tozero"},
+    )
+
+
+_HOVER = "%{{customdata}}: %{{x:,}} {}<extra></extra>"
+
+
+def _figure(bars: list[Any], height: int) -> Figure:
+    from plotly.graph_objects import Figure
+
+    # Colours come from analytics.css, so that light and dark need no other figure.
+    figure = Figure(bars)
+    return figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        bargap=0.25,
+        showlegend=False,
+        dragmode=False,
+        hoverlabel={"align": "left"},
+        font={"family": "Likeness Sans, system-ui, sans-serif", "size": 13},
+        xaxis={"fixedrange": True, "automargin": True, "showgrid": False, "zeroline": False},
+        yaxis={"fixedrange": True, "automargin": True, "zeroline": False, "tickformat": ",d", "rangemode": "tozero", "nticks": 5},
+    )
+
+
+def _plot(name: str) -> gr.Plot:
+    return gr.Plot(show_label=False, container=False, elem_id=f"analytics-{name}", min_width=0)
+
+
+# Days are those of the browser's clock.
+_MINE_JS = "(value) => [{ days: value?.days ?? 30, minutes: -new Date().getTimezoneOffset() }]"
+_BOARD_JS = """
+const board = element.firstElementChild;
+board.addEventListener('ask', (event) => { props.value = event.detail; trigger('submit'); });
+const tell = () => board.setAttribute('value', JSON.stringify(props.value ?? null));
+watch('value', tell);
+tell();
+"""
+_TABLES_JS = """
+const tell = () => element.firstElementChild.setAttribute('value', JSON.stringify(props.value ?? null));
+watch('value', tell);
+tell();
+"""

@@ -1,0 +1,85 @@
+// Two pictures over each other, and a handle that uncovers one or the other: by mouse, finger or arrow keys.
+
+import { file } from "./api.js";
+import { h, icon, iconButton, setText } from "./dom.js";
+import { place } from "./toast.js";
+
+let dialog = null;
+
+// Resolves when it is closed.
+export function compare(before, after) {
+  dialog ??= new Compare();
+  return dialog.open(before, after);
+}
+
+class Compare {
+  constructor() {
+    this.under = h("img", { class: "compare-after", alt: "" });
+    this.over = h("img", { class: "compare-before", alt: "" });
+    this.range = h("input", {
+      type: "range",
+      min: 0,
+      max: 100,
+      step: 0.5,
+      "aria-label": "How much of the first picture is uncovered",
+      oninput: () => this.move(),
+    });
+    this.left = h("p", { class: "compare-label left" });
+    this.right = h("p", { class: "compare-label right" });
+    this.frame = h("div", { class: "compare-frame" }, this.under, this.over, h("i", { class: "compare-line", "aria-hidden": "true" }, h("b", {}, icon("left"), icon("right"))), this.left, this.right, this.range);
+    this.dialog = h(
+      "dialog",
+      { class: "compare", "aria-label": "Compare two pictures", onclose: () => this.closed() },
+      h(
+        "div",
+        { class: "compare-head" },
+        h("h2", {}, "Compare"),
+        h("p", { class: "soft" }, "Drag, or use the arrow keys."),
+        h("button", { type: "button", class: "button", "data-tip": "Put the other one first", onclick: () => this.swap() }, icon("swap"), "Swap"),
+        iconButton("close", "Close (Esc)", () => this.dialog.close()),
+      ),
+      h("div", { class: "compare-stage" }, this.frame),
+    );
+    document.body.append(this.dialog);
+  }
+
+  open(before, after) {
+    this.pair = [before, after];
+    this.range.value = 50;
+    this.show();
+    this.dialog.showModal();
+    this.range.focus();
+    document.documentElement.toggleAttribute("data-still", true);
+    place();
+    return new Promise((resolve) => (this.resolve = resolve));
+  }
+
+  closed() {
+    document.documentElement.toggleAttribute("data-still", false);
+    place();
+    this.resolve?.();
+  }
+
+  swap() {
+    this.pair.reverse();
+    this.show();
+  }
+
+  show() {
+    const [before, after] = this.pair;
+    this.frame.style.setProperty("--ratio", before.width / before.height);
+    for (const [image, picture, label, side] of [[this.over, before, this.left, "Before"], [this.under, after, this.right, "After"]]) {
+      image.src = file(picture.id);
+      const words = picture.seed === null ? side : `${side} · seed ${picture.seed}`;
+      image.alt = `${words}: ${picture.recipe?.prompt || picture.name || "uploaded picture"}`;
+      setText(label, words);
+    }
+    this.move();
+  }
+
+  move() {
+    const part = Number(this.range.value);
+    this.frame.style.setProperty("--part", `${part}%`);
+    this.range.setAttribute("aria-valuetext", `${Math.round(part)} % before, ${Math.round(100 - part)} % after`);
+  }
+}

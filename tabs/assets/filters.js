@@ -1,0 +1,162 @@
+// The gallery's filters: a calm row of choices, and a chip for each that is active. On a phone the row folds into one button.
+
+import { get } from "./api.js";
+import { h, icon, setText, toggle } from "./dom.js";
+import { learnMore } from "./words.js";
+
+const KINDS = [
+  ["", "Made here"],
+  ["upload", "Uploads"],
+  ["photo", "Photos of characters"],
+  ["reference", "References"],
+  ["mask", "Masks"],
+  ["all", "Everything"],
+];
+const NAMES = { kind: "Kind", character: "Character", preset: "Preset", category: "Category", since: "From", until: "To", favourite: "Favourites" };
+const FACETS = { character: "characters", preset: "presets", category: "categories" };
+
+export class Filters {
+  values = {};
+  stale = true;
+  trashed = false;
+
+  constructor(changed) {
+    this.changed = changed;
+    const select = (name, first, about) =>
+      h("label", { class: "filter", "data-filter": name }, h("span", {}, NAMES[name]), h("select", { "data-tip": about, onchange: (event) => this.set(name, event.target.value) }, h("option", { value: "" }, first)));
+    const day = (name, about) =>
+      h("label", { class: "filter", "data-filter": name }, h("span", {}, NAMES[name]), h("input", { type: "date", "data-tip": about, onchange: (event) => this.set(name, event.target.value) }));
+    this.favourites = h("button", { type: "button", class: "filter-heart", "aria-pressed": "false", "data-tip": "Only pictures with a heart", onclick: () => this.set("favourite", !this.values.favourite) }, icon("heart"), "Favourites");
+    this.bar = h(
+      "div",
+      { class: "filters", id: "gallery-filters", role: "group", "aria-label": "Filters" },
+      select("character", "Anyone", "Only pictures of one character"),
+      select("preset", "Any preset", "Only pictures made with one preset"),
+      select("category", "Any category", "Only pictures of one category"),
+      select("kind", "", "Pictures made here, or taken in"),
+      day("since", "Not older than this day"),
+      day("until", "Not newer than this day"),
+      this.favourites,
+    );
+    this.field("kind").replaceChildren(...KINDS.map(([id, name]) => h("option", { value: id }, name)));
+    this.badge = h("span", { class: "count", hidden: true });
+    this.button = h(
+      "button",
+      { type: "button", class: "button filters-button", "aria-expanded": "false", "aria-controls": "gallery-filters", "data-tip": "Narrow down what is shown", onclick: () => this.fold() },
+      icon("filter"),
+      "Filters",
+      this.badge,
+    );
+    this.chips = h("div", { class: "filter-chips", role: "group", "aria-label": "Active filters", hidden: true });
+    // Choices are asked for when someone is about to choose, and only if something changed since.
+    for (const type of ["pointerenter", "focusin", "touchstart"]) this.bar.addEventListener(type, () => this.learn(), { passive: true });
+    new IntersectionObserver(([entry]) => entry.isIntersecting && this.learn()).observe(this.bar);
+  }
+
+  get active() {
+    return Object.keys(this.values).length;
+  }
+
+  // As GET /images takes it: days are days of this clock.
+  query() {
+    const { since, until, kind, ...rest } = this.values;
+    const midnight = (day, later) => {
+      const [year, month, date] = day.split("-").map(Number);
+      return new Date(year, month - 1, date + later).toISOString();
+    };
+    return { ...rest, kind: kind || "generated", since: since && midnight(since, 0), until: until && midnight(until, 1) };
+  }
+
+  set(name, value) {
+    if (value) this.values[name] = value;
+    else delete this.values[name];
+    if (name === "kind") this.forget();
+    this.show();
+    this.changed();
+  }
+
+  clear() {
+    this.values = {};
+    this.forget();
+    this.show();
+    this.changed();
+  }
+
+  look(trashed) {
+    this.trashed = trashed;
+    this.forget();
+  }
+
+  forget() {
+    this.stale = true;
+  }
+
+  async learn() {
+    if (!this.stale || this.learning) return;
+    this.stale = false;
+    this.learning = true;
+    const found = await get("images/facets", { kind: this.values.kind || "generated", trashed: this.trashed }).catch(() => null);
+    this.learning = false;
+    if (!found) {
+      this.stale = true;
+      return;
+    }
+    for (const [name, kind] of Object.entries(FACETS)) {
+      if (kind !== "categories") learnMore(kind, Object.fromEntries(found[kind].map((one) => [one.id, one.name])));
+      const select = this.field(name);
+      const [first] = select.options;
+      const choices = found[kind].map((one) => h("option", { value: one.id }, `${one.name} (${one.count.toLocaleString("en")})`));
+      const chosen = this.values[name];
+      // What is chosen stays a choice, even when nothing fits it any more.
+      if (chosen && !found[kind].some((one) => one.id === chosen)) choices.push(h("option", { value: chosen }, this.words(name)));
+      select.replaceChildren(first, ...choices);
+      toggle(select.closest(".filter"), "hidden", name === "category" && choices.length === 0);
+    }
+    this.show();
+  }
+
+  field(name) {
+    return this.bar.querySelector(`[data-filter=${name}] :is(select, input)`);
+  }
+
+  fold() {
+    const open = this.button.getAttribute("aria-expanded") !== "true";
+    this.button.setAttribute("aria-expanded", open);
+    toggle(this.bar, "data-open", open);
+    if (open) this.bar.querySelector("select").focus();
+  }
+
+  words(name) {
+    const value = this.values[name];
+    if (name === "favourite") return "Favourites";
+    if (name === "since" || name === "until") {
+      const [year, month, date] = value.split("-").map(Number);
+      const day = new Date(year, month - 1, date).toLocaleDateString("en", { dateStyle: "medium" });
+      return `${NAMES[name]} ${day}`;
+    }
+    const option = [...this.field(name).options].find((one) => one.value === value);
+    return option?.textContent.replace(/ \([\d,]+\)$/, "") ?? value;
+  }
+
+  show() {
+    for (const name of ["kind", "character", "preset", "category", "since", "until"]) {
+      const field = this.field(name);
+      const value = this.values[name] ?? "";
+      if (field.value !== value) field.value = value;
+      toggle(field.closest(".filter"), "data-on", Boolean(value));
+    }
+    this.favourites.setAttribute("aria-pressed", Boolean(this.values.favourite));
+    const count = this.active;
+    toggle(this.badge, "hidden", count === 0);
+    setText(this.badge, String(count));
+    toggle(this.chips, "hidden", count === 0);
+    const focused = this.chips.contains(document.activeElement);
+    this.chips.replaceChildren(
+      ...Object.keys(this.values).map((name) =>
+        h("button", { type: "button", class: "filter-chip", "aria-label": `Remove the filter ${this.words(name)}`, "data-tip": "Remove this filter", onclick: () => this.set(name, null) }, this.words(name), icon("close")),
+      ),
+      count ? h("button", { type: "button", class: "quiet", "data-tip": "Show everything again", onclick: () => this.clear() }, "Clear all") : "",
+    );
+    if (focused) (this.chips.querySelector("button") ?? this.favourites).focus();
+  }
+}

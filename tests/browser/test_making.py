@@ -1,0 +1,202 @@
+"""Making pictures of somebody: characters, what the engine reads, references, grids, masks. Screenshots land in test-results/screens."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from bench.rig import Running, running_studio, wait_until
+from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, open_page
+
+SCREENS = HOME / "test-results" / "screens"
+NOVA = {"name": "Nova", "appearance": {"hair": "long red hair", "skin": "tan"}, "negative_prompt": "hat", "preset": "night_v1"}
+
+Open = Callable[..., Page]
+
+expect.set_options(timeout=60_000)
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_studio(tmp_path_factory.mktemp("making") / "data") as running:
+        running.post("characters", NOVA)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def visit(studio: Running, browser: Browser) -> Iterator[Open]:
+    """Open the page; when the test ends, no page may have had a fault in its scripts."""
+    opened: list[tuple[Page, list[str]]] = []
+
+    def open_one(size: tuple[int, int] = DESKTOP, **options: Any) -> Page:
+        opened.append(open_page(browser, studio.url, size, **options))
+        return opened[-1][0]
+
+    yield open_one
+    faults = [fault for _page, written in opened for fault in written]
+    for page, _written in opened:
+        page.context.close()
+    assert faults == []
+
+
+def test_a_character_speaks_in_the_prompt_and_what_is_read_can_be_edited_and_reset(visit: Open) -> None:
+    page = visit()
+    page.get_by_role("radio", name="Nova").check(force=True)
+    page.get_by_label("Prompt", exact=True).fill("smiling, wearing a green hoodie")
+    line = page.locator(".written-line")
+    expect(line).to_have_text("nova_lk, long red hair, tan skin, smiling, wearing a green hoodie, dark blue background, cartoon style")
+    expect(page.locator("likeness-cards input:checked")).to_have_attribute("value", "night_v1")
+    page.locator(".fold summary").click()
+    negative = page.get_by_label("The negative prompt as the engine reads it")
+    expect(negative).to_have_value("hat, white background, yellow background")
+    positive = page.get_by_label("The prompt as the engine reads it")
+    positive.fill("my own words, cartoon style")
+    expect(page.get_by_text("Edited by hand")).to_be_visible()
+    page.get_by_role("button", name="Reset", exact=True).click()
+    expect(positive).to_have_value("nova_lk, long red hair, tan skin, smiling, wearing a green hoodie, dark blue background, cartoon style")
+    keep(page, "composed")
+    page.reload()
+    expect(page.get_by_role("radio", name="Nova")).to_be_checked()
+
+
+def test_a_grid_is_shown_as_it_was_asked_for(studio: Running, visit: Open) -> None:
+    page = visit()
+    page.get_by_role("radio", name="Nova").check(force=True)
+    page.get_by_label("Prompt", exact=True).fill("portrait of a person")
+    page.get_by_role("button", name="More settings").click()
+    page.get_by_label("Across: what is varied").select_option("cfg")
+    page.get_by_label("Across: the values").fill("2, 4")
+    page.get_by_label("Down: what is varied").select_option("steps")
+    page.get_by_label("Down: the values").fill("3, 5, 7")
+    expect(page.locator(".sum")).to_have_text("2 × 3 grid = 6 jobs")
+    page.locator("#make").click()
+    expect(page.get_by_text("6 pictures on the way")).to_be_visible()
+    expect(page.locator(".result")).to_have_count(6, timeout=180_000)
+    labels = page.locator(".result-label").all_text_contents()
+    assert labels == [f"Steps {steps} · CFG {cfg}" for steps in (3, 5, 7) for cfg in (2, 4)]
+    keep(page, "grid")
+    seeds = {picture["seed"] for picture in pictures(studio)[:6]}
+    assert len(seeds) == 1
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_references_times_variations(studio: Running, visit: Open, tmp_path: Path, size: tuple[int, int]) -> None:
+    page = visit(size)
+    page.get_by_role("radio", name="Nova").check(force=True)
+    page.get_by_role("button", name="Start from a picture").click()
+    page.get_by_role("button", name="Choose references").click()
+    box = page.get_by_role("dialog", name="References")
+    files = [drawing(tmp_path, f"{size[0]}-{number}") for number in range(2)]
+    before = box.locator(".ref-card").count()
+    box.get_by_text("Add pictures").locator("input").set_input_files(files)
+    expect(box.locator(".ref-card")).to_have_count(before + 2 if size == DESKTOP else 4)
+    for number, words in enumerate(("at the sea", "in a park")):
+        caption = box.locator(".ref-card").nth(number).get_by_placeholder("What it shows")
+        caption.fill(words)
+        caption.blur()
+    expect(box.get_by_text("2 selected · clear all")).to_be_visible()
+    keep(page, f"references-{size[0]}")
+    box.get_by_role("button", name="Use these").click()
+    page.get_by_role("button", name="More settings").click()
+    page.locator("#field-variations").get_by_role("button", name="One more").click()
+    page.locator("#field-steps input").fill("4")
+    expect(page.locator(".sum")).to_have_text("2 references × 2 variations = 4 jobs")
+    page.locator("#make").click()
+    # Nobody has said yet whether these show a real person.
+    expect(page.get_by_text("Say whether the picture to start from shows a real person.").first).to_be_visible()
+    page.get_by_role("radio", name="No", exact=True).check()
+    page.locator("#make").click()
+    expect(page.get_by_text("4 pictures on the way")).to_be_visible()
+    wait_until(lambda: not live(studio), 180, "the batch did not end")
+    prompts = [picture["recipe"]["prompt"] for picture in pictures(studio)[:4]]
+    assert sum("at the sea" in prompt for prompt in prompts) == 2
+    assert sum("in a park" in prompt for prompt in prompts) == 2
+
+
+def test_only_the_painted_part_is_drawn_anew(studio: Running, visit: Open) -> None:
+    made = studio.post("generate?wait=60", {"prompt": "portrait of a person with black hair, wearing a red shirt", "steps": 8, "seed": 3})
+    source = made["items"][0]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+    page = visit()
+    page.locator(".result").first.hover()
+    page.get_by_role("button", name="Start from this picture: picture 1").click()
+    page.get_by_role("button", name="Paint a mask").click()
+    paper = page.locator(".mask-paper")
+    expect(paper).to_be_visible()
+    place = paper.bounding_box()
+    assert place
+    page.mouse.move(place["x"] + place["width"] * 0.2, place["y"] + place["height"] * 0.92)
+    page.mouse.down()
+    page.mouse.move(place["x"] + place["width"] * 0.8, place["y"] + place["height"] * 0.92, steps=6)
+    page.mouse.up()
+    keep(page, "mask")
+    page.get_by_role("button", name="Use this mask").click()
+    expect(page.get_by_role("button", name="Change the mask")).to_be_visible()
+    page.get_by_label("Prompt", exact=True).fill("portrait of a person with black hair, wearing a green shirt")
+    page.locator("#make").click()
+    expect(page.get_by_text("Your picture is on the way")).to_be_visible()
+    wait_until(lambda: not live(studio) and pictures(studio)[0]["id"] != source["id"], 120, "the picture did not come")
+    result = pictures(studio)[0]
+    assert result["recipe"]["image"] == source["id"]
+    before, after = (pixels(studio, each) for each in (source["id"], result["id"]))
+    mask = pixels(studio, result["recipe"]["mask"])[..., 0]
+    assert mask.shape == before.shape[:2]
+    kept = mask == 0
+    assert 0.5 < kept.mean() < 0.95
+    assert np.array_equal(before[kept], after[kept])
+    assert np.abs(before[~kept].astype(int) - after[~kept]).mean() > 5
+
+
+def test_a_picture_becomes_the_portrait_and_is_varied(studio: Running, visit: Open) -> None:
+    studio.post("generate?wait=60", {"prompt": "smiling", "character": "nova", "steps": 6})
+    page = visit()
+    page.locator(".result").first.hover()
+    page.get_by_role("button", name="Make it the portrait").first.click()
+    expect(page.get_by_text("This is Nova's portrait now")).to_be_visible()
+    expect(page.locator("likeness-who img.who-face")).to_have_count(1)
+    newest = pictures(studio)[0]["id"]
+    assert studio.get("characters/nova")["portrait"] == newest  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+    page.locator(".result").first.hover()
+    page.get_by_role("button", name="Make variations").first.click()
+    expect(page.get_by_text("4 variations on the way")).to_be_visible()
+    wait_until(lambda: not live(studio), 180, "the variations did not end")
+    assert all(picture["recipe"]["image"] == newest for picture in pictures(studio)[:4])
+
+
+def pictures(studio: Running) -> list[dict[str, Any]]:
+    return studio.get("images?limit=20")["items"]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType,reportReturnType]  # JSON
+
+
+def live(studio: Running) -> bool:
+    return bool(studio.get("jobs?state=queued&state=running")["items"])  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+
+
+def pixels(studio: Running, picture_id: str) -> np.ndarray[Any, Any]:
+    import urllib.request
+
+    with urllib.request.urlopen(f"{studio.url}/api/v1/images/{picture_id}/file") as answer:
+        return np.asarray(Image.open(io.BytesIO(answer.read())).convert("RGB"))
+
+
+def drawing(folder: Path, name: str) -> Path:
+    path = folder / f"{name}.png"
+    noise = np.random.default_rng(abs(hash(name)) % 1000).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((128, 128)).save(path)
+    return path
+
+
+def keep(page: Page, name: str) -> None:
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENS / f"{name}.png")
