@@ -183,7 +183,7 @@ class Setup extends HTMLElement {
 }
 
 function card(title, id, body, act = null) {
-  return h("section", { class: "card", "aria-labelledby": id }, h("div", { class: "card-head" }, h("h3", { id }, title), act), body);
+  return h("section", { class: "setup-card", "aria-labelledby": id }, h("div", { class: "card-head" }, h("h3", { id }, title), act), body);
 }
 
 function engineRow(engine, worker, names, idle) {

@@ -77,7 +77,7 @@ export class SettingsCard {
     this.body = h("div", { class: "settings-body" });
     this.node = h(
       "section",
-      { class: "card settings-card", "aria-labelledby": "settings-title" },
+      { class: "setup-card settings-card", "aria-labelledby": "settings-title" },
       h("div", { class: "card-head" }, h("h3", { id: "settings-title" }, "Settings"), h("p", { class: "soft" }, "Saved as soon as you change them.")),
       this.body,
     );
