@@ -70,7 +70,7 @@ from studio.passport import pack, unpack
 from studio.photos import plain_name, read_photo
 from studio.prompts import check_something_to_draw, compose, prompts_of
 from studio.settings import Settings
-from studio.shelf import ModelShelf, PresetShelf, find_classifier
+from studio.shelf import ModelShelf, PresetShelf, find_classifier, require_classifier
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 NO_PRESET = "none"  # asked for where a character's own preset is not wanted
@@ -198,12 +198,9 @@ class Studio:
                 consent = consent or request.consent
             check_consent(consent or request.consent, "The person in this picture")
             consent = consent or request.consent
-            if picture.kind is not PictureKind.generated and self.classifier() is None:
-                raise SafetyFilter(
-                    "Edits of photos of real people are looked at before they are shown, and nothing is installed that could do so.",
-                    field="image",
-                    remedy="Put an image classifier into the folder “classifiers” of the data folder (docs/safety.md says which).",
-                )
+        if real or shows_real:
+            # The worker looks at whatever it makes of such a picture, also of one that was made here before.
+            require_classifier(self.settings.data)
         return recipe.model_copy(update={"real_person": real or shows_real, "consent": consent})
 
     def classifier(self) -> Path | None:
