@@ -54,6 +54,7 @@ def create_web(settings: Settings, studio: Studio | None = None) -> ASGIApp:
 def make_worker(settings: Settings, database: Database) -> Worker:
     """The worker with every engine and the handler of every kind of job."""
     from engines.embedded import Embedded
+    from engines.embedded.classifier import load_judge
     from studio.contracts import JobKind
     from studio.gallery import Gallery
     from studio.generate import make_pictures
@@ -68,6 +69,8 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         gallery=Gallery(database, settings.data),
         engines=engines,
         shelf=ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL]),
+        judge=functools.partial(load_judge, settings.data),
+        explicit_from=settings.explicit_threshold,
     )
     return Worker(settings, database, engines, {JobKind.generate: generate})
 

@@ -67,6 +67,14 @@ class Report(Protocol):
         ...
 
 
+class Judge(Protocol):
+    """What looks at edits of real people's photos before anybody sees them."""
+
+    def explicit(self, image: Image) -> float:
+        """How likely an RGB picture is explicit, 0 to 1."""
+        ...
+
+
 class Generator(Protocol):
     """An engine that makes pictures."""
 

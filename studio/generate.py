@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from PIL.Image import Image
+
 from studio.contracts import Picture
-from studio.engine import Generator, Inputs, Report
-from studio.errors import EngineOffline
+from studio.engine import Artifact, Generator, Inputs, Judge, Report
+from studio.errors import EngineOffline, SafetyFilter
 from studio.gallery import Gallery
 from studio.jobs import Jobs, Run
 from studio.shelf import ModelShelf
 
+log = logging.getLogger(__name__)
 
-def make_pictures(run: Run, report: Report, *, jobs: Jobs, gallery: Gallery, engines: Mapping[str, Generator], shelf: ModelShelf) -> None:
+
+def make_pictures(
+    run: Run,
+    report: Report,
+    *,
+    jobs: Jobs,
+    gallery: Gallery,
+    engines: Mapping[str, Generator],
+    shelf: ModelShelf,
+    judge: Callable[[], Judge],
+    explicit_from: float,
+) -> None:
     """Run one generate job to its end, also for the second time: pictures that are in the library already stay as they are.
 
-    Raises whatever the engine raises; what was finished before that is kept.
+    An edit of a real person's photo is shown and kept only when `judge` finds every picture of it below `explicit_from`.
+    Raises SafetyFilter when it doesn't or there is no judge, and whatever the engine raises; what was finished before that is kept.
     """
     engine = engines.get(run.recipe.engine)
     if engine is None:
@@ -31,7 +47,13 @@ def make_pictures(run: Run, report: Report, *, jobs: Jobs, gallery: Gallery, eng
     )
     known = {picture.index for picture in gallery.of_job(run.job_id)}
     unrecorded: list[Picture] = []
-    for artifact in engine.generate(run.recipe, inputs, run.run_id, report):
+    if run.recipe.real_person and run.recipe.image:
+        # Opened before the work: a judge that is gone or broken must not cost a picture first.
+        opened = judge()
+        artifacts = _judged(engine.generate(run.recipe, inputs, run.run_id, _Unseen(report)), opened, explicit_from)
+    else:
+        artifacts = engine.generate(run.recipe, inputs, run.run_id, report)
+    for artifact in artifacts:
         if artifact.index in known:
             continue
         if unrecorded:
@@ -43,3 +65,32 @@ def make_pictures(run: Run, report: Report, *, jobs: Jobs, gallery: Gallery, eng
     with gallery.database.begin() as connection:
         gallery.record(unrecorded, connection)
         jobs.finish(run.run_id, connection)
+
+
+def _judged(artifacts: Iterable[Artifact], judge: Judge, explicit_from: float) -> list[Artifact]:
+    """All pictures of a job, once each was looked at. Raises SafetyFilter at the first explicit one: none of them is kept then."""
+    passed: list[Artifact] = []
+    for artifact in artifacts:
+        score = judge.explicit(artifact.image)
+        log.info("Picture %d was looked at: explicit %.3f", artifact.index, score)
+        # Asked this way round, a score that is no number withholds too.
+        if not score < explicit_from:
+            raise SafetyFilter(
+                "The picture was withheld: it looks explicit, and it was made from a photo of a real person.",
+                remedy="Change the prompt or lower the denoise, and try again. Nothing of it was kept.",
+            )
+        passed.append(artifact)
+    return passed
+
+
+class _Unseen:
+    """A job's report without live previews: what nobody has judged, nobody sees."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def __call__(self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Image | None = None) -> None:
+        self._report(progress, note, step=step, steps=steps)
+
+    def wants_preview(self) -> bool:
+        return False

@@ -24,7 +24,7 @@ from studio.errors import InvalidFieldValue, MissingRequiredField, NotFound, Saf
 from studio.gallery import Gallery
 from studio.prompts import check_something_to_draw, compose, prompts_of
 from studio.settings import Settings
-from studio.shelf import ModelShelf, PresetShelf, find_classifier
+from studio.shelf import ModelShelf, PresetShelf, require_classifier
 
 NO_PRESET = "none"  # asked for where a character's own preset is not wanted
 
@@ -136,12 +136,7 @@ class Orders:
             check_consent(consent or request.consent, "The person in this picture")
             consent = consent or request.consent
             # Also where the picture was made here: it may itself be an edit of a photo.
-            if find_classifier(self.settings.data) is None:
-                raise SafetyFilter(
-                    "Edits of photos of real people are looked at before they are shown, and nothing is installed that could do so.",
-                    field="image",
-                    remedy="Put an image classifier into the folder “classifiers” of the data folder (docs/safety.md says which).",
-                )
+            require_classifier(self.settings.data)
         return recipe.model_copy(update={"real_person": real or shows_real, "consent": consent})
 
     def _character_of(self, request: GenerateRequest) -> Character | None:

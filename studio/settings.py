@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     engine_timeout_s: float = Field(180, gt=0, description="Seconds without progress after which a job fails with ENGINE_TIMEOUT.")
     poll_interval_s: float = Field(0.08, ge=0.01, le=10, description="Seconds between two looks of the worker for new jobs.")
     previews_per_s: float = Field(4, ge=0, le=10, description="The most live previews a second of one job; 0 turns them off.")
+    explicit_threshold: float = Field(
+        0.5, gt=0, le=1, description="The score, 0 to 1, from which an edit of a real person's photo counts as explicit and is withheld."
+    )
     max_upload_mb: int = Field(64, ge=1, le=4096, description="The largest upload, in megabytes.")
     max_upload_megapixels: int = Field(100, ge=1, le=1000, description="The largest uploaded picture, in millions of pixels.")
     prompt_template: str = Field(

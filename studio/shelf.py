@@ -8,6 +8,7 @@ from pathlib import Path
 
 from studio import models
 from studio.contracts import LoraSpec, LoraUse, ModelSpec, Preset
+from studio.errors import SafetyFilter
 from studio.presets import load_presets
 
 
@@ -55,6 +56,18 @@ def find_classifier(data: Path) -> Path | None:
         if any(str(name).endswith("ForImageClassification") for name in architectures):
             return config.parent
     return None
+
+
+def require_classifier(data: Path) -> Path:
+    """The same folder. Raises SafetyFilter with the remedy when there is none."""
+    found = find_classifier(data)
+    if found is None:
+        raise SafetyFilter(
+            "Edits of photos of real people are looked at before they are shown, and nothing is installed that could do so.",
+            field="image",
+            remedy="Put an image classifier into the folder “classifiers” of the data folder (docs/safety.md says which).",
+        )
+    return found
 
 
 class PresetShelf:

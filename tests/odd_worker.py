@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from app import STARTER_MODEL
+from engines.embedded.classifier import load_judge
 from studio.contracts import EngineState, JobKind, Recipe
 from studio.db import Database, open_database
 from studio.engine import Artifact, Report
@@ -66,6 +67,8 @@ def make_odd_worker(settings: Settings, database: Database) -> Worker:
         gallery=Gallery(database, settings.data),
         engines=engines,
         shelf=ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL]),
+        judge=functools.partial(load_judge, settings.data),
+        explicit_from=settings.explicit_threshold,
     )
     return Worker(settings, database, engines, {JobKind.generate: handler})
 
