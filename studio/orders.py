@@ -135,7 +135,8 @@ class Orders:
                 consent = consent or request.consent
             check_consent(consent or request.consent, "The person in this picture")
             consent = consent or request.consent
-            # Also where the picture was made here: it may itself be an edit of a photo.
+        if real or shows_real:
+            # The worker looks at whatever it makes of such a picture, also of one that was made here before.
             require_classifier(self.settings.data)
         return recipe.model_copy(update={"real_person": real or shows_real, "consent": consent})
 

@@ -57,8 +57,6 @@ from studio.setup import AT_ONCE, Value, change_settings
 from studio.shelf import ModelShelf, PresetShelf, find_classifier
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
-NO_PRESET = "none"  # asked for where a character's own preset is not wanted
-EVIDENCE = (".pdf", ".png", ".jpg", ".jpeg", ".webp", ".txt", ".eml", ".docx", ".mp3", ".m4a", ".mp4")
 # Without this much free space a job would be accepted only to fail at its end.
 SPACE_NEEDED = 50 * 2**20
 WORKER_SILENT_S = 20.0
