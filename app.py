@@ -55,6 +55,7 @@ def make_worker(settings: Settings, database: Database) -> Worker:
     """The worker with every engine and the handler of every kind of job."""
     from engines.embedded import Embedded
     from engines.embedded.classifier import load_judge
+    from studio.characters import Characters
     from studio.contracts import JobKind
     from studio.gallery import Gallery
     from studio.generate import make_pictures
@@ -69,6 +70,7 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         gallery=Gallery(database, settings.data),
         engines=engines,
         shelf=ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL]),
+        characters=Characters(database),
         judge=functools.partial(load_judge, settings.data),
         explicit_from=settings.explicit_threshold,
     )

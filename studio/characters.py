@@ -128,6 +128,17 @@ class Characters:
                 raise _Overtaken
         return after
 
+    def adopt_portrait(self, character_id: str, picture_id: str, connection: sa.Connection) -> None:
+        """Make a picture the portrait of a character that has none, in the caller's transaction. No edit in progress is disturbed."""
+        body = connection.execute(sa.select(characters.c.body).where(characters.c.id == character_id)).scalar()
+        if body is None:
+            return
+        character = Character.model_validate_json(body)
+        if character.portrait is None:
+            shown = character.model_copy(update={"portrait": picture_id})
+            same = sa.update(characters).where(characters.c.id == character_id, characters.c.version == character.version)
+            connection.execute(same.values(body=shown.model_dump_json()))
+
     def duplicate(self, name: str) -> Character:
         """A new character with the same words and looks; photos, portrait and LoRA stay with the first. Raises NotFound."""
         first = self.character(name)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
+from studio.characters import Characters
 from studio.contracts import Picture
 from studio.engine import Artifact, Generator, Inputs, Judge, Report
 from studio.errors import EngineOffline, SafetyFilter
@@ -26,6 +27,7 @@ def make_pictures(
     gallery: Gallery,
     engines: Mapping[str, Generator],
     shelf: ModelShelf,
+    characters: Characters,
     judge: Callable[[], Judge],
     explicit_from: float,
 ) -> None:
@@ -65,6 +67,8 @@ def make_pictures(
     with gallery.database.begin() as connection:
         gallery.record(unrecorded, connection)
         jobs.finish(run.run_id, connection)
+        if run.recipe.character and unrecorded:
+            characters.adopt_portrait(run.recipe.character, unrecorded[0].id, connection)
 
 
 def _judged(artifacts: Iterable[Artifact], judge: Judge, explicit_from: float) -> list[Artifact]:

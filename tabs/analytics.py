@@ -98,7 +98,8 @@ def days_figure(found: Analytics) -> Figure:
 
     days = [day.date for day in found.per_day]
     hover = "%{x|%a %e %b}: %{y:,} pictures<extra></extra>"
-    return _figure([Bar(x=days, y=[day.pictures for day in found.per_day], hovertemplate=hover)], height=260)
+    figure = _figure([Bar(x=days, y=[day.pictures for day in found.per_day], hovertemplate=hover)], height=260)
+    return figure.update_yaxes(**_whole(max((day.pictures for day in found.per_day), default=0)))
 
 
 def shares_figure(shares: Sequence[Share]) -> Figure:
@@ -131,11 +132,17 @@ def shares_figure(shares: Sequence[Share]) -> Figure:
             "itemdoubleclick": False,
         },
         yaxis={"tickvals": places, "ticktext": names, "showgrid": False, "ticklabelstandoff": 6},
-        xaxis={"showgrid": True, "tickformat": ",d", "nticks": 5, "rangemode": "tozero"},
+        xaxis={"showgrid": True, "tickformat": ",d", "nticks": 5, "rangemode": "tozero"}
+        | _whole(max((count for _, count, _ in bars), default=0)),
     )
 
 
 _HOVER = "%{{customdata}}: %{{x:,}} {}<extra></extra>"
+
+
+def _whole(most: int) -> dict[str, Any]:
+    # Left alone, a scale of few pictures shows halves of them, rounded to the same number twice.
+    return {"dtick": 1} if most <= 5 else {}
 
 
 def _figure(bars: list[Any], height: int) -> Figure:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from app import STARTER_MODEL
 from engines.embedded.classifier import load_judge
+from studio.characters import Characters
 from studio.contracts import EngineState, JobKind, Recipe
 from studio.db import Database, open_database
 from studio.engine import Artifact, Report
@@ -67,6 +68,7 @@ def make_odd_worker(settings: Settings, database: Database) -> Worker:
         gallery=Gallery(database, settings.data),
         engines=engines,
         shelf=ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL]),
+        characters=Characters(database),
         judge=functools.partial(load_judge, settings.data),
         explicit_from=settings.explicit_threshold,
     )

@@ -95,7 +95,7 @@ function cards(report) {
   return [
     card("Pictures", number(report.pictures), `${(report.pictures / report.days).toLocaleString("en", { maximumFractionDigits: report.pictures < 10 * report.days ? 1 : 0 })} a day on average`, "Made in these days and not deleted for good"),
     card("Favourites", percent(report.favourite_rate), `${number(report.favourites)} with a heart`, "How many of the pictures have a heart"),
-    card("Success", percent(report.success_rate), bad ? `${number(bad)} of ${number(jobs.done + bad)} jobs failed` : `${number(jobs.done)} jobs done, none failed`, "Jobs that were done, of those that were done or failed"),
+    card("Success", percent(report.success_rate), bad ? `${number(bad)} of ${number(jobs.done + bad)} jobs failed` : `${number(jobs.done)} ${jobs.done === 1 ? "job" : "jobs"} done, none failed`, "Jobs that were done, of those that were done or failed"),
     card("Jobs", number(report.jobs_total), [waiting && `${number(waiting)} not ended`, jobs.cancelled && `${number(jobs.cancelled)} cancelled`].filter(Boolean).join(", ") || "all ended", "Jobs that were asked for in these days"),
     card("Waiting", seconds(report.queue_s.p50), `95 of 100 at most ${seconds(report.queue_s.p95)}`, "From the click until work on a job began: half of the jobs waited at most this long"),
     card("Making", seconds(report.run_s.p50), `95 of 100 at most ${seconds(report.run_s.p95)}`, "From the beginning of a job to its end: half of those done took at most this long"),

@@ -331,6 +331,7 @@ def work(studio: Studio, engine: Any, run: Run, report: Watching, *, explicit_fr
         gallery=studio._gallery,
         engines={"embedded": engine},
         shelf=studio.shelf,
+        characters=studio._characters,
         judge=functools.partial(load_judge, studio.settings.data),
         explicit_from=explicit_from,
     )
