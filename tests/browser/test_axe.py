@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -123,7 +123,12 @@ def test_the_first_run_shuts_nobody_out(fresh: Running, browser: Browser, size: 
     page.locator(".template").first.click()
     seen.look_at("first-run-3")
     seen.show_everything()
-    for tab, scene in (("Generate", "#make"), ("Characters", "likeness-characters h3"), ("Gallery", ".empty h2"), ("Analytics", ".empty h2")):
+    for tab, scene in (
+        ("Generate", "#make"),
+        ("Characters", "likeness-characters h3"),
+        ("Gallery", ".empty h2"),
+        ("Analytics", ".empty h2"),
+    ):
         seen.tab(tab)
         page.locator(scene).locator("visible=true").first.wait_for()
         seen.look_at(f"empty-{tab.lower()}")
