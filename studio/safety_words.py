@@ -34,6 +34,8 @@ MINOR_BESIDE = {
     "nino": _words("desnudo desnuda desnudos erotico sexual ropa un el de anos sin con"),
     "ninas": _words("desnudas desnuda sexual ropa unas las de sin"),
     "ninos": _words("desnudos desnudo sexual ropa unos los de sin"),
+    "pupil": _words("underwear lingerie provocative sexy nude topless undressing"),
+    "pupils": _words("underwear lingerie provocative sexy nude topless undressing"),
 }  # fmt: skip
 YOUNG = _any(
     r"(?:little|young|small|barely legal|underage|petite young|kleine|kleines|kleinen|junges|petite|jeune|pequena|pequeno|joven)\s+(?:girls?|boys?|sister|brother|madchen|maedchen|fille|fillette|garcon|nina|nino|ninya|ninyo|menina|menino)",
@@ -68,7 +70,7 @@ EXPLICIT_STEMS = re.compile(
 )
 # … and what is only too much said of a child, or of somebody whom the asker knows.
 SUGGESTIVE = _words("""
-sexy lewd seductive seductively aroused cleavage lingerie panties panty bra bras brassiere underwear undies thong thongs g-string dessous sensual sensually sultry provocative provocatively skimpy slutty busty see-through seduction seducing suggestive suggestively arousing fishnets lewdly flirtatious flirtatiously nipslip sensuality
+sexy lewd seductive seductively aroused cleavage lingerie panties panty bra bras brassiere underwear undies thong thongs g-string dessous sensual sensually sultry provocative provocatively skimpy slutty busty see-through seduction seducing suggestive suggestively sexily arousing fishnets lewdly flirtatious flirtatiously nipslip sensuality
 unterwasche reizwasche strapse hoschen bh lasziv aufreizend aufreizende verfuhrerisch freizugig
 lascive lascif aguicheuse coquine sous-vetements sensuelle soutien-gorge nuisette
 lenceria seductora provocativa sensuales braguitas sujetador tanga
@@ -76,11 +78,11 @@ calcinha calcinhas sutia sedutora provocante fio-dental
 """)
 SUGGESTIVE_PHRASES = _any(
     r"(?:revealing|transparent|sheer) (?:outfit|clothes|clothing|dress|top|shirt|lingerie)", r"spread(?:ing)? (?:her |his )?legs", r"bedroom eyes",
-    r"(?:micro|string) bikini", r"petite tenue", r"ropa interior", r"roupas? intimas?", r"see through (?:\w+ )?(?:dress|shirt|top|clothes|blouse)",
+    r"(?:micro|string) bikini", r"(?:lifted|raised|hitched|flipped)(?: up)? (?:her )?skirt", r"skirt (?:is )?(?:lifted|raised|hitched|flipped)", r"petite tenue", r"ropa interior", r"roupas? intimas?", r"see through (?:\w+ )?(?:dress|shirt|top|clothes|blouse)",
 )  # fmt: skip
 EXPLICIT_PHRASES = _any(
     r"a poil", r"oben[ -]ohne", r"en cueros", r"en pelotas", r"birthday suit", r"in the buff", r"bare[ -](?:breast(?:s|ed)?|bottom(?:ed)?|bottoms|ass)", r"without a stitch",
-    r"no bra", r"skinny[ -]dipping", r"rule 34", r"only ?fans",
+    r"no bra", r"skinny[ -]dipping", r"rule 34", r"only ?fans", r"adult (?:clips?|videos?)",
 )  # fmt: skip
 UNDRESSING = _words("""
 undress undressing undressed strip stripped unclothe unclothed disrobe nudify deepnude deepfake denude
@@ -88,7 +90,7 @@ ausziehen entkleiden entkleide deshabiller deshabille desnudar desnudala desvest
 """)
 # Names of the thing itself: nothing has to stand beside them.
 ALWAYS = _words(
-    "lolicon shotacon toddlercon childporn kiddieporn kinderporno kinderpornos pedo pedos pedophile pedophilia paedophile paedophilia pedophil pedopornographie pedopornografia csam jailbait"
+    "loli lolis lolicon shotacon toddlercon childporn kiddieporn kinderporno kinderpornos pedo pedos pedophile pedophilia paedophile paedophilia pedophil pedopornographie pedopornografia csam jailbait"
 )
 ALWAYS_ON_PEOPLE = _words("nudify nudifier nudification deepnude deepnudes undressai")
 
@@ -108,7 +110,7 @@ HARMLESS = _any(
     r"cocktails?|peacocks?|cock-?a-?doodle|weather ?cock|cock crow\w*|cock of the rock|(?:blue|great|coal|marsh|willow|crested|long-tailed) tits?|pussy (?:willows?|cats?|riot)|pussycats?",
     r"(?:chicken|turkey|duck|goose) breasts?|breast (?:pocket|feeding|stroke|plate|milk|cancer)|(?:red|orange|white|yellow|speckled|robin's|bird's)[ -]breast(?:s|ed)?|chicken thighs?|bare walls?",
     r"(?:bottle|grease|pipe|brake) nipples?|(?:summa|magna)? ?cum laude|topless (?:car|convertible|bus|jeep|tower)s?|horny toads?",
-    r"strip(?:ed)? (?:lights?|mall|shirt|steaks?|poker)|strips? of (?:\w+ )?(?:sun)?(?:light|land|paper|fabric|cloth|sky|grass|film|wood|neon)|comic strips?|film strips?|led strips?|sunset strip|landing strip",
+    r"strip(?:ed)? (?:lights?|mall|shirt|steaks?|poker)|strips? of (?:\w+ )?(?:sun)?(?:light|land|paper|fabric|cloth|sky|grass|film|wood|neon)|comic strips?|(?:rest|resting|rests|lay|laying|lays|lean|leaning|leans|laid) (?:her|his|their|my) head on (?:her|his|their|my) (?:\w+ )?body|(?:photo )?booth strips?|film strips?|led strips?|sunset strip|landing strip",
     r"strip(?:s|ped|ping)?[ -](?:down )?(?:back )?(?:the |off |away |of |all )*(?:old |peeling )?(?:pine |wooden |oak )?(?:paint|wallpaper|walls?|floors?|wood|bark|varnish|pine|oak|bed|bikes?|bicycles?|cars?|engines?|door|planks?|cables?|wires?|boards?|leaves|down)",
     r"strip(?:s|ped|ping)? (?:him|her|them) of (?:his |her |their |all |the )?(?:armou?r|rank|titles?|medals?|power|powers|honou?rs?|crown|weapons?|badge|command|dignity)",
     r"undress(?:ed)? (?:salad|the salad|stone|timber|wood|the tree|the christmas tree|window)",
@@ -147,6 +149,7 @@ AGES = tuple(
         r"\b(?:aged?|age|edad|alter|idade)\s*(?:of |de )?[:=]?\s*N\b",
         r"\b(?:she|he|they|her|sie|er|elle|ella|ela)(?:'?s|'?re| is| are| was| looks?| just turned| turned| turns| ist| wird| a| tiene| tem)\s+(?:only |just |about |barely |erst )?N\b(?!\s*(?:cm|feet|foot|meters?|metres?|m|kg|pounds|times|o'clock)\b)",
         r"\b(?:girls?|boys?|son|student|model|pupil|sister|brother|niece|nephew|madchen|schulerin|fille|chica|menina|garota)\s*[(,:]\s*N\s*(?=[),;.\n]|$)",
+        r"\bwho (?:looks?|is|seems?) (?:about |only |barely |like )?N\b(?!\s*(?:cm|feet|foot|meters?|metres?|m|kg|pounds|times))",
         r"\b(?:girls?|boys?|child|kid|madchen|fille|chica|menina|garota) (?:of|von|de) N\b(?!\s*(?:cm|colou?rs?|parts?|people))",
     )
 )
@@ -260,6 +263,10 @@ _WORN = r"(?!clock|mask|hand|hat|crown|smile|glasses|helmet|tattoo|sticker|frame
 _FEW = r"(?:" + _WORN + r"(?!on |onto |over |with |to |into |in )[\w'-]+ ){0,4}"
 _THEN = r"(?:(?!with |in |left |right )[\w'-]+ ){0,5}?"
 _PLACE = r"(?:put|putting|paste|place|transfer|replace|stick|superimpose|graft|insert|photoshop|morph|blend|copy|move|map|overlay|attach|add|edit|merge|impose|transplant|apply|drop|slap|composite)"
+_WHOSE = r"(?:my (?:[\w-]+'s )?|his |her |their |our |[\w-]+'s |(?:a |the )?celebrit(?:y|ies)(?:'s)? )"
+_ANY = r"(?:the |a |an |this |that |another |my |your |someone's |[\w-]+'s )?"
+_BODY = r"(?:photos?|pictures?|pics?|selfies?|body|bodies|models?|bodybuilders?|strippers?|dancers?|athletes?|images?|clips?|videos?)\b(?! (?:frames?|albums?|booths?|walls?|papers?|books?|paint|calls?|screens?|games?))"
+_PERSON_SHOWN = r"(?:the |this |that )?(?:man|woman|person|girl|guy|lady|model|stranger|actor|actress|bride|groom) (?:in|on|from) (?:this|that|the|my) (?:\w+ )?(?:photo|picture|image|pic|clip|video|selfie|scene|movie) "
 SWAP = _any(
     r"(?:face|head)[- ]?swap(?:s|ped|ping|per)?",
     r"(?:swap|swapped|swapping|switch|exchange|trade|interchange) (?:the |her |his |their |my |these |both |our |two |those |[\w-]+'s )*" + _FACE + r"(?! (?:side|direction|of the (?:coin|cards?)|colou?rs?))",
@@ -276,6 +283,29 @@ SWAP = _any(
     r"(?:make|making) (?:it|this|that|the video|the photo) look like (?:my|our) (?:[\w'-]+ ){1,2}(?:is|was) (?:in|saying|doing|kissing|talking)",
     r"face (?:from|in|of) (?:the |this |that |my )?(?:first |second |other |reference )?(?:photo|picture|image|pic|person) (?:\w+ )?(?:on|onto|for|to|into) (?:the |this |that |my )?",
     r"(?:give|giving) (?:this|that|the|her|him) (?:\w+ ){0,3}the (?:face|head) of", r"with (?:my|his|her|their|[\w-]+'s) (?:\w+ )?(?:face|head) (?:instead|swapped|replaced|pasted|photoshopped)",
+    _WHOSE + r"(?:\w+ )?(?:face|head),? (?:photoshopped |pasted |superimposed |put )?(?:on|onto|over) " + _ANY + r"(?:[\w'-]+ ){0,3}?" + _BODY,
+    r"(?:face|head) of (?:my |his |her |the |a )?[\w' -]{1,30}? (?:on|onto|over) " + _ANY + r"(?:[\w'-]+ ){0,3}?" + _BODY,
+    r"(?:use|using|take|taking|apply|clone|copy)(?:ing)? (?:[\w'-]+ ){0,4}?face (?:[\w'-]+ ){0,6}?(?:for|on|onto|to) (?:the |this |that |another |other )+(?:person|man|woman|girl|guy|model|photo|picture|image|clip|video|body)",
+    r"(?:use|using) (?:[\w'-]+ ){1,4}as the (?:face|head)|face from [\w ]{1,24} and (?:apply|put|use|paste|place|add)",
+    r"but with (?:[\w-]+ ){0,2}[\w-]+'s (?:face|head)\b",
+    r"(?:make|making|turn|change) " + _PERSON_SHOWN + r"(?:have|look (?:exactly |just )?like|be|into) (?:my|his|her|me\b|the president|[\w-]+'s)",
+    r"(?:make|making) (?:[\w'-]+ ){1,6}have " + _WHOSE + r"(?:face|head)\b",
+    r"(?:insert|put|paste|add|swap|place|edit) (?:me|him|her|myself|my (?:[\w-]+ ){0,1}[\w-]+) (?:in|into|over|onto|with) (?:this|that|the) (?:photo|picture|image|clip|video|woman|man|girl|guy|person|bride|groom|actor|actress)(?: [\w'-]+){0,3}? (?:in place of|instead of|in (?:this|the|that) (?:photo|picture|image|clip|video))",
+    r"change (?:his|her|their|the [\w-]+'s) face to look like",
+    r"(?:swap|switch|trade|change|replace|exchange)(?:ping|ing)? (?:out )?(?:[\w'-]+ ){1,3}(?:head|face)s? (?:[\w'-]+ ){0,3}?(?:for|with) (?:mine|his|hers|theirs|another|someone)",
+    r"replace (?:the|his|her) (?:head|face) in (?:this|that|the|my) (?:selfie|photo|picture|pic|image|video)",
+    r"face of (?:the |my |a )?[\w' -]{1,24}?,? (?:and )?(?:the )?body of",
+    r"(?:the same|same|this|that) (?:photo|picture|pic|clip|video|image),? (?:but )?(?:with )?(?:my|(?:a )?different person's|another person's|someone else's|a different|[\w-]+'s) (?:face|head)\b",
+    r"(?:photo|picture|pic|video|clip|selfie) (?:in place of|instead of) (?:my|her|his|the) (?:husband|wife|groom|bride|man|woman|actor|actress|guy|girl|friend|boyfriend|girlfriend)\b",
+    r"wear(?:s|ing)? (?:my|his|her|[\w-]+'s) face\b(?! (?:mask|paint|shield|cream|lightly))",
+    r"(?:overlay|superimpose) (?:my|his|her) (?:[\w-]+ ){1,2}on(?:to)? (?:this|that|the) (?:actor|actress|man|woman|guy|girl|person|photo|picture|video)",
+    r"fake (?:videos?|nudes?) of|(?:make|create|generate) (?:me )?a fake (?:video|nude|photo) (?:of|with)|to make a fake (?:video|photo|nude)|(?:saying|doing) things (?:he|she|they) never (?:said|did)",
+    r"morph (?:these|those|the|both) (?:two )?(?:people|faces|persons)",
+    r"(?:stick|drop|put|slap|paste|glue) (?:my |his |her )?[\w-]+'s (?:head|face|mug) on (?:a|an|this|that|the|my) (?!(?:[\w-]+ ){0,2}(?:pillow|table|desk|shoulder|bench|cushion|book|coin|stamp|mug|cup|t-?shirt|shirt|poster|cake|banner|balloon|statue|pumpkin|magazine|wall|cover|card|lap|bed|sofa|couch|floor|arm|knee)s?\b)",
+    r"transplant (?:his|her|my|the|their|[\w-]+'s) (?:head|face)|cut out (?:his|her|my|the|their|[\w-]+'s) (?:head|face) and (?:paste|put|place|glue)",
+    r"(?:have|make) [\w-]+'s (?:face|lips) (?:talk|speak|sing|say)|animate (?:this|that|the) (?:photo|picture) with (?:his|her|my|[\w-]+'s) face",
+    r"(?:combine|merge|blend|mix|fuse) " + _WHOSE + r"(?:face|head) (?:with|and|into|onto?) (?:this|that|another|his|her|the|someone's) (?:[\w'-]+ ){0,2}?body",
+    r"(?:give|giving) (?:the|this|that) (?:[\w'-]+ ){1,5}?(?:my|his|her|[\w-]+'s) (?:[\w-]+'s )?face\b(?! (?:a|an|some|more|shape|paint|mask))",
     # German
     r"gesichts?(?:er)?[- ]?tausch\w*|gesichter? (?:aus|ver)?tauschen|(?:tausch|vertausch|wechsl)\w* (?:\w+ ){0,2}(?:gesichter|gesicht|kopfe)(?! aus freude)",
     r"(?:gesicht|kopf)(?:s|es)? (?:[\w'-]+ ){0,4}(?:auf|in) (?:[\w'-]+ ){0,4}(?:foto|fotos|bild|bilder|korper|aktfoto|video)",

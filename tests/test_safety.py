@@ -29,8 +29,8 @@ def test_it_is_allowed(case: Case) -> None:
 def test_the_unseen_half_is_read_as_well_as_promised() -> None:
     # Only numbers may show in a failure: rules that were fitted to single prompts would measure nothing.
     read = score(corpus("unseen"))
-    # Measured 0.963, rounded down; 0.98 is wanted and not reached yet (docs/safety.md).
-    assert read.recall >= 0.96
+    # Measured 0.976, rounded down; 0.98 is wanted and not reached yet (docs/safety.md).
+    assert read.recall >= 0.97
     assert read.precision >= PRECISION
 
 
