@@ -401,10 +401,11 @@ def from_validation(error: ValidationError) -> LikenessError:
     kind = fault["type"]
     field = ".".join(str(part) for part in fault["loc"]) or None
     words = fault["msg"].removeprefix("Value error, ")
+    told = f"“{field}” {words.removeprefix('Input ')}." if words.startswith("Input should ") else f"“{field}”: {words}."
     if kind == "extra_forbidden":
         return ContractMismatch(f"There is no field called “{field}”.", field=field)
     if kind in _MISSING:
         return MissingRequiredField(f"“{field}” is empty or missing.", field=field)
     if kind.endswith(("_type", "_parsing")) or kind in _TYPES:
-        return InvalidFieldType(f"“{field}”: {words}.", field=field)
-    return InvalidFieldValue(f"“{field}”: {words}.", field=field)
+        return InvalidFieldType(told, field=field)
+    return InvalidFieldValue(told, field=field)

@@ -329,7 +329,7 @@ export class CharacterForm {
     const items = await this.templates();
     if (!items.length) return;
     const use = async (template) => {
-      if (this.dirty() && !(await confirmed("Start over from this template?", "What you have written here is replaced.", "Replace"))) return;
+      if (this.dirty() && !(await confirmed("Start over from this template?", "What you have written here is replaced.", "Replace", "Keep mine"))) return;
       this.own = { slug: false, trigger_word: false };
       this.fill({ ...template.fields, slug: null, trigger_word: null });
       this.changed(null);
@@ -659,7 +659,7 @@ export class CharacterForm {
   }
 
   async mayLeave() {
-    if (this.dirty() && !(await confirmed("Leave without saving?", "What you have written here is not kept.", "Discard"))) return false;
+    if (this.dirty() && !(await confirmed("Leave without saving?", "What you have written here is not kept.", "Discard", "Keep writing"))) return false;
     keepDraft(null);
     this.saved = true;
     return true;

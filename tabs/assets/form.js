@@ -3,7 +3,7 @@
 import { feed } from "./feed.js";
 import { h } from "./dom.js";
 import { showTab, tabShown } from "./header.js";
-import { toast } from "./toast.js";
+import { complain, toast } from "./toast.js";
 import { plural } from "./words.js";
 
 const STARTING = new Set(["image", "mask", "denoise", "real_person", "consent", "references"]);
@@ -48,16 +48,15 @@ function onOutcome(outcome) {
     feed.expect(outcome.job_id);
     return;
   }
-  const { error } = outcome;
-  toast(error.message, { kind: "warn", detail: error.remedy, ms: 12_000 });
-  showError(error);
+  // A fault that stands at its field needs no second message, which would lie over other buttons.
+  if (!showError(outcome.error)) complain(outcome.error);
 }
 
 function showError(error) {
   const name = (error.field ?? "").split(".")[0];
   if (STARTING.has(name)) openPart("starting");
   const field = STARTING.has(name) ? startingField(name) : document.getElementById(`field-${name === "width" || name === "height" ? pixelField(name) : name}`);
-  if (!field) return;
+  if (!field) return false;
   if (field.closest("#advanced")) openPart("advanced");
   field.classList.add("wrong");
   const id = `${field.id}-error`;
@@ -69,6 +68,7 @@ function showError(error) {
     field.scrollIntoView({ block: "nearest" });
     input?.focus({ preventScroll: true });
   });
+  return true;
 }
 
 // A size that the person typed is wrong there; one that came with a shape is wrong at the shape.

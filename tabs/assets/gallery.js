@@ -441,7 +441,7 @@ class Gallery extends HTMLElement {
 
   async emptyTrash() {
     const question = `Delete ${plural(this.total, "picture")} for good?`;
-    if (!(await confirmed(question, "Their files are removed from your disk. This can't be undone.", "Delete for good"))) return;
+    if (!(await confirmed(question, "Their files are removed from your disk. This can't be undone.", "Delete for good", "Keep them"))) return;
     try {
       const { count } = await remove("trash");
       toast(`${plural(count, "picture")} deleted`);

@@ -111,7 +111,7 @@ class Tray extends HTMLElement {
 
   async askCancelAll() {
     const count = feed.running.length + feed.queued.length;
-    if (!(await confirmed(`Cancel all ${plural(count, "job")}?`, "Pictures that are finished stay in the gallery. A cancelled job can be started again.", "Cancel all"))) return;
+    if (!(await confirmed(`Cancel all ${plural(count, "job")}?`, "Pictures that are finished stay in the gallery. A cancelled job can be started again.", "Cancel all", "Let them run"))) return;
     try {
       const { count: stopped } = await post("jobs/cancel", {});
       toast(`${plural(stopped, "job")} cancelled`);
@@ -220,7 +220,7 @@ class Row {
   }
 }
 
-export function confirmed(question, explanation, yes) {
+export function confirmed(question, explanation, yes, no = "Keep") {
   return new Promise((resolve) => {
     const answer = (value) => () => (dialog.close(), resolve(value));
     const dialog = h(
@@ -231,7 +231,7 @@ export function confirmed(question, explanation, yes) {
       h(
         "div",
         { class: "ask-acts" },
-        h("button", { type: "button", class: "button", autofocus: true, onclick: answer(false) }, "Keep"),
+        h("button", { type: "button", class: "button", autofocus: true, onclick: answer(false) }, no),
         h("button", { type: "button", class: "button danger", onclick: answer(true) }, yes),
       ),
     );
