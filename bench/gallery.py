@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from bench.rig import table
 from studio.analytics import analyse
-from studio.contracts import Appearance, Character, CharacterStatus, PictureChange, Recipe
+from studio.contracts import Appearance, Character, CharacterStatus, GenerateRequest, PictureChange, Recipe
 from studio.db import Database, characters, jobs, migrate, open_database, pictures
 from studio.gallery import Gallery
 
@@ -35,6 +35,8 @@ RECIPE = Recipe(
     seed=1,
     count=1,
 )
+
+REQUEST = GenerateRequest(prompt=RECIPE.prompt).model_dump_json()  # pyright: ignore[reportCallIssue]  # the rest has defaults
 
 
 def main() -> None:
@@ -160,7 +162,7 @@ def _job(number: int, first: int, recipe: str) -> dict[str, object]:
         "attempt": 1,
         "run_id": f"{number:x}-1",
         "priority": 1,
-        "request": recipe,
+        "request": REQUEST,
         "recipe": recipe,
         "progress": 1.0,
         "step": 16,
@@ -175,6 +177,8 @@ def _job(number: int, first: int, recipe: str) -> dict[str, object]:
         "finished_at": asked + number % 90 + number % 30,
         "changed_at": asked,
         "error_code": "OUT_OF_MEMORY" if failed else None,
+        "error_message": "There was not enough memory." if failed else None,
+        "error_remedy": "Choose a smaller size." if failed else None,
     }
 
 

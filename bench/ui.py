@@ -37,9 +37,9 @@ SLOW = {"steps": 150, "width": 192, "height": 192}
 USABLE = """(people) => document.querySelector('#make') && document.querySelector('likeness-cards input')
     && document.querySelectorAll('#field-character input[type=radio]').length > people
     && !['', 'wait'].includes(document.querySelector('likeness-stage .easel')?.dataset.scene ?? '')"""
-# Whether what a tab is for can be seen. Pictures count when every one within the window has been decoded.
+# Whether what a tab is for can be seen. Setup's check-up says itself that it takes a moment. Pictures count when every one within the window has been decoded.
 SEEN = """{
-    setup: () => shown('[data-setting] input') && shown('likeness-setup .engine') && shown('likeness-setup .places'),
+    setup: () => shown('[data-setting] input') && ['engine', 'places'].every((one) => document.querySelector(`likeness-setup .${one}`)),
     characters: () => shown('.person-card:not(.ghost)') && drawn('.person-card img'),
     generate: () => shown('#make') && shown('likeness-stage .easel'),
     gallery: () => shown('likeness-gallery .cell img') && drawn('likeness-gallery .cell img'),
