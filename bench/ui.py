@@ -37,7 +37,8 @@ SLOW = {"steps": 150, "width": 192, "height": 192}
 USABLE = """(people) => document.querySelector('#make') && document.querySelector('likeness-cards input')
     && document.querySelectorAll('#field-character input[type=radio]').length > people
     && !['', 'wait'].includes(document.querySelector('likeness-stage .easel')?.dataset.scene ?? '')"""
-# Whether what a tab is for can be seen. Setup's check-up says itself that it takes a moment. Pictures count when every one within the window has been decoded.
+# Whether what a tab is for can be seen; Setup's check-up takes its own time and says so.
+# Pictures count when every one within the window has been decoded.
 SEEN = """{
     setup: () => shown('[data-setting] input') && ['engine', 'places'].every((one) => document.querySelector(`likeness-setup .${one}`)),
     characters: () => shown('.person-card:not(.ghost)') && drawn('.person-card img'),
@@ -344,7 +345,7 @@ def by_pillow(files: Sequence[Path]) -> None:
     """Decode each and make its thumbnail."""
     for file in files:
         with Image.open(io.BytesIO(file.read_bytes())) as image:
-            metadata.thumbnail(image.convert("RGB"))
+            metadata.thumbnail(image)
 
 
 def by_studio(studio: Running, name: str, files: Sequence[Path]) -> None:
