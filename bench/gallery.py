@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from bench.rig import table
 from studio.analytics import analyse
-from studio.contracts import PictureChange, Recipe
+from studio.contracts import Appearance, Character, CharacterStatus, GenerateRequest, PictureChange, Recipe
 from studio.db import Database, characters, jobs, migrate, open_database, pictures
 from studio.gallery import Gallery
 
@@ -35,6 +35,8 @@ RECIPE = Recipe(
     seed=1,
     count=1,
 )
+
+REQUEST = GenerateRequest(prompt=RECIPE.prompt).model_dump_json()  # pyright: ignore[reportCallIssue]  # the rest has defaults
 
 
 def main() -> None:
@@ -87,11 +89,11 @@ def fill(database: Database, count: int) -> None:
     recipe = RECIPE.model_dump_json()
     first = LAST - count * 40
     with database.begin() as connection:
-        connection.execute(sa.insert(characters), [_character(number) for number in range(20)])
+        connection.execute(sa.insert(characters), [_character(number, picture_id(number, count)) for number in range(20)])
         for start in range(0, count, 5_000):
             rows = [
                 {
-                    "id": f"{(first + number * 40) * 1000:011x}{number:010x}-00",
+                    "id": picture_id(number, count),
                     "kind": "generated",
                     "job_id": f"{number // 5:x}",
                     "index": 0,
@@ -122,10 +124,30 @@ def fill(database: Database, count: int) -> None:
             connection.execute(sa.insert(jobs), [_job(number, first, recipe) for number in range(start, min(start + 5_000, count // 5))])
 
 
-def _character(number: int) -> dict[str, object]:
+def picture_id(number: int, count: int) -> str:
+    """The id of the picture of that number, the oldest being 0, in a library of `count`."""
+    return f"{(LAST - (count - number) * 40) * 1000:011x}{number:010x}-00"
+
+
+def _character(number: int, portrait: str) -> dict[str, object]:
     slug = "mira" if number == 0 else f"character-{number}"
+    when = datetime.fromtimestamp(LAST, UTC)
+    character = Character(
+        id=f"c{number}",
+        slug=slug,
+        trigger_word=slug,
+        name=slug.replace("-", " ").title(),
+        appearance=Appearance(age=None, hair="long red hair", skin="tan", marks="round glasses"),
+        status=CharacterStatus.active,
+        portrait=portrait,
+        version=1,
+        created_at=when,
+        updated_at=when,
+    )  # pyright: ignore[reportCallIssue]  # the rest has defaults
     times = {"created_at": LAST, "updated_at": LAST}
-    return {"id": f"c{number}", "slug": slug, "trigger_word": slug, "name": slug, "status": "active", "version": 1, "body": "{}", **times}
+    body = character.model_dump_json()
+    kept = {"id": character.id, "slug": slug, "trigger_word": slug, "name": character.name, "status": "active", "version": 1, "body": body}
+    return {**kept, **times}
 
 
 def _job(number: int, first: int, recipe: str) -> dict[str, object]:
@@ -140,7 +162,7 @@ def _job(number: int, first: int, recipe: str) -> dict[str, object]:
         "attempt": 1,
         "run_id": f"{number:x}-1",
         "priority": 1,
-        "request": recipe,
+        "request": REQUEST,
         "recipe": recipe,
         "progress": 1.0,
         "step": 16,
@@ -155,6 +177,8 @@ def _job(number: int, first: int, recipe: str) -> dict[str, object]:
         "finished_at": asked + number % 90 + number % 30,
         "changed_at": asked,
         "error_code": "OUT_OF_MEMORY" if failed else None,
+        "error_message": "There was not enough memory." if failed else None,
+        "error_remedy": "Choose a smaller size." if failed else None,
     }
 
 

@@ -42,7 +42,8 @@ def read_photo(data: bytes, max_megapixels: float) -> Photo:
     if image.getexif().get(_ORIENTATION, 1) == 1 and not image.info.get("icc_profile") and image.mode in ("RGB", "L"):
         cut = _CUT[kind](data)
         if cut is not None:
-            return Photo(image.convert("RGB"), cut, _SUFFIX[kind])
+            # Pillow copies even what is RGB already: for a large photo that takes as long as decoding it.
+            return Photo(image if image.mode == "RGB" else image.convert("RGB"), cut, _SUFFIX[kind])
     upright = metadata.upright_rgb(image)
     return Photo(upright, *_encoded(upright, lossless=kind == "PNG"))
 
