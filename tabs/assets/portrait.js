@@ -37,11 +37,14 @@ export function monogram(name) {
   return h("span", { class: "portrait monogram", "aria-hidden": "true", style: { "--hue": (hash * 137.5) % 360 } }, h("span", {}, letters || "?"));
 }
 
+// What the studio itself made of a template; one that somebody added has none and shows its letter.
+export const templateFace = (id) => new URL(`templates/${encodeURIComponent(id)}.webp`, import.meta.url).href;
+
 export function templateCard(template, act) {
   return h(
     "button",
     { type: "button", class: "template", onclick: act },
-    h("span", { class: "template-face" }, portrait({ name: template.name })),
+    h("span", { class: "template-face" }, portrait({ name: template.name, portrait_url: templateFace(template.id) })),
     h("span", { class: "template-words" }, h("strong", {}, template.name), h("span", {}, template.about)),
   );
 }

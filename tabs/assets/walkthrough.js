@@ -5,7 +5,7 @@ import { get, patch, post } from "./api.js";
 import { checklist, doctorWords } from "./checks.js";
 import { h, icon, setText, toggle } from "./dom.js";
 import { Easel } from "./easel.js";
-import { looks, portrait } from "./portrait.js";
+import { looks, portrait, templateFace } from "./portrait.js";
 import { complain } from "./toast.js";
 
 const STEPS = ["What this is", "Check-up", "First character", "First picture"];
@@ -176,7 +176,7 @@ export class Walkthrough {
     Promise.all([get("characters/templates"), get("characters")]).then(
       ([templates, there]) => {
         const known = there.items.map((one) => ({ ...one, key: one.id, there: one, about: `Already here. ${looks(one.appearance)}` }));
-        const ready = templates.items.map((one) => ({ key: `template-${one.id}`, name: one.name, about: one.about, fields: one.fields }));
+        const ready = templates.items.map((one) => ({ key: `template-${one.id}`, name: one.name, about: one.about, fields: one.fields, portrait_url: templateFace(one.id) }));
         cards.replaceChildren(...[...known.slice(0, 3), ...ready].map(card));
         if (this.character) choose(known.find((one) => one.id === this.character.id) ?? null);
       },

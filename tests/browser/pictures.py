@@ -1,6 +1,7 @@
 """The README's pictures of the app, made by the app: `python -m tests.browser.pictures` writes them to docs/images.
 
-`python -m tests.browser.pictures presets` makes the example picture of every preset anew, from its own example prompt.
+`python -m tests.browser.pictures presets` makes the example picture of every preset anew, from its own example prompt, and the face of
+every template.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, open_page
 
 IMAGES = HOME / "docs" / "images"
 EXAMPLES = HOME / "tabs" / "assets" / "presets"
+FACES = HOME / "tabs" / "assets" / "templates"
+FACE = {"prompt": "portrait of a person, smiling, light blue background, cartoon style", "negative_prompt": "sunglasses, hat", "seed": 8}
 EXAMPLE_SIDE = 128
 PEOPLE = (
     "short wavy hair, blonde hair, light skin, smiling, wearing a dark blue jacket, teal background",
@@ -65,13 +68,23 @@ def main() -> None:
 
 def preset_examples() -> None:
     """What every preset makes of its own example prompt, small enough for its card."""
-    EXAMPLES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, running_studio(Path(folder) / "data") as studio:
         for preset in studio.get("presets")["items"]:  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
             job_id = make(studio, {"prompt": preset["example_prompt"], "preset": preset["id"], "seed": 8})
             (picture,) = studio.get(f"jobs/{job_id}/artifacts")["items"]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
-            with Image.open(Path(folder) / "data" / picture["path"]) as image:
-                ImageOps.fit(image, (EXAMPLE_SIDE, EXAMPLE_SIDE)).save(EXAMPLES / f"{preset['id']}.webp", quality=86, method=6)
+            shrink(Path(folder) / "data" / picture["path"], EXAMPLES / f"{preset['id']}.webp")
+        for template in studio.get("characters/templates")["items"]:  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+            character = studio.post("characters", template["fields"])["id"]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+            job_id = make(studio, {**FACE, "character": character})
+            (picture,) = studio.get(f"jobs/{job_id}/artifacts")["items"]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+            shrink(Path(folder) / "data" / picture["path"], FACES / f"{template['id']}.webp")
+
+
+def shrink(path: Path, into: Path) -> None:
+    """A picture as a small square WebP."""
+    into.parent.mkdir(exist_ok=True)
+    with Image.open(path) as image:
+        ImageOps.fit(image, (EXAMPLE_SIDE, EXAMPLE_SIDE)).save(into, quality=86, method=6)
 
 
 def make(studio: Running, request: dict[str, Any]) -> str:
