@@ -150,6 +150,8 @@ def bench(arguments: list[str]) -> int:
             stop(f"There is no benchmark called {', '.join(unknown)}.", "The list above shows what there is.", status=2)
         return 0
     install(DEV_REQUIREMENTS)
+    if "ui" in (names or known):
+        get_browser()
     # As a module, so that benchmarks can share what they measure with.
     return run_all({name: [venv_python(), "-m", f"bench.{name}", *options] for name in names or known})
 

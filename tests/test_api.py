@@ -240,7 +240,7 @@ def test_a_wrong_method_names_the_right_ones(still: httpx.Client) -> None:
 
     refused(answer, 405, "CONTRACT_MISMATCH")
     assert answer.headers["allow"] == "GET"
-    assert still.put("/images/some-id").headers["allow"] == "DELETE, GET"
+    assert still.put("/images/some-id").headers["allow"] == "DELETE, GET, PATCH"
 
 
 def test_a_request_that_is_too_large_is_refused_whether_it_says_so_or_not(still: httpx.Client) -> None:
@@ -790,7 +790,7 @@ def test_every_example_of_the_page_runs(working: Served, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     refusals = re.findall(r'"ok":false,"error":{"code":"(\w+)"', done.stdout)
     assert refusals == ["INVALID_FIELD_VALUE"], "one example shows an error, the others work"
-    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".webp"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".webp", ".zip"}
 
 
 def test_the_api_imports_neither_torch_nor_gradio() -> None:
