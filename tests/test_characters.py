@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import app
-from studio.characters import load_templates, slug_of, trigger_of
+from studio.characters import Characters, load_templates, slug_of, trigger_of
 from studio.contracts import (
     Character,
     CharacterChange,
@@ -26,6 +26,7 @@ from studio.contracts import (
     GenerateRequest,
     PictureKind,
 )
+from studio.db import Database
 from studio.errors import (
     Conflict,
     ConsentMissing,
@@ -110,6 +111,25 @@ def test_many_threads_that_want_one_name_all_get_their_own(studio: Studio) -> No
         thread.join()
     assert faults == []
     assert len({each.slug for each in made}) == 10
+
+
+def test_either_database_keeps_names_apart_and_counts(database: Database) -> None:
+    characters = Characters(database)
+    first, second = (characters.create(fields()) for _ in range(2))
+    assert (first.slug, second.slug) == ("nova", "nova-2")
+    with pytest.raises(InvalidFieldValue):
+        characters.change(second.id, change(slug="nova"))
+    changed = characters.change(second.id, change(version=1, voice="short", consent=AGREED))
+    assert characters.character(second.slug) == changed
+    with pytest.raises(Conflict):
+        characters.change(second.id, change(version=1, voice="long"))
+    with database.begin() as connection:
+        characters.adopt_portrait(first.id, "a picture", connection)
+        characters.adopt_portrait(first.id, "another one", connection)
+    assert characters.character(first.id).portrait == "a picture"
+    assert characters.counts([first.id, second.id])[first.id].pictures == 0
+    characters.change(first.id, change(status="archived"))
+    assert [each.id for each in characters.characters()] == [second.id]
 
 
 # Changing
