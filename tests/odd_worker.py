@@ -17,7 +17,7 @@ from engines.embedded.classifier import load_judge
 from studio.characters import Characters
 from studio.contracts import EngineState, JobKind, Recipe
 from studio.db import Database, open_database
-from studio.engine import Artifact, Report
+from studio.engine import Artifact, Inputs, Report
 from studio.errors import OutOfMemory
 from studio.gallery import Gallery
 from studio.generate import make_pictures
@@ -39,7 +39,7 @@ class OddEngine:
     def idle(self) -> None:
         pass
 
-    def generate(self, recipe: Recipe, model: Path, loras: tuple[Path, ...], run_id: str, report: Report) -> Iterator[Artifact]:
+    def generate(self, recipe: Recipe, inputs: Inputs, run_id: str, report: Report) -> Iterator[Artifact]:
         word = recipe.prompt.split()[0]
         report(0.1, "Thinking", step=1, steps=recipe.steps)
         if word == "hang":
