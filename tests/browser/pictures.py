@@ -35,7 +35,7 @@ PEOPLE = (
     "curly hair, brown hair, dark skin, with a gentle smile, wearing a red sweater, green background",
     "a bob haircut, black hair, light skin, smiling, wearing a black shirt, yellow background",
 )
-SHOWN = "portrait of a person with long wavy hair, red hair, tan skin, with a gentle smile, wearing a green hoodie, light blue background"
+SHOWN = "portrait of a person, with a gentle smile, wearing a green hoodie, light blue background, cartoon style"
 
 
 def main() -> None:
@@ -43,11 +43,19 @@ def main() -> None:
         preset_examples()
         return
     with tempfile.TemporaryDirectory() as folder, running_studio(Path(folder) / "data") as studio, open_browser() as browser:
+        for template in studio.get("characters/templates")["items"]:  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+            character = studio.post("characters", template["fields"])["id"]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+            make(studio, {**FACE, "character": character})
         for seed, person in enumerate(PEOPLE):
             make(studio, {"prompt": f"portrait of a person with {person}", "count": 2, "seed": 10 * seed + 1})
         page, _ = open_page(browser, studio.url)
+        page.get_by_role("tab", name="Characters").click()
+        page.wait_for_timeout(1500)
+        keep(page, "characters")
+        page.get_by_role("tab", name="Generate").click()
+        page.get_by_role("radio", name="Nova").check(force=True)
         page.get_by_label("Prompt", exact=True).fill(SHOWN)
-        make(studio, {"prompt": SHOWN, "count": 4, "seed": 8})
+        make(studio, {"prompt": SHOWN, "character": "nova", "count": 4, "seed": 8})
         page.wait_for_timeout(1500)
         keep(page, "generate-light")
         page.get_by_role("tab", name="Gallery").click()
