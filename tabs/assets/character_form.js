@@ -320,7 +320,10 @@ export class CharacterForm {
       write(was[name]);
     }
     this.changed(null);
-    if (!this.character && !this.draft) this.offerTemplates();
+    if (!this.character && !this.draft) {
+      this.suggest();
+      this.offerTemplates();
+    }
     if (this.draft) this.tellDraft();
     this.others();
   }

@@ -207,6 +207,7 @@ def test_a_template_a_copy_and_a_file_make_characters(studio: Running, visit: Op
     page.get_by_role("button", name=re.compile("New character")).first.click()
     page.get_by_text("Start from a template").click()
     page.get_by_role("button", name=re.compile("^Nova")).click()
+    expect(page.get_by_label("Short name")).to_have_value("nova")
     page.get_by_role("button", name="Create character").click()
     expect(page.get_by_role("heading", name="Nova")).to_be_visible()
     with page.expect_download() as taken:
