@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from gradio.components.plot import PlotData
+from plotly.graph_objects import Figure
 
 from app import open_studio
 from studio.analytics import Share, analyse, percentile
@@ -15,7 +18,7 @@ from studio.contracts import GenerateRequest, JobState, new_id
 from studio.db import Database, characters, jobs, pictures
 from studio.errors import OutOfMemory
 from studio.settings import Settings
-from tabs.analytics import MOST_BARS, asked, on_ask, shares_figure, top
+from tabs.analytics import MOST_BARS, asked, days_figure, on_ask, shares_figure, top
 from tests.test_gallery import RECIPE
 
 NOW = time.time()
@@ -177,6 +180,7 @@ def test_what_is_older_than_the_days_does_not_count_but_is_no_fresh_start(databa
     add_picture(database, at=NOW - 40 * DAY)
     found = analyse(database, days=30)
     assert (found.empty, found.jobs_total, found.pictures) == (False, 0, 0)
+    assert len(drawable(days_figure(found))["data"][0]["x"]) == 30
     assert analyse(database, days=50).pictures == 1
 
 
@@ -186,10 +190,17 @@ def test_charts_show_the_largest_and_sum_up_the_rest() -> None:
     assert len(bars) == MOST_BARS + 1
     assert bars[0] == ("Twin", 20, 1)
     assert bars[-1] == ("3 others", 8 + 7 + 6, 3)
-    figure = json.loads(shares_figure(shares).to_json() or "")
+    figure = drawable(shares_figure(shares))
     assert [bar["name"] for bar in figure["data"]] == ["Favourites", "Others"]
     assert len(figure["layout"]["yaxis"]["ticktext"]) == MOST_BARS + 1, "two of one name are two bars"
     assert top([]) == []
+    for empty in (shares_figure([]), shares_figure(shares[:1])):
+        drawable(empty)
+
+
+def drawable(plot: PlotData) -> dict[str, Any]:
+    """A chart as Plotly's Python half reads it: it knows every word of the JavaScript one, and refuses others."""
+    return json.loads(Figure(json.loads(plot.plot)).to_json() or "")
 
 
 @pytest.mark.parametrize(
