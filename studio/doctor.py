@@ -58,18 +58,19 @@ class Check(Contract):
 def checkup(settings: Settings) -> tuple[Check, ...]:
     """Look at everything, in the order in which it matters. Raises nothing; takes a second or two."""
     looks: tuple[Callable[[Settings], Check], ...] = (
-        _python,
-        _packages,
-        _data_folder,
-        _disk,
-        _memory,
+        _engine,
         _gpu,
-        _sqlite,
-        _database,
         _starter_model,
         _models,
-        _engine,
+        _classifier,
+        _memory,
+        _disk,
+        _data_folder,
+        _database,
         _port,
+        _packages,
+        _python,
+        _sqlite,
         _last_run,
     )
     return tuple(look(settings) for look in looks)
@@ -289,6 +290,15 @@ def _models(settings: Settings) -> Check:
     except OSError as error:
         return _warn("Models", f"the folder can't be read: {error.strerror or error}", "Check its access rights.")
     return _ok("Models", f"the starter model, {own} of your own, {loras} LoRA{'' if loras == 1 else 's'}")
+
+
+def _classifier(settings: Settings) -> Check:
+    from studio.shelf import find_classifier
+
+    found = find_classifier(settings.data)
+    if found is None:
+        return _ok("Picture check", "no image classifier; only edits of real people's photos need one, and are refused until then")
+    return _ok("Picture check", f"{found.name} looks at edits of real people's photos")
 
 
 def _engine(settings: Settings) -> Check:

@@ -22,8 +22,8 @@ from studio.settings import Settings
 from studio.supervisor import new_run_folder
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ["Python", "Packages", "Data folder", "Disk", "Memory", "GPU", "SQLite", "Database"]
-NAMES += ["Starter model", "Models", "Engine", "Port", "Last run"]
+NAMES = ["Engine", "GPU", "Starter model", "Models", "Picture check", "Memory", "Disk"]
+NAMES += ["Data folder", "Database", "Port", "Packages", "Python", "SQLite", "Last run"]
 
 
 def check_named(name: str, settings: Settings) -> Check:
@@ -45,6 +45,14 @@ def test_a_well_studio_has_nothing_that_fails(settings: Settings) -> None:
 
     assert [check for check in checkup(settings) if check.status is Status.fail] == []
     assert "schema" in check_named("Database", settings).detail
+
+
+def test_whether_edits_of_real_photos_can_be_looked_at_is_said(settings: Settings) -> None:
+    assert "refused until then" in check_named("Picture check", settings).detail
+    folder = settings.data / "classifiers" / "modest"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"architectures": ["ViTForImageClassification"]}')
+    assert check_named("Picture check", settings).detail.startswith("modest looks at")
 
 
 def test_a_data_folder_that_cannot_be_made_fails_with_a_remedy(settings: Settings, tmp_path: Path) -> None:

@@ -25,7 +25,10 @@ export function toast(message, { kind = "info", detail = "", action = null, act 
   for (const [type, listener] of [["pointerenter", () => clearTimeout(timer)], ["focusin", () => clearTimeout(timer)], ["pointerleave", wait], ["focusout", wait]]) {
     card.addEventListener(type, listener);
   }
-  place().append(card);
+  // Said again is not said twice.
+  card.dataset.said = `${message}\n${detail}`;
+  for (const other of place().children) if (other.dataset.said === card.dataset.said) other.remove();
+  host.append(card);
   while (host.children.length > 4) host.firstElementChild.remove();
   wait();
   return leave;

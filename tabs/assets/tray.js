@@ -168,7 +168,7 @@ class Row {
     const pictures = over || job.recipe.count > 1 ? feed.pictures(job) : null;
     this.job = job;
     this.node.dataset.state = job.state;
-    setText(this.words, title({ prompt: job.request.prompt }));
+    setText(this.words, title({ prompt: job.request.prompt || job.recipe.prompt }));
     this.words.title = job.request.prompt;
     const made = pictures?.length ?? 0;
     const { count } = job.recipe;
