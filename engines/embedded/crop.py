@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 from PIL import Image, ImageFilter
 from PIL.Image import Resampling
 
@@ -14,7 +13,7 @@ from studio.engine import Crop, Inputs, Report
 
 # What surrounds the masked part tells the model what to draw: pixels of the picture at least, and a share of the part's longer side.
 _MARGIN = 32
-_MARGIN_SHARE = 0.25
+_MARGIN_SHARE = 0.5
 # Enlarged any further, a picture has nothing left that a model knows how to go on with.
 _LARGEST_SCALE = 4
 # What JPEG makes of black is not quite black.
@@ -126,6 +125,8 @@ def _without_faint(mask: Image.Image) -> tuple[Image.Image, tuple[int, int, int,
 
 def _touched(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     """A mask of another size that is white wherever the first one is not black, and one pixel around: no line of one pixel may be lost."""
+    import numpy as np  # the page's process knows of engines too, and does without
+
     values = np.asarray(mask)
     for axis, (own, wanted) in enumerate(((mask.height, size[1]), (mask.width, size[0]))):
         values = np.maximum.reduceat(values, np.arange(wanted) * own // wanted, axis=axis)
