@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -11,12 +11,14 @@ from studio.analytics import Analytics, Share
 from studio.contracts import Problem
 from studio.errors import LikenessError
 from studio.studio import Studio
+from tabs.languages import Catalogue, said
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 RANGES = (7, 30, 90, 365)
 MOST_BARS = 12
+ENGLISH: Mapping[str, str] = {}
 
 
 # Decided here
@@ -30,12 +32,14 @@ def asked(value: Any) -> tuple[int, int]:
     return days if days in RANGES else 30, ahead * 60
 
 
-def top(shares: Sequence[Share]) -> list[tuple[str, int, int]]:
+def top(shares: Sequence[Share], words: Mapping[str, str] = ENGLISH) -> list[tuple[str, int, int]]:
     """Name, pictures and favourites of the largest shares; the rest is one bar."""
     bars = [(share.name, share.pictures, share.favourites) for share in shares[:MOST_BARS]]
     rest = shares[MOST_BARS:]
     if rest:
-        bars.append((f"{len(rest)} others", sum(share.pictures for share in rest), sum(share.favourites for share in rest)))
+        bars.append(
+            (said(words, "{count} others", count=len(rest)), sum(share.pictures for share in rest), sum(share.favourites for share in rest))
+        )
     return bars
 
 
@@ -57,7 +61,7 @@ def on_ask(studio: Studio, value: Any) -> tuple[dict[str, Any], Analytics | None
 # Drawn here
 
 
-def build(studio: Studio, tab: gr.Tab) -> None:
+def build(studio: Studio, tab: gr.Tab, catalogues: Mapping[str, Catalogue]) -> None:
     """Draw the tab and connect it: it asks when it is opened, and when its button says so."""
     board = gr.HTML(
         {"days": 30},
@@ -83,7 +87,9 @@ def build(studio: Studio, tab: gr.Tab) -> None:
         told, found = on_ask(studio, value)
         if found is None or not found.pictures:
             return [told, told, gr.update(visible=False), *[gr.skip()] * 3]
-        figures = (days_figure(found), shares_figure(found.by_character), shares_figure(found.by_preset))
+        # Charts are drawn here, so this is the only part of the page that is told its language.
+        words = catalogues.get(str(value.get("language")), ENGLISH) if isinstance(value, dict) else ENGLISH
+        figures = (days_figure(found, words), shares_figure(found.by_character, words), shares_figure(found.by_preset, words))
         return [told, told, gr.update(visible=True), *figures]
 
     outputs = [board, tables, charts, days, characters, presets]
@@ -92,30 +98,38 @@ def build(studio: Studio, tab: gr.Tab) -> None:
     board.submit(answer, board, outputs, js=_MINE_JS, trigger_mode="always_last", **quick)
 
 
-def days_figure(found: Analytics) -> Figure:
+def days_figure(found: Analytics, words: Mapping[str, str] = ENGLISH) -> Figure:
     """Pictures per day, a bar each."""
     from plotly.graph_objects import Bar
 
     days = [day.date for day in found.per_day]
-    hover = "%{x|%a %e %b}: %{y:,} pictures<extra></extra>"
+    # Plotly knows the names of days and months in English alone.
+    hover = said(words, "{day}: {count} pictures", day="%{x|%Y-%m-%d}" if words else "%{x|%a %e %b}", count="%{y:,}") + "<extra></extra>"
     figure = _figure([Bar(x=days, y=[day.pictures for day in found.per_day], hovertemplate=hover)], height=260)
+    if words:
+        figure.update_xaxes(tickformat="%Y-%m-%d")
     return figure.update_yaxes(**_whole(max((day.pictures for day in found.per_day), default=0)))
 
 
-def shares_figure(shares: Sequence[Share]) -> Figure:
+def shares_figure(shares: Sequence[Share], words: Mapping[str, str] = ENGLISH) -> Figure:
     """Pictures by name, the favourites among them apart."""
     from plotly.graph_objects import Bar
 
-    bars = top(shares)[::-1]
+    bars = top(shares, words)[::-1]
     names = [name if len(name) <= 24 else f"{name[:23]}…" for name, _, _ in bars]
     # Two may have one name: bars stand at their places, names are only written beside them.
     places = list(range(len(bars)))
     others = [count - liked for _, count, liked in bars]
     liked = [liked for _, _, liked in bars]
+    at = {"name": "%{customdata}", "count": "%{x:,}"}
+    parts = (
+        (liked, said(words, "Favourites"), said(words, "{name}: {count} favourites", **at)),
+        (others, said(words, "Others"), said(words, "{name}: {count} others", **at)),
+    )
     figure = _figure(
         [
-            Bar(y=places, x=liked, orientation="h", name="Favourites", customdata=names, hovertemplate=_HOVER.format("favourites")),
-            Bar(y=places, x=others, orientation="h", name="Others", customdata=names, hovertemplate=_HOVER.format("others")),
+            Bar(y=places, x=counts, orientation="h", name=name, customdata=names, hovertemplate=f"{hover}<extra></extra>")
+            for counts, name, hover in parts
         ],
         height=max(160, 70 + 30 * len(bars)),
     )
@@ -135,9 +149,6 @@ def shares_figure(shares: Sequence[Share]) -> Figure:
         xaxis={"showgrid": True, "tickformat": ",d", "nticks": 5, "rangemode": "tozero"}
         | _whole(max((count for _, count, _ in bars), default=0)),
     )
-
-
-_HOVER = "%{{customdata}}: %{{x:,}} {}<extra></extra>"
 
 
 def _whole(most: int) -> dict[str, Any]:
@@ -171,7 +182,9 @@ def _plot(name: str) -> gr.Plot:
 
 
 # Days are those of the browser's clock.
-_MINE_JS = "(value) => [{ days: value?.days ?? 30, minutes: -new Date().getTimezoneOffset() }]"
+_MINE_JS = """(value) => [
+    { days: value?.days ?? 30, minutes: -new Date().getTimezoneOffset(), language: document.documentElement.lang },
+]"""
 _BOARD_JS = """
 const board = element.firstElementChild;
 board.addEventListener('ask', (event) => { props.value = event.detail; trigger('submit'); });
