@@ -94,8 +94,9 @@ export class SettingsCard {
   }
 
   draw(items) {
-    // What is being written stays as it is.
+    // What is being written stays as it is, and so does what is being saved or was refused.
     if (this.body.contains(document.activeElement) && document.activeElement.matches("input, textarea")) return;
+    if (this.body.querySelector(".setting:is(.saving, .wrong)")) return;
     const known = new Map(items.map((item) => [item.name, item]));
     const named = new Set(GROUPS.flatMap((group) => group.fields.map(([name]) => name)));
     const rest = items.filter((item) => !named.has(item.name) && !HIDDEN.has(item.name)).map((item) => [item.name, plainName(item.name)]);
