@@ -10,30 +10,38 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from studio.errors import SafetyFilter
+from studio.safety_swap import NOBODYS_FACE, SOMEBODY, SWAP_GRAMMAR, SWAP_HINT
 from studio.safety_words import (
     AGE_WORDS,
     AGES,
     ALWAYS,
     ALWAYS_ON_PEOPLE,
     BARE,
+    BARE_OF,
+    ELEVEN,
     EXPLICIT,
     EXPLICIT_PHRASES,
     EXPLICIT_STEMS,
     GROWN,
+    HANDLE,
     HARMLESS,
+    KEYWORDS,
     KNOWN,
     MINOR,
     MINOR_BESIDE,
     NUMBERS,
     ORDER,
     PUBLIC,
+    RELATION,
+    ROLE,
     SUGGESTIVE,
     SUGGESTIVE_PHRASES,
     SWAP,
+    TOOLS,
     UNDRESSING,
     YOUNG,
 )
@@ -59,6 +67,7 @@ _DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _DOUBLED = re.compile(r"\b(?:([a-z])\1){3,}\b")
 _MASKED = re.compile(r"(?<![a-z*#])[a-z]+[*#]+[a-z]+(?![a-z*#])|(?<![a-z*#])[*#][a-z]{2,}(?![a-z*#])")
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
+_NO_SLIPS = Path(__file__).with_name("safety_no_slips.txt")
 _NAMES = Path(__file__).with_name("public_names.txt")
 
 _SEXUAL = EXPLICIT | SUGGESTIVE
@@ -66,6 +75,14 @@ _LISTED = MINOR | _SEXUAL | UNDRESSING
 _LONG = tuple(word for word in _LISTED if len(word) >= 4 and "-" not in word)
 _LONG_MINOR = tuple(word for word in _LONG if word in MINOR)
 _LONG_SEXUAL = tuple(word for word in _LONG if word not in MINOR)
+_VOWELS = "aeiou"
+_LETTERS_ONLY = re.compile(r"[a-z]+")
+_SHORT_WORDS = frozenset(
+    "nu des a i o e y s t d m am an as at be by do go he hi if in is it me my no of oh ok on or so to up us we ab da du er es im ob um wo zu au ce de en et il je la le lui ma mon ne ou sa se si son su te tu un va al con da del di el fa ha ho io lo los mi na ni non per por que sin sul tra un una uno ao as com do dos em eu foi ja mas no nos os ou para pra que sao sem ser seu sou te tem um vai al de een en er het ik je op te van we ze the and her his she min max men sun cm mm kg ft px hd uv tv st nd rd th vs ii iii iv vi xl".split()
+)
+_PIECE = re.compile(r"[a-z]+|[^a-z]+")
+_GLUE = frozenset(" -_./|~+")
+_AGE_INSIDE = re.compile(r"\b([a-z]{3,})(\d{1,2})([a-z]*)\b")
 _SHORTEST_PAIR, _LONGEST_PAIR = 7, 48
 
 
@@ -116,7 +133,100 @@ def _other_readings(text: str) -> Iterator[str]:
     yield _SPLIT.sub("", text)
     for letters in (r"\1", r"\1\1"):
         yield _DRAWN_OUT.sub(letters, text)
+    if _AGE_INSIDE.search(text):
+        yield _AGE_INSIDE.sub(r"\1 \2 \3", text)
+    whole = _put_together(text)
+    yield whole
+    yield _LETTERS_ONLY.sub(lambda found: _mended(found[0]), whole)
     yield _DOUBLED.sub(lambda found: found[0][::2], text)
+
+
+def _put_together(text: str) -> str:
+    """The text with listed words in one piece that were written in several: "fa ce-s wap", "nak ed"."""
+    pieces = _PIECE.findall(text)
+    read: list[str] = []
+    at = 0
+    while at < len(pieces):
+        end, word = at + 1, pieces[at]
+        if word in _starts():
+            longest, grown = at + 1, word
+            while end + 1 < len(pieces) and len(pieces[end]) == 1 and pieces[end] in _GLUE:
+                grown += pieces[end + 1]
+                end += 2
+                if grown not in _starts():
+                    break
+                parts = pieces[at:end:2]
+                if grown in _wholes() and min(map(len, parts)) < 4 and not all(part in _SHORT_WORDS for part in parts):
+                    longest, word = end, grown
+            end = longest
+        read.append(word)
+        at = end
+    return "".join(read)
+
+
+@cache
+def _wholes() -> frozenset[str]:
+    return frozenset(word for word in _LISTED | KEYWORDS if len(word) > 3 and "-" not in word)
+
+
+@cache
+def _starts() -> frozenset[str]:
+    return frozenset(word[:length] for word in _wholes() for length in range(1, len(word) + 1))
+
+
+@lru_cache(maxsize=1 << 15)
+def _mended(word: str) -> str:
+    """The listed word or name that a word with one slip of the finger, or without its vowels, was meant to be."""
+    if len(word) > 20 or word in _wholes() or word in _no_slips():
+        return word
+    if not any(vowel in word for vowel in _VOWELS + "y"):
+        return _skeletons().get(word, word)
+    if len(word) < 4:
+        return word
+    meant = _meant()
+    for at in range(len(word) - 1):
+        for slip in (
+            word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+            # A letter too many: any in a long word, a doubled one in a short.
+            *((word[:at] + word[at + 1 :],) if len(word) > 5 or word[at] == word[at + 1] else ()),
+        ):
+            if slip in meant:
+                return slip
+    if len(word) > 5 and word[:-1] in meant and word[-1] not in "sey":
+        return word[:-1]
+    found = _shortened().get(word)
+    if found:
+        return found
+    for at, letter in enumerate(word[1:], 1):
+        if letter in _VOWELS and len(word) > 4:
+            for other in _VOWELS:
+                if word[:at] + other + word[at + 1 :] in meant:
+                    return word[:at] + other + word[at + 1 :]
+    return word
+
+
+@cache
+def _no_slips() -> frozenset[str]:
+    lines = _NO_SLIPS.read_text(encoding="utf-8").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+
+
+@cache
+def _meant() -> frozenset[str]:
+    names = {part for line in _name_lines() for part in normalise(line).split() if len(part) > 4 and part.isalpha()}
+    return _wholes() | names
+
+
+@cache
+def _shortened() -> dict[str, str]:
+    """Every longer word without one of its letters."""
+    return {word[:at] + word[at + 1 :]: word for word in sorted(_meant()) if len(word) > 4 for at in range(1, len(word))}
+
+
+@cache
+def _skeletons() -> dict[str, str]:
+    bones = ((re.sub("[aeiou]", "", word), word) for word in sorted(_wholes(), reverse=True))
+    return {bone: word for bone, word in bones if len(bone) > 2}
 
 
 def _crossed(text: str) -> str | None:
@@ -128,13 +238,32 @@ def _crossed(text: str) -> str | None:
     sexual = explicit or bool(words & SUGGESTIVE) or bool(SUGGESTIVE_PHRASES.search(text))
     if words & ALWAYS or ((sexual or words & UNDRESSING) and _has_minor(text, words)):
         return "Likeness never makes sexual pictures of minors."
-    if SWAP.search(text):
+    told = _told(text, words)
+    if _swaps(text, told):
         return "Likeness never puts one person's face on another's photo."
     explicit = explicit or bool(words & UNDRESSING)
-    real = words & ALWAYS_ON_PEOPLE or ORDER.search(text)
-    if real or ((explicit or sexual) and (KNOWN.search(text) or _has_public_name(text))) or (explicit and PUBLIC.search(text)):
+    if words & ALWAYS_ON_PEOPLE or TOOLS.search(text) or ORDER.search(text) or ((sexual or explicit or BARE_OF.search(text)) and _is_real(text, told)):
+        return "Likeness never undresses or sexualises a real person."
+    if (explicit and PUBLIC.search(text)) or (sexual and ROLE.search(text)):
         return "Likeness never undresses or sexualises a real person."
     return None
+
+
+def _told(text: str, words: set[str]) -> str:
+    """The text with everybody whom the asker or the world knows by one name."""
+    for pattern in _names_in(words):
+        text = pattern.sub(SOMEBODY, text)
+    return RELATION.sub(SOMEBODY, text)
+
+
+def _swaps(text: str, told: str) -> bool:
+    return bool(SWAP.search(NOBODYS_FACE.sub("thing", text))) or (
+        bool(SWAP_HINT.search(told)) and bool(SWAP_GRAMMAR.search(NOBODYS_FACE.sub("thing", told)))
+    )
+
+
+def _is_real(text: str, told: str) -> bool:
+    return SOMEBODY in told or bool(KNOWN.search(text) or HANDLE.search(text))
 
 
 def _words(text: str) -> set[str]:
@@ -192,16 +321,31 @@ def _has_minor(text: str, words: set[str]) -> bool:
         return True
     if any(word in words and words & company for word, company in MINOR_BESIDE.items()):
         return True
+    if ELEVEN.search(text):
+        return True
     ages = (found["years"] for pattern in AGES for found in pattern.finditer(text))
     return any(0 < (NUMBERS[age] if age in NUMBERS else int(age)) < 18 for age in ages)
 
 
-def _has_public_name(text: str) -> bool:
-    return bool(_public_names().search(text))
+def _names_in(words: set[str]) -> Iterator[re.Pattern[str]]:
+    """The names that may be in a text of these words."""
+    names = _public_names()
+    return (pattern for word in words if word in names for pattern in names[word])
 
 
 @cache
-def _public_names() -> re.Pattern[str]:
-    """People whose pictures are abused most: full names only, so that a character may share a first name with one."""
-    names = [line for line in _NAMES.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    return re.compile(r"\b(?:" + "|".join(re.escape(normalise(name)).replace(r"\ ", r"[\s_-]*") for name in names) + r")\b")
+def _public_names() -> dict[str, tuple[re.Pattern[str], ...]]:
+    """People whose pictures are abused most, by the first word: full names only, so that a character may share a first name with one."""
+    names: dict[str, tuple[re.Pattern[str], ...]] = {}
+    for line in _name_lines():
+        name = normalise(line)
+        pattern = re.compile(r"\b" + re.escape(name).replace(r"\ ", r"[\s_-]*") + r"\b")
+        # Also as one word, or joined by a hyphen as `_WORD` reads it.
+        for first in {_WORD.match(name)[0], *_WORD.findall(re.sub("[^a-z-]+", "", name)), *_WORD.findall(name.replace(" ", "-"))[:1]}:
+            names[first] = (*names.get(first, ()), pattern)
+    return names
+
+
+@cache
+def _name_lines() -> tuple[str, ...]:
+    return tuple(line for line in _NAMES.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#"))
