@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 from studio.errors import SafetyFilter
@@ -61,7 +62,7 @@ _BLANKS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _LOOKALIKES = tuple(str.maketrans("0345789+62@$|€£¢(¡¥×!1", "oeastbgtgzaslelcciyx" + one * 2) for one in "il")
 _DISGUISE = re.compile(r"(?<=[a-z])[0-9@$!|€£¢+(¡¥×]|[0-9@$!|€£¢+(¡¥×](?=[a-z])")
 _SPACED = re.compile(r"(?<![a-z0-9@$])[a-z0-9@$!]( [.\-_*/|·•~+] |[,;] |[ .\-_*/|,·•~+])[a-z0-9@$!](?:\1[a-z0-9@$!])+(?![a-z0-9@$])")
-_SPACED_YEARS = re.compile(r"\b(1) ([0-7])(?= ?-?(?:year|yo\b|y/o|jahr|ans\b|anos\b|anyos\b))")
+_SPACED_YEARS = re.compile(r"\b(1)[ ._-]([0-7])(?= ?-?(?:year|yo\b|y/o|y\.o|yr|jahr|ans\b|anos\b|anyos\b|anni\b|jaar))")
 _SPLIT = re.compile(r"(?<=[a-z])[._*~^+|/\\-]+(?=[a-z])")
 _DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _DOUBLED = re.compile(r"\b(?:([a-z])\1){3,}\b")
@@ -76,6 +77,7 @@ _LONG = tuple(word for word in _LISTED if len(word) >= 4 and "-" not in word)
 _LONG_MINOR = tuple(word for word in _LONG if word in MINOR)
 _LONG_SEXUAL = tuple(word for word in _LONG if word not in MINOR)
 _VOWELS = "aeiou"
+_TWO_WORDS = re.compile(r"\b([a-z]{4,}) (?=([a-z]{4,})\b)")
 _LETTERS_ONLY = re.compile(r"[a-z]+")
 _SHORT_WORDS = frozenset(
     "nu des a i o e y s t d m am an as at be by do go he hi if in is it me my no of oh ok on or so to up us we ab da du er es im ob um wo zu au ce de en et il je la le lui ma mon ne ou sa se si son su te tu un va al con da del di el fa ha ho io lo los mi na ni non per por que sin sul tra un una uno ao as com do dos em eu foi ja mas no nos os ou para pra que sao sem ser seu sou te tem um vai al de een en er het ik je op te van we ze the and her his she min max men sun cm mm kg ft px hd uv tv st nd rd th vs ii iii iv vi xl".split()
@@ -137,7 +139,7 @@ def _other_readings(text: str) -> Iterator[str]:
         yield _AGE_INSIDE.sub(r"\1 \2 \3", text)
     whole = _put_together(text)
     yield whole
-    yield _LETTERS_ONLY.sub(lambda found: _mended(found[0]), whole)
+    yield _names_mended(_LETTERS_ONLY.sub(lambda found: _mended(found[0]), whole))
     yield _DOUBLED.sub(lambda found: found[0][::2], text)
 
 
@@ -174,35 +176,64 @@ def _starts() -> frozenset[str]:
     return frozenset(word[:length] for word in _wholes() for length in range(1, len(word) + 1))
 
 
+def _names_mended(text: str) -> str:
+    """The text with names of two words right in which either word has a slip of the finger: no word alone, lest "back" be read as "Black"."""
+    pairs = _pairs_of_names()
+
+    def right(found: re.Match[str]) -> str:
+        meant = ((first, second) for first in _slips_of_names(found[1]) for second in _slips_of_names(found[2]))
+        return next((f"{first} {second} " for first, second in meant if (first, second) in pairs), found[0])
+
+    return _TWO_WORDS.sub(right, text)
+
+
+@cache
+def _long_names() -> tuple[str, ...]:
+    names = (re.sub("[^a-z]+", "", normalise(line)) for line in _name_lines())
+    return tuple(name for name in names if len(name) > 8)
+
+
+@cache
+def _pairs_of_names() -> frozenset[tuple[str, ...]]:
+    return frozenset(parts for line in _name_lines() if len(parts := tuple(normalise(line).split())) == 2)
+
+
+@lru_cache(maxsize=1 << 15)
+def _slips_of_names(word: str) -> tuple[str, ...]:
+    return tuple(_slips(word, _parts_of_names(), _shortened_names()))
+
+
 @lru_cache(maxsize=1 << 15)
 def _mended(word: str) -> str:
-    """The listed word or name that a word with one slip of the finger, or without its vowels, was meant to be."""
+    """The listed word that a word with one slip of the finger, or without its vowels, was meant to be."""
     if len(word) > 20 or word in _wholes() or word in _no_slips():
         return word
     if not any(vowel in word for vowel in _VOWELS + "y"):
         return _skeletons().get(word, word)
-    if len(word) < 4:
-        return word
-    meant = _meant()
+    return next(_slips(word, _wholes(), _shortened()), word)
+
+
+def _slips(word: str, meant: frozenset[str], shortened: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """The words that this one may be with one slip; only itself when it is one of them."""
+    if word in meant:
+        yield word
+    if word in meant or len(word) < 4:
+        return
     for at in range(len(word) - 1):
-        for slip in (
-            word[:at] + word[at + 1] + word[at] + word[at + 2 :],
-            # A letter too many: any in a long word, a doubled one in a short.
-            *((word[:at] + word[at + 1 :],) if len(word) > 5 or word[at] == word[at + 1] else ()),
-        ):
-            if slip in meant:
-                return slip
+        turned = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+        if turned in meant:
+            yield turned
+        # A letter too many: any in a long word, a doubled one in a short.
+        if (len(word) > 5 or word[at] == word[at + 1]) and (fewer := word[:at] + word[at + 1 :]) in meant:
+            yield fewer
     if len(word) > 5 and word[:-1] in meant and word[-1] not in "sey":
-        return word[:-1]
-    found = _shortened().get(word)
-    if found:
-        return found
+        yield word[:-1]
+    yield from shortened.get(word, ())
     for at, letter in enumerate(word[1:], 1):
         if letter in _VOWELS and len(word) > 4:
             for other in _VOWELS:
                 if word[:at] + other + word[at + 1 :] in meant:
-                    return word[:at] + other + word[at + 1 :]
-    return word
+                    yield word[:at] + other + word[at + 1 :]
 
 
 @cache
@@ -212,15 +243,28 @@ def _no_slips() -> frozenset[str]:
 
 
 @cache
-def _meant() -> frozenset[str]:
-    names = {part for line in _name_lines() for part in normalise(line).split() if len(part) > 4 and part.isalpha()}
-    return _wholes() | names
+def _parts_of_names() -> frozenset[str]:
+    return frozenset(part for pair in _pairs_of_names() for part in pair if part.isalpha())
 
 
 @cache
-def _shortened() -> dict[str, str]:
-    """Every longer word without one of its letters."""
-    return {word[:at] + word[at + 1 :]: word for word in sorted(_meant()) if len(word) > 4 for at in range(1, len(word))}
+def _shortened() -> dict[str, tuple[str, ...]]:
+    return _without_a_letter(_wholes())
+
+
+@cache
+def _shortened_names() -> dict[str, tuple[str, ...]]:
+    return _without_a_letter(_parts_of_names())
+
+
+def _without_a_letter(words: frozenset[str]) -> dict[str, tuple[str, ...]]:
+    """Every longer word without one of its letters, and what it was."""
+    short: dict[str, tuple[str, ...]] = {}
+    for word in sorted(words):
+        if len(word) > 4:
+            for less in {word[:at] + word[at + 1 :] for at in range(1, len(word))}:
+                short[less] = (*short.get(less, ()), word)
+    return short
 
 
 @cache
@@ -257,13 +301,19 @@ def _told(text: str, words: set[str]) -> str:
 
 
 def _swaps(text: str, told: str) -> bool:
-    return bool(SWAP.search(NOBODYS_FACE.sub("thing", text))) or (
-        bool(SWAP_HINT.search(told)) and bool(SWAP_GRAMMAR.search(NOBODYS_FACE.sub("thing", told)))
-    )
+    if SWAP.search(text) and SWAP.search(NOBODYS_FACE.sub("thing", text)):
+        return True
+    return bool(SWAP_HINT.search(told)) and bool(SWAP_GRAMMAR.search(NOBODYS_FACE.sub("thing", told)))
 
 
 def _is_real(text: str, told: str) -> bool:
-    return SOMEBODY in told or bool(KNOWN.search(text) or HANDLE.search(text))
+    if SOMEBODY in told or KNOWN.search(text) or HANDLE.search(text):
+        return True
+    # "Em ma Wat son"
+    pieces = _LETTERS_ONLY.findall(text)
+    letters = "".join(pieces)
+    edges = {0, *accumulate(map(len, pieces))}
+    return any((at := letters.find(name)) in edges and at + len(name) in edges for name in _long_names())
 
 
 def _words(text: str) -> set[str]:

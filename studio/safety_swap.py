@@ -21,20 +21,21 @@ def _one(text: str) -> str:
 
 
 # Faces that are nobody's: taken out before reading.
-_CREATURE = _one("""
+_CREATURE = _one(r"""
 cats? kittens? dogs? pupp(?:y|ies) lions? lioness(?:es)? tigers? wol(?:f|ves) fox(?:es)? horses? ponies pony bears? pandas? eagles? owls? birds? ravens? crows? parrots? frogs? toads? fish sharks? snakes? dragons? unicorns? goats? sheep rams? cows? bulls? pigs? monkeys? apes? gorillas? rabbits? bunn(?:y|ies) mouse mice rats? deers? stags? elephants? giraffes? zebras? leopards? panthers? crocodiles? lizards? turtles? ducks? chickens? roosters? goose swans? insects? bees? ants? spiders? butterfl(?:y|ies) dinosaurs?
 animals? robots? androids? aliens? monsters? zombies? vampires? demons? devils? skulls? skeletons? ghosts? goblins? orcs? trolls? gargoyles? medusa minotaur sphinx statues? sculptures? busts? dolls? puppets? toys? teddy mannequins? snowm[ae]n scarecrows? pumpkins? emojis? smileys? smiley clowns? masks? suns? moons? planets? flowers? sunflowers? clocks? watch(?:es)? dials? compass coins? dice cards? mountains? cliffs? rocks? buildings? dominos? cubes? hammers? golf axes? spears? arrows? buddhas? buddha pharaohs? oc characters? avatars? mascots? logos?
 katzen?\w* hunde?\w* lowen?\w* tigers? wolfs?\w* pferde?\w* chats? chiens? loups? cheva(?:l|ux) ours gatos? perros? leon(?:es)? lobos? caballos? gatt[oi] can[ei] leon[ei] lup[oi] caval(?:lo|li) cachorros? leao leoes cavalos? tigres? calabaza abobora zucca citrouille kurbis\w*
 """)  # fmt: skip
 NOBODYS_FACE = re.compile(
     _any(
+        r"(?:face|head)[- ]?swap\w* (?:for|of|between|with|on) (?:\w+ ){0,2}" + _CREATURE,
         _CREATURE + r"(?:'s|'|s')?[ -](?:\w+ )?(?:faces?|heads?)(?: swap\w*)?",
         r"(?:faces?|heads?|gesichte?r?|kopf|tete|cara|rostro|cabeza|visage|volto|viso|faccia|testa|rosto|cabeca) (?:of|from|von|de|d'|di|do|da|del|della|eines|einer|des) ?(?:(?:an?|the|une?|un|una|um|uma|einem|einer|el|la|le|il|lo|l'|einen) ?)?(?:\w+ )?" + _CREATURE,
         r"(?:north|south|east|west|rock|cliff|clock|watch|type|poker|wall|mountain|dial|quarry|coal|ice|inner|outer|blank|straight|smiley|paper|pretty|game|cube)[ -]?faces?",
         r"faces?[ -](?:paint\w*|masks?|creams?|powders?|shields?|cloths?|scar(?:f|ves)|bands?|wash|serums?|cards?|value|lifts?|id|yoga|packs?|oils?|rollers?|moisturi[sz]er|covers?|tattoos?|gems|glitter|down|up|to[ -]face|forwards?|away|off|plate|first|detail\w*|sheet)",
         r"heads? of (?:state|states|government|garlic|lettuce|cabbage|cauliflower|broccoli|hair|school|department|sales|design|marketing|security|cattle|household|house|table|stairs|the (?:table|line|queue|class|department|family|household|stairs|river|bed|school|valley|column|parade|company|delegation)|a (?:nail|pin|match|bed|table|hammer|comet|spear|river|family|department))",
         r"heads?[ -](?:scar(?:f|ves)|bands?|lights?|lamps?|phones?|sets?|boards?|dress(?:es)?|pieces?|gear|shots?|first|start|over heels|to toe|on collision|and tails|and shoulders|count|room|stands?|wraps?|torch|massage|wear|rests?|to head|high|down|up|tilt\w*|turned)",
-        r"(?:shower|drum|cylinder|print|sprinkler|letter|mast|arrow|spear|bed|egg|thunder|talking|red|block|bridge|trail|mop|axe|hammer|golf club|guitar|match|pin|nail|screw)[ -]?heads?|(?:head|face) transplant (?:surgeon|surgery|patient|operation)s?|cara de (?:sorpresa|surpresa|asco|nojo|feliz|enfado|susto|miedo|medo|tristeza|alegria|poker|poquer|malo|bueno|perro|pocos)|(?:make|making|pull|pulling) (?:a |silly |funny )*faces?",
+        r"(?:shower|drum|cylinder|print|sprinkler|letter|mast|arrow|spear|bed|egg|thunder|talking|red|block|bridge|trail|mop|axe|hammer|golf club|guitar|match|pin|nail|screw)[ -]?heads?|(?:head|face) transplant (?:st?urgeon|surgery|patient|operation)s?|cara de (?:sorpresa|surpresa|asco|nojo|feliz|enfado|susto|miedo|medo|tristeza|alegria|poker|poquer|malo|bueno|perro|pocos)|(?:make|making|pull|pulling) (?:a |silly |funny )*faces?",
         r"tetes? (?:de (?:lit|mort|liste|pont|serie|veau|ail|gondole)|d'ail|d'affiche|a tete)|en tete|cara (?:norte|sur|este|oeste|oculta|a cara|b|a)|cabeza de (?:ajo|serie|cartel)|cabeca de (?:alho|serie|cartaz)|testa (?:d'aglio|di serie|di ponte|a testa)|kopf bis fuss|kopf an kopf|von angesicht",
         r"character'?s? (?:face|head)s?|face (?:and \w+ )?(?:of|from) (?:my |the |this |our )?(?:own |original |main )?character|(?:faces?|heads?) (?:of|from) (?:the |my )?(?:reference|character|model) sheet",
     )
@@ -46,7 +47,7 @@ _FACE = (
     r"(?! (?:(?:to|toward|towards|in) (?:the )?(?:camera|viewer|profile|left|right|light|focus|sun|shadow)|turned|tilted|bowed|hidden|lit|visible|sculpte)))"
 )
 # Moods are not persons: "add a surprised face to the man in this picture".
-_MOOD = _one("""
+_MOOD = _one(r"""
 clean(?:er)? clear(?:er)? sharp(?:er)? blurr?(?:y|ed) smil(?:e|ing) surprised shocked happy sad angry calm kind serious funny silly grumpy tired sleepy laughing crying scared worried bored blank confused neutral winking grinning frowning painted hand hands hat hats crown smile glasses makeup freckles beard moustache mustache helmet veil scarf flower flowers mask tattoo sticker light shadow sunlight bandage blush scar snow spotlight filter blur emoji frame lachelnde\\w* sonrisa sourire sorriso expression expressions expresion expressao espressione sorpresa surpresa asco enfado susto
 """)  # fmt: skip
 _ONTO = _one(
@@ -54,17 +55,17 @@ _ONTO = _one(
 )
 _WITH = _one("with for by to into and mit durch gegen und zu in par avec contre pour et en por con contra y a al e pel[oa]s? com met door voor")
 # Where a head may honestly rest, and where in a picture it may be.
-_REST = _one("""
+_REST = _one(r"""
 shoulders? chest lap pillows? hands? arms? knees? back stomach necks? palms? cushions? desks? tables? bed beds sofa couch floor bench walls? window coins? stamps? t-?shirts? shirts? posters? cakes? banners? balloons? magazines? covers? cards? billboards? medals? plates? pedestal cups? bills? banknotes? flags? locket
 cent(?:er|re) middle corner left right top bottom side foreground background distance frame light lights shadows? shade profile focus sun moonlight water mirrors? reflection puddle screens? crowd
 schulter brust schoss kissen handen tisch epaule genoux oreiller poitrine hombro pecho almohada regazo ombro colo travesseiro spalla petto cuscino grembo schouder kussen
 """)  # fmt: skip
 _STILL = (
-    r"(?:photo(?:graph|graphie|shoot)?s?|pictures?|images?|pics?|selfies?|portraits?|(?:mug)?shots?|headshots?|stills?|videos?|clips?|movies?|films?|scenes?|footage|gifs?|memes?|reels?|screen(?:shot|grab)s?|snap(?:shot)?s?|uploads?|mug|cctv|stock photo|figures?"
+    r"(?:photo(?:graph|graphie|shoot)?s?|pictures?|images?|pics?|selfies?|portraits?|(?:mug)?shots?|headshots?|stills?|videos?|clips?|movies?|films?|scenes?|footage|gifs?|memes?|reels?|screen(?:shot|grab)s?|snap(?:shot)?s?|uploads?|mug|cctv|stock photo|(?:img|dsc|pic|photo|image)_?\d\w*"
     r"|\w*(?:foto|bild|video|aufnahme|abbildung)(?:s|es|er|ern|en|n)?|clichés?|imagen(?:es)?|immagin[ei]|filmat[oi]|imagens?|imagem|fotografias?|fotografi[ea]|afbeelding(?:en)?|plaatjes?|montage|cuadro)"
 )
 _BODY = r"(?:body|bodies|torsos?|\w*korpers?|corps|cuerpos?|corp[oi]|lichaam|lijf|physique|figure)"
-_PERSON = _one("""
+_PERSON = _one(r"""
 m[ae]n wom[ae]n persons? people girls? guys? lad(?:y|ies) dudes? chicks? strangers? models? actors? actress(?:es)? brides? grooms? bridesmaids? dancers? singers? drivers? players? athletes? wrestlers? boxers? bodybuilders? soldiers? officers? cops? policem[ae]n criminals? robbers? thie(?:f|ves) suspects? prisoners? convicts? politicians? strippers? pornstars? hosts? anchors? heros? heroes? heroines? leads? stars? celebrity celebrities passengers? dudes? kids? child bab(?:y|ies) drunks? drunkard surfers? swimmers? gymnasts? cheerleaders? weightlifters? teachers? boss uncles? aunts? someone somebody everyone others? another else mine hers theirs him them me myself
 mann(?:es)? frau(?:en)? manner leuten? personen? typen? kerls? kerl braut brautigams? schauspielers? schauspielerin models? sangers? sangerin tanzerin betrunkenen? fremden? jemand\\w* anderen? anderer
 hommes? femmes? personnes? mecs? gars nanas? filles? mariee? acteurs? actrices? mannequins? danseuses? inconnue?s? quelqu'un autre autres
@@ -73,10 +74,13 @@ uom(?:o|ini) donn[ae] person[ae] ragazz[aoie] tizi[oa] spos[oae] attor[ei] attri
 homens? mulher(?:es)? pessoas? mocas? rapaz rapazes noiv[oa]s? ator atores atriz modelos? alguem outr[oa]s?
 vrouw(?:en)? persoon mensen meisje jongen acteurs? actrice bruid bruidegom iemand ander(?:e|en)?
 """)  # fmt: skip
+_THING = _one(r"""
+mugs? cups? statues? pumpkins? banners? cookies? keychains? stickers? logos? lego cartoons? toys? dolls? avatars? paintings? canvas frames? dollars? rushmore puzzle calendar blanket mask masks socks phone gingerbread snowman balloon pinata tapestry tattoo
+""")
 _NOT_ITS = r"(?!'s? (?:\w+ )?" + _REST + r")(?! (?:paint|calls?|albums?|booths?|walls?|papers?|books?|screens?|frames?|session|games?)\b)"
 _TARGET = r"(?:" + _STILL + "|" + _BODY + "|" + _PERSON + "|" + SOMEBODY + r")\b" + _NOT_ITS
 
-_PUT = _one("""
+_PUT = _one(r"""
 put putting puts past(?:e|es|ed|ing) plac(?:e|es|ed|ing) transfer(?:s|red|ring)? st(?:ick|icks|uck|icking) superimpos(?:e|es|ed|ing) graft(?:s|ed|ing)? insert(?:s|ed|ing)? photoshop(?:s|ped|ping)? morph(?:s|ed|ing)? blend(?:s|ed|ing)? cop(?:y|ies|ied|ying) mov(?:e|es|ed|ing) map(?:s|ped|ping)? overlay(?:s|ed|ing)? lay(?:er)? attach(?:ed|ing)? add(?:s|ed|ing)? edit(?:s|ed|ing)? merg(?:e|es|ed|ing) impos(?:e|ed|ing) transplant(?:s|ed|ing)? appl(?:y|ies|ied|ying) drop(?:s|ped|ping)? slap(?:s|ped|ping)? composit(?:e|es|ed|ing) swap(?:s|ped|ping)? swop project(?:s|ed|ing)? render(?:ed)? fus(?:e|ed|ing) glu(?:e|ed|ing) clon(?:e|ed|ing) mount(?:ed)? bolt tape plaster(?:ed)? slid(?:e|ing) lift stitch(?:ed|ing)? sew splic(?:e|ed|ing) port plug fit pin weld shop warp(?:ed|ing)? replac(?:e|ing) implant(?:ed|ing)? deepfake mash pop plonk whack chuck throw match bring
 setze?n?t? gesetzt kleben? klebe? klebt montieren? montiere?t? packe?n? pack tue? lege?n? ubertragen? ubertrage?t? verpflanze?n? transplantiere?n? fuge?n? einfugen kopiere?n? baue?n? stecke?n? pflanze?n? retuschiere?n? schneide?n? projiziere?n? bringe? klatsche?n? bastele? mache?n? hange?n?
 mets?(?:-moi)? mettre mettez mis colle[rzs]? pose[rz] place[rz]? greffe[rzs]? incruste[rzs]? transpose[rzs]? ajoute[rzs]? transfere[rzs]? superpose[rzs]? insere[rzs]? applique[rzs]? fusionne[rzs]? implante[rz]? fous flanque transplante[rz]? copie[rz]?
@@ -86,7 +90,7 @@ coloca colocar coloque poe por ponha bota botar bote cola colar cole insere inse
 zet zetten plak plakken plaats plaatsen monteer monteren kopieer kopieren breng
 """)  # fmt: skip
 _USE = _one("use using take taking takes grab extract steal borrow with give giving verwende?n? benutze?n? nimm nehme?n? utilise[rz]? prends? prendre usa use usar usando utiliza toma coge usa usare prendi gebruik neem pak pega pegue")
-_EXCHANGE = _one("""
+_EXCHANGE = _one(r"""
 swap(?:s|ped|ping)? swop(?:s|ped|ping)? switch(?:ed|ing)? exchang(?:e|ed|ing) trad(?:e|ed|ing) interchang(?:e|ed|ing) replac(?:e|es|ed|ing) substitut(?:e|es|ed|ing) chang(?:e|es|ed|ing) flip revers(?:e|ing) blend(?:ing)? merg(?:e|ing) mix(?:ing)? morph(?:ing)? combin(?:e|ing) fus(?:e|ing)
 tausche?n?t? vertausche?n? austauschen austausche? wechsle wechsele? wechseln ersetze?n?t? vermische? kombiniere
 echange[rzs]? remplace[rzs]? change[rzs]? permute[rz]? interverti[rs]? intervertissez substitue[rz]? fusionne[rz]? inverse[rz]?
@@ -99,7 +103,8 @@ verwissel(?:en)? vervang(?:en)? wissel(?:en)? ruil(?:en)? omwisselen
 
 def _gap(most: int, *without: str) -> str:
     """At most so many words, none of which is one of these."""
-    return r"(?:(?!(?:" + "|".join(without) + r")\b)" + _W + r" ){0," + str(most) + r"}?"
+    unless = r"(?!(?:" + "|".join(without) + r")\b)" if without else ""
+    return "(?:" + unless + _W + r" ){0," + str(most) + r"}?"
 
 
 _NOT_OBJECT = (_ONTO, r"(?:with|from|mit|avec|con|com|met|sans|sin|ohne)", _MOOD, _FACE)
@@ -124,6 +129,10 @@ SWAP_GRAMMAR = re.compile(
         # Put on somebody's picture the face of another.
         _PUT + " " + _ONTO + " " + _gap(5, _REST, _FACE) + r"(?:" + _STILL + "|" + _BODY + "|" + _PERSON + "|" + SOMEBODY + ") " + _gap(3, _FACE, _ONTO, _MOOD) + _FACE + r" (?:of|from|von|vom|de|du|d'|del|di|della|do|da|van|aus)",
         _PUT + " " + _gap(3, *_NOT_OBJECT) + SOMEBODY + r"(?:'s)? " + _gap(2, _ONTO) + _FACE + " (?:there|here|instead|in there|on it|drauf|darauf|rein|dessus|ahi|aqui|encima|sopra|la|ali)",
+        # … the face of somebody, on whatever else.
+        _PUT + " " + _gap(3, *_NOT_OBJECT) + r"(?:" + SOMEBODY + r"(?:'s)? (?:\w+ )?" + _FACE + "|" + _FACE + r" (?:of|von|vom|des|de|du|d'|del|della|di|do|da|van) " + _gap(1) + SOMEBODY + r") (?:on|onto|over|atop|auf|sur|sobre|encima|su|sul|sulla|sullo|no|na|op) " + _gap(4, _REST, _THING) + r"(?!" + _REST + "|" + _THING + ")" + _W + r"(?=$|[,.;!?\n])",
+        _FACE + r" (?:\w+ )?(?:austauschen|tauschen|vertauschen|ersetzen|wechseln|swappen|verwisselen|wisselen|ruilen)",
+        r"(?:make|turn|let|have|cast|use|mach|fais|haz|fai|faz) " + SOMEBODY + r" (?:as |into |be |become |to be )?" + _WHO_SHOWN + " " + _gap(4) + _SHOWING,
         # Use a face for somebody else.
         _USE + " " + _gap(5, *_NOT_OBJECT) + _FACE + _OF + " " + _gap(8, _REST, r"(?:with|mit|avec)") + r"(?:on|onto|over|for|as|auf|fur|als|sur|pour|en|sobre|para|su|sul|sulla|per|op|voor|no|na) " + _gap(4, _REST) + r"(?:" + _BODY + "|" + _PERSON + "|" + SOMEBODY + r"|videos?|clips?|movies?|films?|scenes?|footage|gifs?)\b" + _NOT_ITS,
         r"(?:give|giving|gib|donne|dale|dagli|dalle|de|geef) " + _gap(6) + r"(?:" + SOMEBODY + r"(?:'s)? (?:\w+ )?" + _FACE + "|" + _FACE + r" (?:of|von|vom|de|du|d'|del|della|di|do|da|van) " + _gap(1) + SOMEBODY + ")",
@@ -146,7 +155,7 @@ SWAP_GRAMMAR = re.compile(
         _FACE + r"(?: [\w',-]+){0,8}? " + _FROM + " " + _REF + r"(?: [\w',-]+){0,4}? (?:on|onto|to|into|over|auf|sur|dans|en|sobre|su|sulla|sul|nella|na|no|para|op|for) " + _gap(3, _REST) + _REF,
         r"(?:source|target|donor) (?:face|head|body)|face donor",
         # The person in a picture becomes another.
-        _EXCHANGE + r" (?:out )?" + _WHO_SHOWN + " " + _gap(6, _WITH) + r"(?:with|for|by|into|to|durch|mit|gegen|par|avec|contre|por|con|pel[oa]|com|door|met) " + _gap(1, _ONTO) + r"(?:" + SOMEBODY + r"|myself|me(?= in\b| here\b|$|[,.;!])|mich|moi(?!ns)|mim|someone else|somebody else|a celebrity)",
+        r"(?:turn|transform|convert|remodel|" + _EXCHANGE[3:-1] + r") (?:out )?" + _WHO_SHOWN + " " + _gap(6, _WITH) + r"(?:with|for|by|into|to|durch|mit|gegen|par|avec|contre|por|con|pel[oa]|com|door|met) " + _gap(1, _ONTO) + r"(?:" + SOMEBODY + r"|myself|me(?= in\b| here\b|$|[,.;!])|mich|moi(?!ns)|mim|someone else|somebody else|a celebrity)",
         _EXCHANGE + r" (?:out )?" + _gap(1, _WITH) + SOMEBODY + r" (?:with|for|and|by|mit|durch|gegen|und|par|avec|contre|et|por|con|y|pel[oa]|com|e|met|door|en) " + _gap(1, _WITH) + SOMEBODY,
         r"(?:turn|change|transform|morph|convert|make|edit|alter|verwandle|mach|transforme|change|convierte|transforma|trasforma|transforma|verander)\w* " + _WHO_SHOWN + " " + _gap(6) + _SHOWING + " " + _gap(2) + r"(?:" + _LIKE + r"|to|in|en|em) " + _gap(2) + r"(?:" + SOMEBODY + r"|me\b(?! look))",
         r"(?:lass|lasse|fais|haz que|fai|faz|faca|laat) " + _WHO_SHOWN + " " + _gap(6) + r"(?:" + SOMEBODY + r"|" + _LIKE + " " + _gap(2) + SOMEBODY + ")",
@@ -155,6 +164,7 @@ SWAP_GRAMMAR = re.compile(
         r"(?:look|seem|appear|looks|seems|thinks?|believes?) (?:like |as if |as though |that )?(?:it's |it is |it was )?" + _gap(1) + SOMEBODY + r" (?:(?:is|was|were|has|had|being) )?(?:actually |really )?(?:the (?:one|person|man|woman|guy|girl|driver|thief|actor|actress)|(?:being |getting )?(?:arrested|drunk|naked|robbing|stealing|cheating|kissing|committing|caught))",
         r"(?:change|swap|switch|replace|transfer|steal|alter)\w* (?:\w+ ){0,3}identit(?:y|ies)|change who (?:this|that|she|he|the \w+) (?:person |man |woman )?is\b|change who is in (?:this|that|the)|pass (?:him|her|them|this \w+|the \w+) off as " + SOMEBODY,
         r"(?:photoshop|edit|insert|paste|put|splice|composite|add|stick|drop|fake|montier\w*|setz\w*|mets|colle|pon|mete|metti|inserisci|coloca|bota|zet) (?:" + SOMEBODY + r"|me|him|her) (?:in|into|onto|on|auf|sur|dans|en|su|in|nel|no|na|op) " + _gap(4) + r"(?:mugshot|arrest|crime scene|cctv|security (?:cam\w*|footage)|surveillance|porn\w*|sex tape|jail|prison)",
+        r"(?:" + _PUT[3:-1] + r"|swap|edit|replace) (?:a |al? )?(?:" + SOMEBODY + r"|me|myself|him|her|mich|ihn|moi) (?:(?!tree)[\w',-]+ ){0,7}?(?:in place of|instead of|replacing|in the role of|anstelle|statt|a la place d\w+|en lugar d\w+|en vez d\w+|al posto d\w+|no lugar d\w+|em vez d\w+|in plaats van)",
         r"(?:recast|re-cast) " + _gap(6) + SOMEBODY,
         SOMEBODY + r"(?:'s)? (?:instead of|in place of|anstelle|statt|a la place d[eu]|en lugar de|en vez de|al posto d\w+|no lugar d\w+|em vez d\w+|in plaats van) " + _gap(2) + r"(?:" + _PERSON + "|" + SOMEBODY + ") " + _gap(3) + _SHOWING,
     )
@@ -162,6 +172,6 @@ SWAP_GRAMMAR = re.compile(
 
 # A text without any of these needs no reading by the grammar.
 SWAP_HINT = re.compile(
-    r"face|head|mug|noggin|visage|liken|feature|tete|gueule|gesicht|kopf|antlitz|cara|rostro|cabez|jeta|volt[oi]|vis[oi]|facc|test[ae]|rosto|cabec|gezicht|hoofd|lineament|swap|roop|hifi|fakeapp|zao|identit|who |recast|instead|place|statt|lugar|vez|posto|plaats"
+    r"\b(?:[\w-]*faces?|heads?|mug|noggin|visages?|liken|features|tetes?|gueule|\w*gesicht|kopf|antlitz|caras?\b|rostro|cabeza|jeta|volt[oi]\b|vis[oi]\b|facci?[ae]|teste?a?\b|rosto|cabeca|gezicht|hoofd|lineament|\w*swap|swop|roop|hifi|fakeapp|zao|identit|recast|re-cast|deep-?live|source|target|donor|who (?:this|that|she|he|the|is))"
     r"|" + SOMEBODY
 )
