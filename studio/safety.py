@@ -39,6 +39,7 @@ from studio.safety_words import (
     PUBLIC,
     RELATION,
     ROLE,
+    SHORT_WORDS,
     SUGGESTIVE,
     SUGGESTIVE_PHRASES,
     SWAP,
@@ -52,6 +53,9 @@ _LETTERS: dict[int, int | str] = {
         "авеёзкмнорстухіїјѕԁһԛԝɡαβεικνορτυχηωγμσλδθєӏпиьвɐɔǝɥɯɹʇʌʎʟɴɪᴀʙᴄᴅᴇꜰɢʜᴊᴋᴍᴏᴘǫʀꜱᴛᴜᴠᴡʏᴢıłđøƒħŧ",
         "abee3kmhopctyxiijsdhqwgabeiknoptuxnwyusldoelnnbbacehmrtvylniabcdefghjkmopqrstuvwyzildofht",
     ),
+    ord("ξ"): "e",
+    ord("ς"): "s",
+    ord("ζ"): "z",
     ord("œ"): "oe",
     ord("æ"): "ae",
     # Letters in squares and circles, and those that flags are spelled with.
@@ -64,6 +68,8 @@ _DISGUISE = re.compile(r"(?<=[a-z])[0-9@$!|€£¢+(¡¥×]|[0-9@$!|€£¢+(¡�
 _SPACED = re.compile(r"(?<![a-z0-9@$])[a-z0-9@$!]( [.\-_*/|·•~+] |[,;] |[ .\-_*/|,·•~+])[a-z0-9@$!](?:\1[a-z0-9@$!])+(?![a-z0-9@$])")
 _SPACED_YEARS = re.compile(r"\b(1)[ ._-]([0-7])(?= ?-?(?:year|yo\b|y/o|y\.o|yr|jahr|ans\b|anos\b|anyos\b|anni\b|jaar))")
 _SPLIT = re.compile(r"(?<=[a-z])[._*~^+|/\\-]+(?=[a-z])")
+_TOKEN = re.compile(r"\S+")
+_HYPHEN = re.compile(r"(?<=[a-z0-9])-(?=[a-z0-9])")
 _DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _DOUBLED = re.compile(r"\b(?:([a-z])\1){3,}\b")
 _MASKED = re.compile(r"(?<![a-z*#])[a-z]+[*#]+[a-z]+(?![a-z*#])|(?<![a-z*#])[*#][a-z]{2,}(?![a-z*#])")
@@ -76,12 +82,10 @@ _LISTED = MINOR | _SEXUAL | UNDRESSING
 _LONG = tuple(word for word in _LISTED if len(word) >= 4 and "-" not in word)
 _LONG_MINOR = tuple(word for word in _LONG if word in MINOR)
 _LONG_SEXUAL = tuple(word for word in _LONG if word not in MINOR)
+_REAL = "Likeness never undresses or sexualises a real person."
 _VOWELS = "aeiou"
 _TWO_WORDS = re.compile(r"\b([a-z]{4,}) (?=([a-z]{4,})\b)")
 _LETTERS_ONLY = re.compile(r"[a-z]+")
-_SHORT_WORDS = frozenset(
-    "nu des a i o e y s t d m am an as at be by do go he hi if in is it me my no of oh ok on or so to up us we ab da du er es im ob um wo zu au ce de en et il je la le lui ma mon ne ou sa se si son su te tu un va al con da del di el fa ha ho io lo los mi na ni non per por que sin sul tra un una uno ao as com do dos em eu foi ja mas no nos os ou para pra que sao sem ser seu sou te tem um vai al de een en er het ik je op te van we ze the and her his she min max men sun cm mm kg ft px hd uv tv st nd rd th vs ii iii iv vi xl".split()
-)
 _PIECE = re.compile(r"[a-z]+|[^a-z]+")
 _GLUE = frozenset(" -_./|~+")
 _AGE_INSIDE = re.compile(r"\b([a-z]{3,})(\d{1,2})([a-z]*)\b")
@@ -129,10 +133,13 @@ def _other_readings(text: str) -> Iterator[str]:
     if _DISGUISE.search(text):
         for table in _LOOKALIKES:
             # Numbers that stand alone are ages, and no letters.
-            meant = re.sub(r"\S*[^\s\d,.;:]\S*", lambda found, table=table: found[0].translate(table), text)
+            meant = _TOKEN.sub(lambda found, table=table: found[0].translate(table) if found[0].strip("0123456789,.;:") else found[0], text)
             yield meant
+            yield _LETTERS_ONLY.sub(lambda found: _mended(found[0]), meant)
             yield _SPLIT.sub("", meant)
     yield _SPLIT.sub("", text)
+    if "-" in text:
+        yield _HYPHEN.sub(" ", text)
     for letters in (r"\1", r"\1\1"):
         yield _DRAWN_OUT.sub(letters, text)
     if _AGE_INSIDE.search(text):
@@ -158,7 +165,7 @@ def _put_together(text: str) -> str:
                 if grown not in _starts():
                     break
                 parts = pieces[at:end:2]
-                if grown in _wholes() and min(map(len, parts)) < 4 and not all(part in _SHORT_WORDS for part in parts):
+                if grown in _wholes() and min(map(len, parts)) < 4 and not all(part in SHORT_WORDS for part in parts):
                     longest, word = end, grown
             end = longest
         read.append(word)
@@ -177,7 +184,7 @@ def _starts() -> frozenset[str]:
 
 
 def _names_mended(text: str) -> str:
-    """The text with names of two words right in which either word has a slip of the finger: no word alone, lest "back" be read as "Black"."""
+    """The text with names of two words right of which either has a slip of the finger: no word alone ("back" is no "Black")."""
     pairs = _pairs_of_names()
 
     def right(found: re.Match[str]) -> str:
@@ -208,8 +215,8 @@ def _mended(word: str) -> str:
     """The listed word that a word with one slip of the finger, or without its vowels, was meant to be."""
     if len(word) > 20 or word in _wholes() or word in _no_slips():
         return word
-    if not any(vowel in word for vowel in _VOWELS + "y"):
-        return _skeletons().get(word, word)
+    if not any(vowel in word for vowel in _VOWELS) and word in _skeletons():
+        return _skeletons()[word]
     return next(_slips(word, _wholes(), _shortened()), word)
 
 
@@ -286,10 +293,12 @@ def _crossed(text: str) -> str | None:
     if _swaps(text, told):
         return "Likeness never puts one person's face on another's photo."
     explicit = explicit or bool(words & UNDRESSING)
-    if words & ALWAYS_ON_PEOPLE or TOOLS.search(text) or ORDER.search(text) or ((sexual or explicit or BARE_OF.search(text)) and _is_real(text, told)):
-        return "Likeness never undresses or sexualises a real person."
+    if words & ALWAYS_ON_PEOPLE or TOOLS.search(text) or ORDER.search(text):
+        return _REAL
+    if (sexual or explicit or BARE_OF.search(text)) and _is_real(text, told):
+        return _REAL
     if (explicit and PUBLIC.search(text)) or (sexual and ROLE.search(text)):
-        return "Likeness never undresses or sexualises a real person."
+        return _REAL
     return None
 
 
@@ -391,7 +400,7 @@ def _public_names() -> dict[str, tuple[re.Pattern[str], ...]]:
         name = normalise(line)
         pattern = re.compile(r"\b" + re.escape(name).replace(r"\ ", r"[\s_-]*") + r"\b")
         # Also as one word, or joined by a hyphen as `_WORD` reads it.
-        for first in {_WORD.match(name)[0], *_WORD.findall(re.sub("[^a-z-]+", "", name)), *_WORD.findall(name.replace(" ", "-"))[:1]}:
+        for first in {*_WORD.findall(name)[:1], *_WORD.findall(re.sub("[^a-z-]+", "", name)), *_WORD.findall(name.replace(" ", "-"))[:1]}:
             names[first] = (*names.get(first, ()), pattern)
     return names
 

@@ -53,13 +53,17 @@ clean(?:er)? clear(?:er)? sharp(?:er)? blurr?(?:y|ed) smil(?:e|ing) surprised sh
 _ONTO = _one(
     "on onto over into upon in to atop auf in ins im an uber sur dans en sobre encima su sul sulla sull' sullo sui sugli nel nella nell' nello alla alle al no na nos nas num numa neste nesta nesse nessa naquele naquela em ao op"
 )
-_WITH = _one("with for by to into and mit durch gegen und zu in par avec contre pour et en por con contra y a al e pel[oa]s? com met door voor")
+_WITH = _one(
+    "with for by to into and mit durch gegen und zu in par avec contre pour et en por con contra y a al e pel[oa]s? com met door voor"
+)
 # Where a head may honestly rest, and where in a picture it may be.
 _REST = _one(r"""
 shoulders? chest lap pillows? hands? arms? knees? back stomach necks? palms? cushions? desks? tables? bed beds sofa couch floor bench walls? window coins? stamps? t-?shirts? shirts? posters? cakes? banners? balloons? magazines? covers? cards? billboards? medals? plates? pedestal cups? bills? banknotes? flags? locket
 cent(?:er|re) middle corner left right top bottom side foreground background distance frame light lights shadows? shade profile focus sun moonlight water mirrors? reflection puddle screens? crowd
 schulter brust schoss kissen handen tisch epaule genoux oreiller poitrine hombro pecho almohada regazo ombro colo travesseiro spalla petto cuscino grembo schouder kussen
 """)  # fmt: skip
+_BY = r"(?:with|by|durch|gegen|par|avec|por|con|pel[oa]|com|door)"
+_INSTEAD_OF = r"instead of|in place of|in lieu of|anstelle (?:von|des|der)|anstatt|statt|a la place d\w+|au lieu d\w+|en lugar d\w+|en vez d\w+|al posto d\w+|invece d\w+|no lugar d\w+|em vez d\w+|in plaats van"
 _STILL = (
     r"(?:photo(?:graph|graphie|shoot)?s?|pictures?|images?|pics?|selfies?|portraits?|(?:mug)?shots?|headshots?|stills?|videos?|clips?|movies?|films?|scenes?|footage|gifs?|memes?|reels?|screen(?:shot|grab)s?|snap(?:shot)?s?|uploads?|mug|cctv|stock photo|(?:img|dsc|pic|photo|image)_?\d\w*"
     r"|\w*(?:foto|bild|video|aufnahme|abbildung)(?:s|es|er|ern|en|n)?|clichés?|imagen(?:es)?|immagin[ei]|filmat[oi]|imagens?|imagem|fotografias?|fotografi[ea]|afbeelding(?:en)?|plaatjes?|montage|cuadro)"
@@ -89,7 +93,9 @@ metti mettere mettimi mettigli mettile incolla incollare incollami appiccica app
 coloca colocar coloque poe por ponha bota botar bote cola colar cole insere inserir insira monta montar transfere transferir transfira aplica aplicar sobrepoe sobrepor encaixa encaixar enfia implanta transplanta transplante passa passe copia copie
 zet zetten plak plakken plaats plaatsen monteer monteren kopieer kopieren breng
 """)  # fmt: skip
-_USE = _one("use using take taking takes grab extract steal borrow with give giving verwende?n? benutze?n? nimm nehme?n? utilise[rz]? prends? prendre usa use usar usando utiliza toma coge usa usare prendi gebruik neem pak pega pegue")
+_USE = _one(
+    "use using take taking takes grab extract steal borrow with give giving verwende?n? benutze?n? nimm nehme?n? utilise[rz]? prends? prendre usa use usar usando utiliza toma coge usa usare prendi gebruik neem pak pega pegue"
+)
 _EXCHANGE = _one(r"""
 swap(?:s|ped|ping)? swop(?:s|ped|ping)? switch(?:ed|ing)? exchang(?:e|ed|ing) trad(?:e|ed|ing) interchang(?:e|ed|ing) replac(?:e|es|ed|ing) substitut(?:e|es|ed|ing) chang(?:e|es|ed|ing) flip revers(?:e|ing) blend(?:ing)? merg(?:e|ing) mix(?:ing)? morph(?:ing)? combin(?:e|ing) fus(?:e|ing)
 tausche?n?t? vertausche?n? austauschen austausche? wechsle wechsele? wechseln ersetze?n?t? vermische? kombiniere
@@ -115,10 +121,18 @@ _THAT_OF = (
     r"|(?:das|den|dem|die|der) (?:von|vom|des|meine[rs]?|ihre[rs]?|seine[rs]?|eine[rs]?|anderen?|der (?:frau|person))|meins|meinem|meinen|ihrem|seinem|eine[mnr] (?:andere[nrm]?|fremde[nrm]?|prominenten)"
     r"|(?:celui|celle|ceux|celles) (?:de|du|des|d'\w+|qui|sur)|(?:le|la) (?:mien(?:ne)?|sien(?:ne)?)|(?:l[ae]|el) (?:mi[oa]|suy[oa]|de|del)\b|(?:quell[oaie]|il|la|le) (?:di|del|della|dell'\w+|dei|mi[oa]|su[oa])\b|(?:[oa]|pel[oa]) (?:meu|minha|d[eoa]|del[ea])\b|pel[oa] (?:d[eoa]|meu|minha)|d[eoa] (?:outr[oa]|meu|minha)|die van|dat van)"
 )  # fmt: skip
-_REF = r"(?:(?:the|my|this|that|his|her|dem|der|das|die|den|la|le|el|il|lo|l'|mi|mia|o|a|de|het|first|second|other|left|right|ersten?|zweiten?|anderen?|premiere?|deuxieme|seconde?|autre|primer[ao]?|segund[ao]|otr[ao]|prim[ao]|second[ao]|altr[ao]|primeir[ao]|outr[ao]|eerste|tweede|andere) ?){0,3}(?:" + _STILL + r"|file|source|reference|img|input|one)\b"
+_REF = (
+    r"(?:(?:the|my|this|that|his|her|dem|der|das|die|den|la|le|el|il|lo|l'|mi|mia|o|a|de|het|first|second|other|left|right|ersten?|zweiten?|anderen?|premiere?|deuxieme|seconde?|autre|primer[ao]?|segund[ao]|otr[ao]|prim[ao]|second[ao]|altr[ao]|primeir[ao]|outr[ao]|eerste|tweede|andere) ?){0,3}(?:"
+    + _STILL
+    + r"|file|source|reference|img|input|one)\b"
+)
 _FROM = r"(?:from|of|in|on|out of|aus|vom|von|auf|im|de|du|des|del|della|dell'|dalla|dal|dall'|da|do|na|no|van|uit|sur|en)"
 _KEEPER = r"(?:body|bodies|rest|everything else|torso|korper|corps|cuerpo|corpo|lichaam|reste|resto)"
-_WHO_SHOWN = r"(?:the |this |that |these |those |die |der |den |das |dies\w+ |le |la |les |l'|cette |cet |ce |el |los |las |esta |este |esa |ese |il |lo |i |gli |questa |questo |o |a |os |as |essa |esse |de |het |deze |dit )+(?:\w+ )?(?:" + _PERSON + r")"
+_WHO_SHOWN = (
+    r"(?:the |this |that |these |those |die |der |den |das |dies\w+ |le |la |les |l'|cette |cet |ce |el |los |las |esta |este |esa |ese |il |lo |i |gli |questa |questo |o |a |os |as |essa |esse |de |het |deze |dit )+(?:\w+ )?(?:"
+    + _PERSON
+    + r")"
+)
 _SHOWING = r"(?:photo(?:graph)?s?|pictures?|images?|pics?|selfies?|mugshots?|stills?|videos?|clips?|movies?|films?|scenes?|footage|gifs?|screenshots?|snapshots?|uploads?|cctv|\w*foto|\w*bild|imagen|immagine|imagem)"
 _LIKE = r"(?:look(?:s|ing)? (?:exactly |just |more |a lot )*like|resembl\w+|(?:in)?to be(?:come)?|into|become|is actually|aussehen wie|aussieht wie|ressembl\w+ a|devien\w+|parezca|parecer(?:se)?|somigli\w+ a|sembr\w+|ficar (?:igual|como)|lijken op)"
 
@@ -132,12 +146,14 @@ SWAP_GRAMMAR = re.compile(
         # … the face of somebody, on whatever else.
         _PUT + " " + _gap(3, *_NOT_OBJECT) + r"(?:" + SOMEBODY + r"(?:'s)? (?:\w+ )?" + _FACE + "|" + _FACE + r" (?:of|von|vom|des|de|du|d'|del|della|di|do|da|van) " + _gap(1) + SOMEBODY + r") (?:on|onto|over|atop|auf|sur|sobre|encima|su|sul|sulla|sullo|no|na|op) " + _gap(4, _REST, _THING) + r"(?!" + _REST + "|" + _THING + ")" + _W + r"(?=$|[,.;!?\n])",
         _FACE + r" (?:\w+ )?(?:austauschen|tauschen|vertauschen|ersetzen|wechseln|swappen|verwisselen|wisselen|ruilen)",
-        r"(?:make|turn|let|have|cast|use|mach|fais|haz|fai|faz) " + SOMEBODY + r" (?:as |into |be |become |to be )?" + _WHO_SHOWN + " " + _gap(4) + _SHOWING,
+        r"(?:make|turn|let|have|cast|use|mach|fais|haz|fai|faz) " + SOMEBODY + r" (?:as |into |be |become |to be |appear as |look like |play |pose as )?" + _WHO_SHOWN + " " + _gap(4) + _SHOWING,
         # Use a face for somebody else.
         _USE + " " + _gap(5, *_NOT_OBJECT) + _FACE + _OF + " " + _gap(8, _REST, r"(?:with|mit|avec)") + r"(?:on|onto|over|for|as|auf|fur|als|sur|pour|en|sobre|para|su|sul|sulla|per|op|voor|no|na) " + _gap(4, _REST) + r"(?:" + _BODY + "|" + _PERSON + "|" + SOMEBODY + r"|videos?|clips?|movies?|films?|scenes?|footage|gifs?)\b" + _NOT_ITS,
         r"(?:give|giving|gib|donne|dale|dagli|dalle|de|geef) " + _gap(6) + r"(?:" + SOMEBODY + r"(?:'s)? (?:\w+ )?" + _FACE + "|" + _FACE + r" (?:of|von|vom|de|du|d'|del|della|di|do|da|van) " + _gap(1) + SOMEBODY + ")",
         # Exchange a face for that of another.
-        _EXCHANGE + " " + _gap(6, *_NOT_OBJECT) + _FACE + _OF + " " + _gap(7, _WITH) + _WITH + " " + _gap(2, _MOOD, _WITH) + _THAT_OF,
+        _EXCHANGE + " " + _gap(6, *_NOT_OBJECT) + _FACE + _OF + " " + _gap(7, _BY) + _WITH + " " + _gap(2, _MOOD, _WITH) + _THAT_OF,
+        _EXCHANGE + " (?:out )?" + _gap(4, *_NOT_OBJECT) + _FACE + r"[,;]? (?:and |und |et |y |e )?(?:use|using|take|insert|put|with|nimm|prends|usa|usando|pon|metti|coloca) " + _gap(2, _MOOD, _WITH) + _THAT_OF,
+        _FACE + r" (?:[\w',-]+ ){0,8}?(?:" + _INSTEAD_OF + r") ?" + _gap(3) + r"(?:" + _FACE + "|" + _PERSON + "|" + SOMEBODY + r"|celle|celui|quell[oa]|hers|mine|his|[\w-]+'s)\b",
         _EXCHANGE + " " + _gap(4, *_NOT_OBJECT) + r"(?:(?:the|their|these|both|our|two|those|all|die|ihre|beide|les|leurs|nos|las|los|sus|los dos|i|le|as|os|de) )+(?:\w+ )?(?:faces|heads|gesichter|kopfe|visages|tetes|caras|rostros|cabezas|volti|facce|visi|teste|rostos|cabecas|gezichten|hoofden)(?! (?:in |to |toward|up|down|a bit|slightly|less|more|look))",
         _EXCHANGE + r" (?:de |les |i |le |di |as |os |las |los )?(?:faces|heads|gesichter|visages|tetes|caras|rostros|volti|facce|visi|rostos|gezichten) (?:between|of|in|on|with|zwischen|entre|tra|fra|mit|avec|con|com|met|tussen|de|di|auf)",
         _EXCHANGE + " " + _gap(3, *_NOT_OBJECT) + _FACE + r"s? (?:between|zwischen|entre|tra|fra|tussen)",
@@ -145,17 +161,22 @@ SWAP_GRAMMAR = re.compile(
         r"(?:face|head|body|identity|gesichter?s?|kopf|kopfe)[ -]?(?:swap|swop|switch|exchange|tausch|wechsel|austausch|montage|replac|transplant|transfer|verpflanz)\w*|(?:swap|swop|switch)[ -]?faces?",
         r"(?:echange|permutation|greffe|transfert|transplantation|remplacement|intercambio|trasplante|cambio|reemplazo|transferencia|scambio|trapianto|sostituzione|trasferimento|troca|transplante|substituicao|montagem|montaje|fotomontage) (?:facial|(?:de|des|di|del|dei|da|do|du|d'|dos|das) ?(?:la |el |il |un )?" + _FACE + r")(?! (?:de (?:moneda|cartas)|luna|piscina))",
         r"gezichten? (?:om|ver)?(?:wisselen|ruilen)|gezichts?(?:wissel|ruil)\w*",
+        r"(?:fase|faec|fce|fayce|phace|vace|faze)[ -]?swap\w*|face[ -]?(?:swp|swapp|sawp|swup|shwap)\w*",
         r"(?:in|sim|ghost)swap\w*|roop(?:-?unleashed)?|deep-?face-?l(?:ab|ive)\w*|face-?fusion|face-?shifter|hififace|face-?magic|swapface|reface\w*|fakeapp|zao app|deep-?live-?cam|face ?hijack\w*",
         # A face of one, on another, with no verb.
         r"(?:" + SOMEBODY + r"(?:'s)?|[\w-]+'s|my|his|her|their|someone else's|another \w+'s) (?:own |pretty |smiling )?(?:face|head|mug|likeness|features) (?:\w+ )?(?:on|onto|over|atop) (?:to )?" + _gap(4, _REST, r"(?:of|and|with)") + r"(?:" + _BODY + "|" + _PERSON + "|" + SOMEBODY + r"|[\w-]+'s (?:\w+ )?" + _STILL + r")\b" + _NOT_ITS,
-        _FACE + r" (?:of|von|vom|des|de|du|d'|del|della|di|do|da|dos|van) ?(?:\w+ )?" + SOMEBODY + r" (?:[\w-]+ )?" + _ONTO + " " + _gap(5, _REST) + _TARGET,
+        _FACE + r" (?:of|von|vom|des|de|du|d'|del|della|di|do|da|dos|van) ?(?:\w+ )?" + SOMEBODY + r" (?:[\w-]+ )?(?:on|onto|over|atop|auf|sur|sobre|encima|su|sul|sulla|sull'|op) " + _gap(5, _REST) + _TARGET,
+        _FACE + r" (?:of|von|vom|des|de|du|d'|del|della|di|do|da|dos|van) ?(?:\w+ )?" + SOMEBODY + r" (?:[\w-]+ )?" + _ONTO + " " + _gap(5, _REST) + "(?:" + _BODY + "|" + _PERSON + r")\b" + _NOT_ITS,
+        r"(?:have|has|having|wears?|wearing|gets?|gotten) (?:the )?(?:" + SOMEBODY + r"(?:'s)? (?:\w+ )?" + _FACE + "|" + _FACE + r" of " + _gap(1) + SOMEBODY + ")",
+        _FACE + r"(?: [\w',-]+){0,8}?[,;]? (?:and|then|und|et|y|e|en|dann|puis|luego|poi|depois) " + _PUT + r"(?:-l[ae]|l[oa])? ?(?:it|this|that|them|es|ihn|lo|la|het)? ?" + _ONTO + " " + _gap(5, _REST) + _TARGET,
+        r"(?:want to be|wanna be|let me be|make me|turn me into|cast me as) " + _WHO_SHOWN + " " + _gap(4) + _SHOWING,
         # The face from here, the body from there; from the first picture onto the second.
         _FACE + " " + _gap(3) + _FROM + " " + _REF + r"(?=.{0,120}\b" + _KEEPER + " " + _gap(2) + _FROM + " " + _REF + ")",
         _KEEPER + " " + _gap(2) + _FROM + " " + _REF + r"(?=.{0,120}\b" + _FACE + " " + _gap(3) + _FROM + " " + _REF + ")",
         _FACE + r"(?: [\w',-]+){0,8}? " + _FROM + " " + _REF + r"(?: [\w',-]+){0,4}? (?:on|onto|to|into|over|auf|sur|dans|en|sobre|su|sulla|sul|nella|na|no|para|op|for) " + _gap(3, _REST) + _REF,
         r"(?:source|target|donor) (?:face|head|body)|face donor",
         # The person in a picture becomes another.
-        r"(?:turn|transform|convert|remodel|" + _EXCHANGE[3:-1] + r") (?:out )?" + _WHO_SHOWN + " " + _gap(6, _WITH) + r"(?:with|for|by|into|to|durch|mit|gegen|par|avec|contre|por|con|pel[oa]|com|door|met) " + _gap(1, _ONTO) + r"(?:" + SOMEBODY + r"|myself|me(?= in\b| here\b|$|[,.;!])|mich|moi(?!ns)|mim|someone else|somebody else|a celebrity)",
+        r"(?:turn|transform|convert|remodel|" + _EXCHANGE[3:-1] + r") (?:out )?" + _WHO_SHOWN + " " + _gap(6, _BY) + r"(?:with|for|by|into|to|durch|mit|gegen|par|avec|contre|por|con|pel[oa]|com|door|met) " + _gap(1, _ONTO) + r"(?:" + SOMEBODY + r"|myself|me(?= in\b| here\b|$|[,.;!])|mich|moi(?!ns)|mim|someone else|somebody else|a celebrity)",
         _EXCHANGE + r" (?:out )?" + _gap(1, _WITH) + SOMEBODY + r" (?:with|for|and|by|mit|durch|gegen|und|par|avec|contre|et|por|con|y|pel[oa]|com|e|met|door|en) " + _gap(1, _WITH) + SOMEBODY,
         r"(?:turn|change|transform|morph|convert|make|edit|alter|verwandle|mach|transforme|change|convierte|transforma|trasforma|transforma|verander)\w* " + _WHO_SHOWN + " " + _gap(6) + _SHOWING + " " + _gap(2) + r"(?:" + _LIKE + r"|to|in|en|em) " + _gap(2) + r"(?:" + SOMEBODY + r"|me\b(?! look))",
         r"(?:lass|lasse|fais|haz que|fai|faz|faca|laat) " + _WHO_SHOWN + " " + _gap(6) + r"(?:" + SOMEBODY + r"|" + _LIKE + " " + _gap(2) + SOMEBODY + ")",

@@ -81,8 +81,9 @@ PIECES = """
 my; not; no; x y; the face; put; replace her head with; on; swap; take off; remove all the; clothes; zieh sie; enleve la; quita la
 tira roupa; make her; mach sie; gesicht auf; cara de; en; photo of my best; 12 years; her's; from; mon; mi; minha; sur cette; auf dem
 strip them of; twenty-; n*d; a.b; n.u; aa; 1x; @; whisky 10; a,; face of someone I know; head of; under the age of; born in; vingt et
-strip the old; treinta y; put my; take the; body from; face from the; photo 1; remove her; under the; looks like; at 12,; born 20; grade 7 of; my best old
-make the man in; put on his; clothes of the; foto de mi; en la foto; zieh meine; im bild; a; de la; the face of my boss; image 1 face onto; n u d; na ke d; nuade
+strip the old; treinta y; put my; take the; body from; face from the; photo 1; remove her; under the; looks like; at 12,; born 20
+grade 7 of; my best old; make the man in; put on his; clothes of the; foto de mi; en la foto; zieh meine; im bild; a; de la
+the face of my boss; image 1 face onto; n u d; na ke d; nuade
 """
 
 
