@@ -498,6 +498,28 @@ class EngineState(Contract):
     updated_at: datetime | None = None
 
 
+class ServerState(Contract):
+    """One server of an engine that runs elsewhere. `state` is reachable or offline; memory in MB; `problem` and `remedy` say why not."""
+
+    url: str
+    state: str
+    version: str = ""
+    device: str = ""
+    vram_mb: float = 0
+    queued: int = 0
+    problem: str = ""
+    remedy: str = ""
+
+
+class Inventory(Contract):
+    """What an engine that runs elsewhere has. `files` are names by folder (checkpoints, loras, vae …) that at least one server knows."""
+
+    servers: tuple[ServerState, ...] = ()
+    files: dict[str, tuple[str, ...]] = {}
+    nodes: tuple[str, ...] = ()
+    families: dict[str, str] = Field({}, description="The family of a checkpoint, where its file says it")
+
+
 class Health(Contract):
     """What `GET /api/v1/health` answers."""
 

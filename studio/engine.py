@@ -9,7 +9,7 @@ from typing import Protocol
 
 from PIL.Image import Image
 
-from studio.contracts import EngineState, Recipe
+from studio.contracts import EngineState, Inventory, Recipe
 
 
 class Cancelled(Exception):
@@ -91,6 +91,14 @@ class Generator(Protocol):
         anew (1: all), and with a mask only its white part is: black pixels of the result are the image's own, bit for bit.
         Raises LikenessError with a remedy: OUT_OF_MEMORY, MODEL_INVALID, LORA_MISMATCH ….
         """
+        ...
+
+    def places(self) -> int:
+        """How many jobs may run on it at once, at least 1."""
+        ...
+
+    def inventory(self) -> Inventory | None:
+        """What it has where it runs, as last seen: no network is asked. None for an engine whose files lie on this computer."""
         ...
 
     def idle(self) -> None:

@@ -40,7 +40,7 @@ from studio.contracts import (
     Submitted,
     new_id,
 )
-from studio.db import Database, characters, engine_states
+from studio.db import INVENTORY, Database, characters, engine_states
 from studio.doctor import gpu_available
 from studio.errors import (
     DiskFull,
@@ -361,7 +361,8 @@ class Studio:
 
     def _engine_states(self) -> tuple[EngineState, ...]:
         with self.database.read() as connection:
-            rows = connection.execute(sa.select(engine_states).order_by(engine_states.c.name)).all()
+            told = sa.select(engine_states).where(~engine_states.c.name.startswith(INVENTORY)).order_by(engine_states.c.name)
+            rows = connection.execute(told).all()
         return tuple(EngineState.model_validate_json(row.body).model_copy(update={"updated_at": _utc(row.updated_at)}) for row in rows)
 
 

@@ -21,7 +21,7 @@ import psutil
 
 from engines.embedded.source import fitted
 from studio import models
-from studio.contracts import EngineState, Family, ModelSpec, Recipe
+from studio.contracts import EngineState, Family, Inventory, ModelSpec, Recipe
 from studio.engine import Artifact, Inputs, Report
 from studio.errors import OutOfMemory
 from studio.settings import Settings
@@ -74,6 +74,14 @@ class Embedded:
             with self._lock:
                 artifacts = self._thread.submit(copy_context().run, self._draw, recipe, spec, inputs, batches, number, report).result()
             yield from artifacts
+
+    def places(self) -> int:
+        """One: a second job on the same device would only slow the first."""
+        return 1
+
+    def inventory(self) -> Inventory | None:
+        """None: its models lie on this computer, where the shelf finds them."""
+        return None
 
     def idle(self) -> None:
         """Let go of the model when it has not been used for the set time."""
