@@ -163,7 +163,8 @@ class GenerateRequest(Asked):
     """What a person asks for. None means "as the preset or the model says".
 
     With a `character` its words, negative prompt, LoRA and preset are added; `as_written` takes the prompts as they stand.
-    `image` starts from a picture, and a `mask` (white is drawn anew) keeps the rest of it bit for bit. `references` × `variations`,
+    `image` starts from a picture, and a `mask` (white is drawn anew) keeps the rest of it bit for bit, and its size where neither `width`
+    nor `height` is given. `references` × `variations`,
     a `grid`, or wildcards in the prompt make many jobs of one request.
     """
 

@@ -21,8 +21,16 @@ class Stopping(Exception):
 
 
 @dataclass(frozen=True)
+class Crop:
+    """The part of a picture that is drawn anew, as (left, top, right, bottom), and the width and height it is drawn at. All in pixels."""
+
+    box: tuple[int, int, int, int]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Artifact:
-    """One finished picture. `image` is RGB; hashes are SHA-256 of the weights that made it."""
+    """One finished picture. `image` is RGB; hashes are SHA-256 of the weights that made it; `crop` is set where a part alone was drawn."""
 
     index: int
     image: Image
@@ -30,6 +38,7 @@ class Artifact:
     model_hash: str
     lora_hashes: dict[str, str] = field(default_factory=dict)
     duration_s: float = 0.0
+    crop: Crop | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,8 @@ class Generator(Protocol):
         """Yield finished pictures. Called twice with one run_id, the work is done once.
 
         `inputs.model` is a diffusers folder or a single .safetensors file. With an image, `recipe.denoise` says how much of it is drawn
-        anew (1: all), and with a mask only its white part is: black pixels of the result are the image's own, bit for bit.
+        anew (1: all), and with a mask only its white part is: black pixels of the result are the image's own, bit for bit. A recipe of
+        the image's own size with a mask may be larger than the model draws: the part around the mask is drawn then.
         Raises LikenessError with a remedy: OUT_OF_MEMORY, MODEL_INVALID, LORA_MISMATCH ….
         """
         ...

@@ -73,6 +73,7 @@ class Gallery:
             lora_hashes=artifact.lora_hashes,
             job_id=job_id,
             created_at=created,
+            crop=artifact.crop,
         )
         picture = Picture(
             id=f"{job_id}-{artifact.index:02d}",

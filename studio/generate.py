@@ -75,10 +75,12 @@ def _judged(artifacts: Iterable[Artifact], judge: Judge, explicit_from: float) -
     """All pictures of a job, once each was looked at. Raises SafetyFilter at the first explicit one: none of them is kept then."""
     passed: list[Artifact] = []
     for artifact in artifacts:
-        score = judge.explicit(artifact.image)
-        log.info("Picture %d was looked at: explicit %.3f", artifact.index, score)
+        # A small part of a large picture is hardly seen in it: what was drawn is looked at on its own too.
+        views = [artifact.image] if artifact.crop is None else [artifact.image, artifact.image.crop(artifact.crop.box)]
+        scores = [judge.explicit(view) for view in views]
+        log.info("Picture %d was looked at: explicit %s", artifact.index, " and ".join(f"{score:.3f}" for score in scores))
         # Asked this way round, a score that is no number withholds too.
-        if not score < explicit_from:
+        if not all(score < explicit_from for score in scores):
             raise SafetyFilter(
                 "The picture was withheld: it looks explicit, and it was made from a photo of a real person.",
                 remedy="Change the prompt or lower the denoise, and try again. Nothing of it was kept.",

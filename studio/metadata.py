@@ -21,6 +21,7 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from studio import VERSION
 from studio.contracts import Recipe
+from studio.engine import Crop
 from studio.errors import FileTooLarge, ImageInvalid
 
 SCHEMA = 1
@@ -66,6 +67,7 @@ def png_bytes(
     lora_hashes: dict[str, str],
     job_id: str,
     created_at: datetime,
+    crop: Crop | None = None,
 ) -> bytes:
     """The picture as a PNG file that says how it was made. `model_hash` and `lora_hashes` are SHA-256 in hex."""
     ours = {
@@ -79,11 +81,12 @@ def png_bytes(
         "model_name": model_name,
         "model_hash": model_hash,
         "lora_hashes": lora_hashes,
+        "crop": None if crop is None else {"box": list(crop.box), "size": list(crop.size)},
         # Who agreed to what is kept in the library; a file that is shown around need not tell.
         "recipe": recipe.model_dump(mode="json", exclude={"consent"}),
     }
     text = PngImagePlugin.PngInfo()
-    words = infotext(recipe, seed=seed, model_name=model_name, model_hash=model_hash, lora_hashes=lora_hashes)
+    words = infotext(recipe, seed=seed, model_name=model_name, model_hash=model_hash, lora_hashes=lora_hashes, crop=crop)
     text.add_itxt("parameters", words) if not words.isascii() else text.add_text("parameters", words)
     text.add_itxt("likeness", json.dumps(ours, ensure_ascii=False))
     text.add_itxt("XML:com.adobe.xmp", _XMP.format(version=VERSION))
@@ -92,8 +95,11 @@ def png_bytes(
     return data.getvalue()
 
 
-def infotext(recipe: Recipe, *, seed: int, model_name: str, model_hash: str, lora_hashes: dict[str, str]) -> str:
-    """The parameters as A1111 writes them: the prompt, the negative prompt, then one line of `Name: value` pairs."""
+def infotext(recipe: Recipe, *, seed: int, model_name: str, model_hash: str, lora_hashes: dict[str, str], crop: Crop | None = None) -> str:
+    """The parameters as A1111 writes them: the prompt, the negative prompt, then one line of `Name: value` pairs.
+
+    `Size` is the picture's own; of one that was drawn in part, `Drawn part` says which one and `Drawn size` how large it was drawn.
+    """
     # LoRAs stand in the prompt there, which is also where their strength is found.
     tags = "".join(f" <lora:{Path(use.path).stem}:{use.strength:g}>" for use in recipe.loras)
     pairs: dict[str, object] = {
@@ -106,6 +112,11 @@ def infotext(recipe: Recipe, *, seed: int, model_name: str, model_hash: str, lor
         "Model hash": model_hash[:10],
         "Model": model_name,
     }
+    if crop is not None:
+        left, top, right, bottom = crop.box
+        pairs["Inpaint area"] = "Only masked"
+        pairs["Drawn part"] = f"{right - left}x{bottom - top}+{left}+{top}"
+        pairs["Drawn size"] = f"{crop.size[0]}x{crop.size[1]}"
     if lora_hashes:
         pairs["Lora hashes"] = ", ".join(f"{name}: {digest[:12]}" for name, digest in lora_hashes.items())
     pairs["Version"] = f"Likeness {VERSION}"
@@ -195,11 +206,11 @@ def load(image: Image.Image) -> None:
         raise ImageInvalid("The picture is cut off or broken.", field="file") from error
 
 
-def too_many_pixels(width: int, height: int, max_megapixels: float) -> FileTooLarge:
+def too_many_pixels(width: int, height: int, max_megapixels: float, *, field: str = "file") -> FileTooLarge:
     """The error for a picture of more pixels than the setting allows."""
     return FileTooLarge(
         f"The picture has {width}×{height} pixels; {max_megapixels:g} million are allowed.",
-        field="file",
+        field=field,
         remedy="Make it smaller, or raise LIKENESS_MAX_UPLOAD_MEGAPIXELS.",
     )
 

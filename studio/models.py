@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -115,6 +116,29 @@ def is_flow(family: Family) -> bool:
     return family in {Family.sd3, Family.flux}
 
 
+def draws(width: int, height: int, model: ModelSpec) -> bool:
+    """True if a model draws pictures of this size as a whole: in pixels, on its grid and within its limits."""
+    sides = _sides(model)
+    return width in sides and height in sides
+
+
+def size_near(ratio: float, model: ModelSpec) -> tuple[int, int]:
+    """The width and height on the model's grid that come nearest to a ratio of the two, near the area that it likes."""
+    sides = _sides(model)
+    area = model.width * model.height
+
+    def snap(side: float) -> int:
+        return sides[min(max(round((side - model.side_min) / model.side_step), 0), len(sides) - 1)]
+
+    def misfit(size: tuple[int, int]) -> float:
+        # A wrong shape is worse than a few pixels more or less.
+        return 4 * abs(math.log(size[0] / size[1] / ratio)) + abs(math.log(size[0] * size[1] / area))
+
+    # For each side only its best partner can win; all pairs of a large model would be thousands.
+    pairs = {(side, snap(side / ratio)) for side in sides} | {(snap(side * ratio), side) for side in sides}
+    return min(sorted(pairs), key=misfit)
+
+
 def weight_files(path: Path) -> tuple[Path, ...]:
     """The files whose weights make the pictures, in the order of their names: what the fingerprint of a model is taken from."""
     if not path.is_dir():
@@ -204,6 +228,10 @@ _WEIGHTLESS = ("Tokenizer", "Scheduler", "Processor", "FeatureExtractor", "Token
 _NAMED_OTHERWISE = ("input_blocks", "middle_block", "output_blocks", "double_blocks", "single_blocks", "joint_blocks")
 _LICENCE_UNKNOWN = "unknown"
 _SAYABLE = frozenset(ModelSpec.model_fields) - {"path", "engine"}
+
+
+def _sides(model: ModelSpec) -> range:
+    return range(model.side_min, model.side_max + 1, model.side_step)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

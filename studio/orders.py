@@ -22,6 +22,7 @@ from studio.contracts import (
 )
 from studio.errors import InvalidFieldValue, MissingRequiredField, NotFound, SafetyFilter
 from studio.gallery import Gallery
+from studio.metadata import too_many_pixels
 from studio.prompts import check_something_to_draw, compose, prompts_of
 from studio.settings import Settings
 from studio.shelf import ModelShelf, PresetShelf, require_classifier
@@ -63,6 +64,7 @@ class Orders:
         for part in expand(request, self._captions(request), seed=seed, wildcards=self._wildcards):
             preset = self._preset_for(part.request, character)
             model = self._model_for(part.request, character)
+            start = part.reference or part.request.image
             recipe = compose(
                 part.request,
                 preset,
@@ -71,6 +73,7 @@ class Orders:
                 character=character,
                 caption=part.caption,
                 template=self.settings.prompt_template,
+                source=self._size_under_mask(start, "references" if part.reference else "image") if part.request.mask and start else None,
             )
             if part.reference:
                 recipe = recipe.model_copy(update={"image": part.reference, "reference": part.reference})
@@ -85,6 +88,13 @@ class Orders:
                 checked.add(said)
             work.append((part.request, recipe))
         return work
+
+    def _size_under_mask(self, picture_id: str, field: str) -> tuple[int, int]:
+        """Width and height of a picture that keeps them. Raises FileTooLarge where it has more pixels than one may send."""
+        picture = self._picture_for(picture_id, field)
+        if picture.width * picture.height > self.settings.max_upload_megapixels * 1e6:
+            raise too_many_pixels(picture.width, picture.height, self.settings.max_upload_megapixels, field=field)
+        return picture.width, picture.height
 
     def _with_consent(self, recipe: Recipe, request: GenerateRequest, character: Character | None) -> Recipe:
         """The recipe with whose face it uses and what they agreed to.

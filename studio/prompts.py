@@ -60,18 +60,23 @@ def compose(
     character: Character | None = None,
     caption: str = "",
     template: str = DEFAULT_TEMPLATE,
+    source: tuple[int, int] | None = None,
 ) -> Recipe:
     """The recipe of a request. What the request says goes before the character, the preset and the model, in this order.
 
-    `caption` is that of the reference it starts from; `seed` is taken where the request leaves it open.
+    `caption` is that of the reference it starts from; `seed` is taken where the request leaves it open. `source` is the size of the picture
+    under a mask: it stays where the request names none, whatever sides the model draws.
     Raises InvalidFieldValue naming the field and what would do.
     """
     if preset is not None:
         _check_preset(preset, model)
-    width = _first(request.width, preset.width if preset else None, model.width)
-    height = _first(request.height, preset.height if preset else None, model.height)
-    _check_side("width", width, model)
-    _check_side("height", height, model)
+    if source is not None and request.width is None and request.height is None:
+        width, height = source
+    else:
+        width = _first(request.width, preset.width if preset else None, model.width)
+        height = _first(request.height, preset.height if preset else None, model.height)
+        _check_side("width", width, model)
+        _check_side("height", height, model)
     sampler = request.sampler or (preset.sampler if preset else None) or model.sampler
     scheduler = request.scheduler or (preset.scheduler if preset else None) or model.scheduler
     check_sampling(sampler, scheduler, model.family)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from studio.batches import is_dynamic
 from studio.contracts import Contract, GenerateRequest, ModelSpec, Picture, Preset, Problem, Quality, new_id
 from studio.errors import InvalidFieldValue, LikenessError, NotFound, from_validation
-from studio.models import SAMPLERS, SCHEDULERS
+from studio.models import SAMPLERS, SCHEDULERS, draws, size_near
 from studio.orders import NO_PRESET
 from studio.prompts import check_something_to_draw
 from studio.studio import Studio
@@ -88,16 +88,7 @@ def size_of(shape_id: str, model: ModelSpec, preset: Preset | None = None) -> tu
     for width, height in _own_sizes(model, preset):
         if shape_of(width, height) == shape_id:
             return width, height
-    sides = range(model.side_min, model.side_max + 1, model.side_step)
-    area = model.width * model.height
-
-    def misfit(size: tuple[int, int]) -> float:
-        # A wrong shape is worse than a few pixels more or less.
-        return 4 * abs(math.log(size[0] / size[1] / shape.ratio)) + abs(math.log(size[0] * size[1] / area))
-
-    # For each side only its best partner can win; all pairs of a large model would be thousands.
-    pairs = {(side, _snap(side / shape.ratio, model)) for side in sides} | {(_snap(side * shape.ratio, model), side) for side in sides}
-    return min(sorted(pairs), key=misfit)
+    return size_near(shape.ratio, model)
 
 
 def shape_of(width: int, height: int) -> str:
@@ -119,7 +110,8 @@ def request_of(values: Mapping[str, Any], model: ModelSpec, preset: Preset | Non
     if fields.get("character") and not fields.get("preset"):
         # The form shows which preset is used: none means none, also where the character has one of its own.
         fields["preset"] = NO_PRESET
-    if fields.get("width") is None and fields.get("height") is None:
+    if fields.get("width") is None and fields.get("height") is None and not fields.get("mask"):
+        # With a mask the picture keeps its own size.
         fields["width"], fields["height"] = size_of(values.get("shape") or SHAPES[0].id, model, preset)
     try:
         request = GenerateRequest.model_validate(fields)
@@ -155,8 +147,14 @@ def settings_of(picture: Picture, request: GenerateRequest | None, model: ModelS
         asked["source"] = {"image": recipe.image, "mask": recipe.mask, "denoise": recipe.denoise, "real_person": recipe.real_person}
     asked["character"] = recipe.character if request is not None else None
     shape = shape_of(recipe.width, recipe.height)
-    by_shape = model is not None and size_of(shape, model, preset if asked.get("preset") else None) == (recipe.width, recipe.height)
-    width, height = (None, None) if by_shape else (recipe.width, recipe.height)
+    if recipe.mask:
+        # Left open it is the source's own, as one that no model draws as a whole must have been.
+        is_open = (request is not None and not request.width and not request.height) or (
+            model is not None and not draws(recipe.width, recipe.height, model)
+        )
+    else:
+        is_open = model is not None and size_of(shape, model, preset if asked.get("preset") else None) == (recipe.width, recipe.height)
+    width, height = (None, None) if is_open else (recipe.width, recipe.height)
     if asked.pop("wildcards", True) is False:
         asked["wildcards"] = "false"
     if asked.get("preset") == NO_PRESET:
@@ -219,14 +217,16 @@ def on_character(studio: Studio, character_id: str, preset_id: str) -> str:
 
 
 def on_source(studio: Studio, source: Mapping[str, Any] | None, preset_id: str, model_id: str) -> tuple[str, int | None, int | None]:
-    """Another picture to start from was chosen: the shape that fits it, and its own size where the model can draw that."""
+    """Another picture to start from was chosen: the shape that fits it, and its own size where the model can draw that.
+
+    With a mask the size is left open, which keeps the picture's own.
+    """
     model, preset = _chosen(studio, {"preset": preset_id, "model": model_id})
     if not source or not source.get("image"):
         return shape_of(*next(_own_sizes(model, preset))), None, None
     picture = studio.picture(str(source["image"]))
-    sides = range(model.side_min, model.side_max + 1, model.side_step)
-    fits = picture.width in sides and picture.height in sides
-    width, height = (picture.width, picture.height) if fits else (None, None)
+    own = draws(picture.width, picture.height, model) and not source.get("mask")
+    width, height = (picture.width, picture.height) if own else (None, None)
     return shape_of(picture.width, picture.height), width, height
 
 
@@ -527,11 +527,6 @@ def _own_sizes(model: ModelSpec, preset: Preset | None) -> Iterator[tuple[int, i
     if preset is not None and preset.width and preset.height:
         yield preset.width, preset.height
     yield model.width, model.height
-
-
-def _snap(side: float, model: ModelSpec) -> int:
-    steps = round((side - model.side_min) / model.side_step)
-    return min(max(model.side_min + steps * model.side_step, model.side_min), model.side_max)
 
 
 _SIZES = (

@@ -31,6 +31,7 @@ from studio.errors import (
     Conflict,
     ConsentMissing,
     ContractMismatch,
+    FileTooLarge,
     InvalidFieldValue,
     LikenessError,
     MissingRequiredField,
@@ -272,6 +273,28 @@ def test_a_mask_of_another_size_is_refused(studio: Studio) -> None:
         studio.generate(GenerateRequest(prompt="x", image=picture.id, mask=mask.id, real_person=False))
     assert refused.value.field == "mask"
     assert "48×40" in refused.value.message
+
+
+def test_a_mask_keeps_the_size_of_its_picture_unless_one_is_asked_for(studio: Studio) -> None:
+    picture, mask = (studio.upload(photo(size=(1500, 1000)), "a.png", kind=kind) for kind in (PictureKind.upload, PictureKind.mask))
+    request = GenerateRequest(prompt="x", image=picture.id, mask=mask.id, real_person=False)
+    sizes: list[tuple[int, int]] = []
+    for change in ({}, {"preset": "night_v1"}, {"width": 96, "height": 64}, {"mask": None}):
+        recipe = studio.job(studio.generate(request.model_copy(update=change)).job_id).recipe
+        sizes.append((recipe.width, recipe.height))
+    assert sizes == [(1500, 1000), (1500, 1000), (96, 64), (128, 128)]
+    with pytest.raises(InvalidFieldValue) as refused:
+        studio.generate(request.model_copy(update={"width": 1500, "height": 1000}))
+    assert refused.value.field == "width"
+
+
+def test_a_masked_picture_of_too_many_pixels_is_refused(studio: Studio) -> None:
+    picture, mask = (studio.upload(photo(size=(1500, 1000)), "a.png", kind=kind) for kind in (PictureKind.upload, PictureKind.mask))
+    # The limit was lowered since it came.
+    strict = app.open_studio(studio.settings.model_copy(update={"max_upload_megapixels": 1}))
+    with pytest.raises(FileTooLarge) as refused:
+        strict.generate(GenerateRequest(prompt="x", image=picture.id, mask=mask.id, real_person=False))
+    assert refused.value.field == "image"
 
 
 # Prompts

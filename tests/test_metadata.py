@@ -18,6 +18,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from studio import metadata
 from studio.contracts import LoraUse, Recipe
+from studio.engine import Crop
 from studio.errors import FileTooLarge, ImageInvalid
 
 RECIPE = Recipe(
@@ -85,6 +86,16 @@ def test_the_last_line_is_written_as_a1111_writes_it() -> None:
         "Steps: 16, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 4.5, Seed: 42, Size: 128x160, "
         "Model hash: ab12ab12ab, Model: Starter model, Version: Likeness"
     )
+
+
+def test_a_picture_that_was_drawn_in_part_says_which_part() -> None:
+    crop = Crop((300, 200, 620, 456), (160, 128))
+    large = RECIPE.model_copy(update={"width": 1500, "height": 1000})
+    words = metadata.parse_infotext(
+        metadata.infotext(large, seed=42, model_name="Starter model", model_hash=HASH, lora_hashes={}, crop=crop)
+    )
+    assert words["Size"] == "1500x1000"
+    assert (words["Inpaint area"], words["Drawn part"], words["Drawn size"]) == ("Only masked", "320x256+300+200", "160x128")
 
 
 @pytest.mark.parametrize("prompt", ["女の子の絵", "портрет", "😀 smile", "naïve café"])

@@ -135,6 +135,29 @@ def test_a_source_brings_its_mask_and_its_consent() -> None:
     assert request.consent.who == "Mia"
 
 
+def test_a_mask_leaves_the_size_to_its_picture_unless_one_was_typed() -> None:
+    masked = {"image": "one", "mask": "two"}
+    request = request_of({**FORM, "shape": "16:9", "source": masked}, STARTER, None)
+    assert (request.width, request.height) == (None, None)
+    request = request_of({**FORM, "source": masked, "width": 64, "height": 96}, STARTER, TALL)
+    assert (request.width, request.height) == (64, 96)
+    assert request_of({**FORM, "source": {"image": "one"}}, STARTER, None).width == 128
+
+
+def test_settings_of_a_repainted_picture_leave_its_size_open_where_it_was() -> None:
+    picture = _picture(seed=1, width=1500, height=1000)
+    assert picture.recipe is not None
+    large = picture.model_copy(update={"recipe": picture.recipe.model_copy(update={"image": "one", "mask": "two"})})
+    assert settings_of(large, None, STARTER, None)["width"] is None
+    small = _picture(seed=1)
+    assert small.recipe is not None
+    small = small.model_copy(update={"recipe": small.recipe.model_copy(update={"image": "one", "mask": "two"})})
+    # Nobody knows any more whether it was typed; a shape would be no size here.
+    assert (settings_of(small, None, STARTER, None)["width"], settings_of(small, None, STARTER, None)["height"]) == (128, 160)
+    open_one = GenerateRequest(prompt="x", image="one", mask="two")
+    assert settings_of(small, open_one, STARTER, None)["width"] is None
+
+
 def test_references_bring_what_was_said_of_them() -> None:
     request = request_of({**FORM, "prompt": "", "references": {"ids": ["a", "b"], "real_person": False}}, STARTER, None)
     assert (request.references, request.real_person) == (("a", "b"), False)

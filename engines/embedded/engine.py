@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from engines.embedded.source import fitted
+from engines.embedded.crop import Cutout, needs_crop
+from engines.embedded.source import check_mask, fitted
 from studio import models
 from studio.contracts import EngineState, Family, Inventory, ModelSpec, Recipe
 from studio.engine import Artifact, Inputs, Report
@@ -68,12 +70,13 @@ class Embedded:
         """
         spec = models.describe(inputs.model)
         models.check_sampling(recipe.sampler, recipe.scheduler, spec.family)
-        inputs = fitted(recipe, inputs)
-        batches = split(recipe, spec.family)
-        for number in range(len(batches)):
-            with self._lock:
-                artifacts = self._thread.submit(copy_context().run, self._draw, recipe, spec, inputs, batches, number, report).result()
-            yield from artifacts
+        check_mask(inputs)
+        if not needs_crop(recipe, inputs, spec):
+            yield from self._batches(recipe, spec, fitted(recipe, inputs), report)
+            return
+        cutout = Cutout(inputs, spec)
+        for artifact in self._batches(cutout.recipe(recipe), spec, cutout.inputs(), cutout.watched(report)):
+            yield replace(artifact, image=cutout.put_back(artifact.image), crop=cutout.crop)
 
     def places(self) -> int:
         """One: a second job on the same device would only slow the first."""
@@ -92,6 +95,13 @@ class Embedded:
                 self._let_go()
             finally:
                 self._lock.release()
+
+    def _batches(self, recipe: Recipe, spec: ModelSpec, inputs: Inputs, report: Report) -> Iterator[Artifact]:
+        batches = split(recipe, spec.family)
+        for number in range(len(batches)):
+            with self._lock:
+                artifacts = self._thread.submit(copy_context().run, self._draw, recipe, spec, inputs, batches, number, report).result()
+            yield from artifacts
 
     def _draw(
         self, recipe: Recipe, spec: ModelSpec, inputs: Inputs, batches: tuple[range, ...], number: int, report: Report

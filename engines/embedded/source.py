@@ -12,22 +12,26 @@ from studio.engine import Inputs
 from studio.errors import InvalidFieldValue
 
 
-def fitted(recipe: Recipe, inputs: Inputs) -> Inputs:
-    """The same inputs with picture and mask of the recipe's size: the middle of them, where the shape differs; untouched, where none does.
-
-    Raises InvalidFieldValue for a mask without a picture, or of another size than its picture.
-    """
+def check_mask(inputs: Inputs) -> None:
+    """Raises InvalidFieldValue for a mask without a picture, or of another size than its picture."""
     image, mask = inputs.image, inputs.mask
-    if mask is not None and image is None:
-        raise InvalidFieldValue("There is a mask, and no picture that it belongs to.", field="mask", remedy="Choose the picture too.")
+    if mask is None:
+        return
     if image is None:
-        return inputs
-    if mask is not None and mask.size != image.size:
+        raise InvalidFieldValue("There is a mask, and no picture that it belongs to.", field="mask", remedy="Choose the picture too.")
+    if mask.size != image.size:
         raise InvalidFieldValue(
             f"The mask is {mask.width}×{mask.height}, its picture {image.width}×{image.height}.",
             field="mask",
             remedy="Send a mask that is exactly as large as the picture.",
         )
+
+
+def fitted(recipe: Recipe, inputs: Inputs) -> Inputs:
+    """The same inputs with picture and mask of the recipe's size: their middle, where the shape differs; untouched where none does."""
+    image, mask = inputs.image, inputs.mask
+    if image is None:
+        return inputs
     size = (recipe.width, recipe.height)
     # LANCZOS swings to both sides of an edge: in a mask that would be a second, faint edge beside it.
     return replace(

@@ -100,7 +100,9 @@ def _generate(verbs: _Verbs) -> None:
     parser.add_argument("--character", metavar="ID", help="whom it shows: an id or a slug")
     parser.add_argument("--as-written", action="store_true", help="take the prompts as they stand, with nothing added")
     parser.add_argument("--image", metavar="ID|FILE", help="start from this picture: an id of the library, or a file")
-    parser.add_argument("--mask", metavar="ID|FILE", help="draw only the white of this mask anew")
+    parser.add_argument(
+        "--mask", metavar="ID|FILE", help="draw only the white of this mask anew; without a size, the picture keeps its own"
+    )
     parser.add_argument("--denoise", metavar="X", type=float, help="how much of the picture is drawn anew, above 0 to 1")
     parser.add_argument("--real-person", choices=["yes", "no"], help="whether an uploaded picture shows a real person")
     parser.add_argument(

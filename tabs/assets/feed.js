@@ -59,11 +59,18 @@ class Feed extends EventTarget {
     get(`jobs/${encodeURIComponent(job.id)}/artifacts`).then(
       (found) => {
         entry.items = found.items.filter((picture) => !picture.trashed_at);
+        entry.told = true;
         this.#tell("change");
       },
       () => this.#pictures.get(job.id) === entry && this.#pictures.delete(job.id),
     );
     return entry.items;
+  }
+
+  // False while what `pictures` gives was read before the job came to where it is now.
+  knows(job) {
+    this.pictures(job);
+    return Boolean(this.#pictures.get(job.id)?.told);
   }
 
   #libraryStamp = 0;

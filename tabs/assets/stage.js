@@ -77,6 +77,8 @@ class Stage extends HTMLElement {
     if (batch.length > 1) return this.drawBatch(batch);
     setText(this.words, endWords(job, pictures.length));
     if (pictures.length) return this.drawPictures(job, pictures);
+    // Whether there are none is known only after asking; until then the last preview stays.
+    if (job.state === "done" && !feed.knows(job)) return;
     if (job.error) return this.drawTrouble(job);
     this.scene(`gone-${job.id}-${job.state}`, () => [
       h("div", { class: "empty" }, icon("picture"), h("p", {}, job.state === "done" ? "These pictures are in the trash." : "Cancelled before a picture was finished.")),

@@ -52,7 +52,7 @@ class Source extends Field {
       h("div", { class: "source-side" },
         h("label", { class: "amount" }, h("span", {}, "Drawn anew"), this.amount, this.amountWords),
         h("div", { class: "row-of-buttons" }, paint, this.value.mask ? h("button", { type: "button", class: "quiet", onclick: () => this.change({ mask: null }) }, "No mask") : null),
-        this.value.mask ? h("p", { class: "soft small" }, "Only the painted part is drawn anew; the rest stays as it is.") : null,
+        this.value.mask ? h("p", { class: "soft small" }, keptWords(mine)) : null,
         mine && mine.kind !== "generated" && !mine.character_id ? askReal("Does it show a real person?", this.value, (more) => this.change(more)) : null,
       ),
     ];
@@ -119,6 +119,12 @@ class Source extends Field {
       complain(problem);
     }
   }
+}
+
+// Width and height are under More settings; the shape is for whole pictures.
+function keptWords(picture) {
+  const size = picture ? ` (${picture.width} × ${picture.height} pixels)` : "";
+  return `Only the painted part is drawn anew; the rest and the picture's size${size} stay as they are. The shape does not count here; a width and height that you type do.`;
 }
 
 // Asked of every picture that came from outside; a real person must have agreed.
@@ -269,9 +275,12 @@ document.addEventListener("likeness:use-image", async (event) => {
 // Other takes on a picture: its own prompt and settings, drawn from itself with new seeds.
 document.addEventListener("likeness:variations", async (event) => {
   try {
-    const { recipe, id } = await get(`images/${encodeURIComponent(event.detail.id)}`);
+    const picture = await get(`images/${encodeURIComponent(event.detail.id)}`);
+    const { recipe, id } = picture;
     if (!recipe) return toast("This picture was not made here", { kind: "warn", detail: "Start from it instead, and say what it should become." });
     const kept = Object.fromEntries(["prompt", "negative_prompt", "model", "loras", "width", "height", "steps", "cfg", "sampler", "scheduler", "character"].map((name) => [name, recipe[name]]));
+    // What was painted stays painted: such a picture may be larger than any model draws as a whole.
+    if (recipe.mask) Object.assign(kept, await sameMask(recipe.mask, picture));
     await post("generate", { ...kept, preset: "none", as_written: true, wildcards: false, image: id, denoise: VARIATION, count: 4 });
     showTab("generate");
     document.dispatchEvent(new CustomEvent("likeness:accepted"));
@@ -280,6 +289,11 @@ document.addEventListener("likeness:variations", async (event) => {
     complain(problem);
   }
 });
+
+async function sameMask(id, picture) {
+  const mask = await get(`images/${encodeURIComponent(id)}`);
+  return mask.width === picture.width && mask.height === picture.height ? { mask: id, width: null, height: null } : {};
+}
 
 function openStarting() {
   const button = document.querySelector("#starting button.label-wrap");

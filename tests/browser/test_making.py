@@ -159,6 +159,35 @@ def test_only_the_painted_part_is_drawn_anew(studio: Running, visit: Open) -> No
     assert np.abs(before[~kept].astype(int) - after[~kept]).mean() > 5
 
 
+def test_a_painted_part_of_a_large_picture_leaves_its_size_and_the_rest(studio: Running, visit: Open, tmp_path: Path) -> None:
+    Image.effect_noise((900, 600), 60).convert("RGB").save(tmp_path / "large.png")
+    page = visit()
+    page.get_by_role("button", name="Start from a picture").click()
+    page.get_by_label("Choose a picture to start from").set_input_files(tmp_path / "large.png")
+    page.get_by_role("button", name="Paint a mask").click()
+    page.locator(".mask-paper").click()
+    page.get_by_role("button", name="Use this mask").click()
+    expect(page.get_by_text("the picture's size (900 × 600 pixels) stay as they are")).to_be_visible()
+    page.get_by_role("radio", name="No", exact=True).check()
+    page.get_by_label("Prompt", exact=True).fill("portrait of a person with black hair")
+    page.locator("#make").click()
+    expect(page.get_by_text("Your picture is on the way")).to_be_visible()
+    wait_until(lambda: not live(studio) and pictures(studio)[0]["width"] == 900, 120, "the picture did not come")
+    result = pictures(studio)[0]
+    keep(page, "mask-large")
+    before, after = (pixels(studio, each) for each in (result["recipe"]["image"], result["id"]))
+    kept = pixels(studio, result["recipe"]["mask"])[..., 0] == 0
+    assert before.shape == after.shape == (600, 900, 3)
+    assert np.array_equal(before[kept], after[kept])
+    assert not np.array_equal(before, after)
+    # Variations are of what was painted.
+    page.locator(".result").first.hover()
+    page.get_by_role("button", name="Make variations").first.click()
+    expect(page.get_by_text("4 variations on the way")).to_be_visible()
+    wait_until(lambda: not live(studio), 180, "the variations did not end")
+    assert {(picture["width"], picture["height"]) for picture in pictures(studio)[:4]} == {(900, 600)}
+
+
 def test_a_picture_becomes_the_portrait_and_is_varied(studio: Running, visit: Open) -> None:
     studio.post("generate?wait=60", {"prompt": "smiling", "character": "nova", "steps": 6})
     page = visit()

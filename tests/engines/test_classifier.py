@@ -18,7 +18,7 @@ import app
 from engines.embedded import Embedded
 from engines.embedded.classifier import load_judge, means_explicit
 from studio.contracts import CharacterFields, Consent, GenerateRequest, JobKind, JobState, Recipe
-from studio.engine import Artifact
+from studio.engine import Artifact, Crop
 from studio.errors import ModelInvalid, ModelUnsafe, SafetyFilter
 from studio.generate import make_pictures
 from studio.jobs import Run
@@ -179,6 +179,16 @@ def test_a_verdict_that_is_no_number_withholds(studio: Studio) -> None:
         work(studio, Painter(BLUE), run, Watching())
 
 
+def test_a_small_part_that_was_drawn_anew_is_looked_at_on_its_own(studio: Studio) -> None:
+    run = edit(studio, install(studio.settings.data))
+    whole = Image.new("RGB", (640, 640), BLUE)
+    whole.paste(RED, (0, 0, 40, 40))
+    assert load_judge(studio.settings.data).explicit(whole) < 0.5
+    with pytest.raises(SafetyFilter, match="withheld"):
+        work(studio, Patcher(whole, Crop((0, 0, 40, 40), (64, 64))), run, Watching())
+    assert studio.artifacts(run.job_id) == ()
+
+
 def test_a_classifier_that_went_after_the_click_stops_the_job_before_it_draws(studio: Studio) -> None:
     folder = install(studio.settings.data)
     run = edit(studio, folder)
@@ -240,6 +250,18 @@ class Painter:
             report(0.5, "Drawing", step=1, steps=2, preview=flat(colour) if report.wants_preview() else None)
             self.drawn += 1
             yield Artifact(index, flat(colour), seed=index, model_hash="0" * 64)
+
+
+class Patcher(Painter):
+    """An engine that gives one picture, of which it drew a part."""
+
+    def __init__(self, whole: Image.Image, crop: Crop) -> None:
+        super().__init__()
+        self.whole = whole
+        self.crop = crop
+
+    def generate(self, recipe: Recipe, inputs: Any, run_id: str, report: Any) -> Any:
+        yield Artifact(0, self.whole, seed=0, model_hash="0" * 64, crop=self.crop)
 
 
 class Watching:

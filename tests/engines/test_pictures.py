@@ -14,11 +14,12 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from engines.embedded import Embedded
+from engines.embedded.crop import Cutout, crop_around
 from engines.embedded.source import fitted
-from studio.contracts import LoraUse
-from studio.engine import Artifact, Cancelled, Inputs, denoise_of
+from studio.contracts import LoraUse, ModelSpec
+from studio.engine import Artifact, Cancelled, Crop, Inputs, denoise_of
 from studio.errors import InvalidFieldValue, OutOfMemory
-from studio.models import SAMPLERS, SCHEDULERS
+from studio.models import SAMPLERS, SCHEDULERS, describe, draws
 from tests.engines.test_embedded import _ENVIRONMENT, HOME, PROMPT, STARTER, Said, _digest, _pixels, _recipe, _same, _settings
 
 BLONDE = "portrait of a person with short blonde hair, pale skin, wearing a blue suit, light blue background, cartoon style"
@@ -139,6 +140,133 @@ def test_a_mask_must_be_as_large_as_its_picture(warm: Embedded, blonde: Image.Im
     assert warm.state().state in ("ready", "asleep")
 
 
+# Masks on pictures that are larger, smaller or longer than the model draws
+
+_SPEC = describe(STARTER)
+_LARGE = _SPEC.model_copy(update={"side_min": 256, "side_max": 2048, "side_step": 64, "width": 1024, "height": 1024})
+
+
+def test_a_part_of_a_large_picture_is_drawn_and_the_rest_is_kept_to_the_bit(warm: Embedded, blonde: Image.Image) -> None:
+    source = _grainy(blonde, (1500, 1000))
+    mask = Image.new("L", source.size)
+    ImageDraw.Draw(mask).ellipse((600, 250, 900, 600), fill=255)
+    report = Said(previews=True)
+    first = _keep_size(warm, source, mask, report=report, count=2)
+    assert [artifact.seed for artifact in first] == [1, 2]
+    for artifact in first:
+        assert artifact.image.size == source.size
+        assert artifact.crop is not None
+        assert draws(*artifact.crop.size, _SPEC)
+        differs = _difference(artifact.image, source)
+        inside = np.asarray(mask) > 0
+        assert differs[~inside].max() == 0
+        assert differs[inside].mean() > 5
+    assert not _same(first[:1], first[1:])
+    assert _same(first, _keep_size(warm, source, mask, count=2))
+    # The part is seen growing where it lies in the picture.
+    assert {preview.size for preview in report.previews} == {(512, 341)}
+    assert len({_digest(preview) for preview in report.previews}) == len(report.previews)
+
+
+_ODD: dict[str, tuple[tuple[int, int], tuple[int, int, int, int]]] = {
+    "all of it": ((700, 500), (0, 0, 700, 500)),
+    "one pixel": ((700, 500), (699, 499, 700, 500)),
+    "an edge": ((700, 500), (0, 100, 60, 300)),
+    "a thin line": ((2100, 300), (50, 140, 2050, 150)),
+    "a very long picture": ((2000, 10), (500, 0, 900, 10)),
+    "smaller than the model draws": ((40, 30), (10, 10, 30, 20)),
+    "one pixel in all": ((1, 1), (0, 0, 1, 1)),
+    "off the grid": ((150, 100), (20, 20, 90, 70)),
+}
+
+
+@pytest.mark.parametrize("name", list(_ODD))
+def test_any_mask_on_any_picture_keeps_the_size_and_every_pixel_around_it(warm: Embedded, blonde: Image.Image, name: str) -> None:
+    size, part = _ODD[name]
+    source = _grainy(blonde, size)
+    mask = Image.new("L", size)
+    mask.paste(255, part)
+    (artifact,) = _keep_size(warm, source, mask, report=Said(previews=True))
+    assert artifact.image.size == size
+    assert artifact.image.mode == "RGB"
+    differs = _difference(artifact.image, source)
+    inside = np.asarray(mask) > 0
+    assert differs[~inside].max(initial=0) == 0
+    assert differs[inside].max() > 0
+
+
+def test_greys_are_blended_once_in_a_large_picture_too(warm: Embedded, blonde: Image.Image) -> None:
+    source = _grainy(blonde, (600, 400))
+    white = Image.new("L", source.size)
+    white.paste(255, (200, 100, 400, 300))
+    grey = white.point([value // 4 for value in range(256)])
+    (full,), (soft,) = (_keep_size(warm, source, mask) for mask in (white, grey))
+    expected = np.asarray(source, dtype=float) * (192 / 255) + _pixels(full) * (63 / 255)
+    assert np.abs(_pixels(soft) - expected).max() <= 1
+
+
+def test_a_mask_without_any_white_gives_a_large_picture_back(warm: Embedded, blonde: Image.Image) -> None:
+    source = _grainy(blonde, (600, 400))
+    (artifact,) = _keep_size(warm, source, Image.new("L", source.size))
+    assert _digest(artifact.image) == _digest(source)
+
+
+def test_what_jpeg_makes_of_black_does_not_count_as_painted(warm: Embedded, blonde: Image.Image) -> None:
+    source = _grainy(blonde, (600, 400))
+    mask = Image.new("L", source.size, 3)
+    mask.paste(255, (200, 100, 300, 200))
+    (artifact,) = _keep_size(warm, source, mask)
+    assert artifact.crop is not None
+    assert artifact.crop.box == (150, 50, 350, 250)
+    assert _difference(artifact.image, source)[np.asarray(mask) == 3].max() == 0
+
+
+def test_a_picture_that_can_be_drawn_whole_is_not_cut(warm: Embedded, blonde: Image.Image) -> None:
+    (artifact,) = _draw(warm, blonde, mask=_half(blonde))
+    assert artifact.crop is None
+    # Nor is one whose size was asked for: it is fitted, as one without a mask.
+    large = blonde.resize((600, 400))
+    (smaller,) = _draw(warm, large, mask=_half(large), width=96, height=64)
+    assert (smaller.image.size, smaller.crop) == ((96, 64), None)
+
+
+@pytest.mark.parametrize("model", [_SPEC, _LARGE], ids=["starter", "large"])
+def test_a_crop_has_the_part_in_it_stays_in_the_picture_and_has_the_shape_that_is_drawn(model: ModelSpec) -> None:
+    dice = np.random.default_rng(3)
+    for _ in range(500):
+        wide, high = (int(side) for side in np.exp(dice.uniform(0, np.log(12_000), 2)))
+        (left, right), (top, bottom) = (_stretch(dice, side) for side in (wide, high))
+        crop = crop_around((left, top, right, bottom), (wide, high), model)
+        said = (wide, high), (left, top, right, bottom), crop
+        x0, y0, x1, y1 = crop.box
+        assert 0 <= x0 <= left < right <= x1 <= wide, said
+        assert 0 <= y0 <= top < bottom <= y1 <= high, said
+        assert draws(*crop.size, model)
+        if x1 - x0 < wide and y1 - y0 < high:
+            ratio = crop.size[0] / crop.size[1]
+            assert abs((x1 - x0) - (y1 - y0) * ratio) <= max(1.0, ratio), said
+
+
+def test_a_small_part_is_drawn_large_with_something_around_it() -> None:
+    assert crop_around((2000, 1500, 2200, 1700), (4000, 3000), _LARGE) == Crop((1900, 1400, 2300, 1800), (1024, 1024))
+    # One pixel is not enlarged beyond what a model can go on with.
+    assert crop_around((2000, 1500, 2001, 1501), (4000, 3000), _LARGE) == Crop((1872, 1372, 2128, 1628), (1024, 1024))
+    assert crop_around((0, 0, 1, 1), (4000, 3000), _LARGE) == Crop((0, 0, 256, 256), (1024, 1024))
+
+
+def test_no_line_of_a_mask_is_lost_when_it_is_made_small(blonde: Image.Image) -> None:
+    mask = Image.new("L", (3000, 2000))
+    mask.paste(255, (100, 1000, 2900, 1001))
+    cutout = Cutout(Inputs(STARTER, image=blonde.resize(mask.size), mask=mask), _SPEC)
+    small = cutout.inputs().mask
+    assert small is not None
+    assert small.size == cutout.crop.size
+    seen = np.asarray(small)
+    assert set(np.unique(seen)) == {0, 255}
+    assert (seen.max(axis=1) == 255).sum() == 3
+    assert (seen.max(axis=0) == 255).mean() > 0.9
+
+
 # What every job can do
 
 
@@ -245,6 +373,8 @@ def test_a_lora_acts_on_pictures_too_and_leaves_no_trace(warm: Embedded, blonde:
 def test_other_families_start_from_pictures_too(warm: Embedded, blonde: Image.Image, tmp_path: Path) -> None:
     for make in (_tiny_sdxl, _tiny_flux):
         make(folder := tmp_path / make.__name__)
+        # The large ones draw no picture as small as these; then a part of it would be enlarged.
+        (folder / "likeness.json").write_text(json.dumps({"side_min": 64}), encoding="utf-8")
         for mask in (None, _half(blonde)):
             recipe = _recipe(width=128, height=128, steps=5, denoise=0.6, sampler="euler", cfg=3.0, count=2)
             report = Said(previews=True)
@@ -393,6 +523,21 @@ def _draw(
 ) -> list[Artifact]:
     recipe = _recipe(**({"width": 128, "height": 128, "prompt": PROMPT} | changes))
     return list(engine.generate(recipe, Inputs(STARTER, image=image, mask=mask), "run", report or Said()))
+
+
+def _keep_size(engine: Embedded, image: Image.Image, mask: Image.Image, *, report: Said | None = None, **changes: Any) -> list[Artifact]:
+    return _draw(engine, image, mask=mask, report=report, **({"width": image.width, "height": image.height, "steps": 3} | changes))
+
+
+def _grainy(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A picture of another size, with a grain that no VAE would bring back."""
+    dice = np.random.default_rng(1).integers(0, 2, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(np.asarray(image.resize(size)) ^ dice)
+
+
+def _stretch(dice: np.random.Generator, side: int) -> tuple[int, int]:
+    begin = int(dice.integers(0, side))
+    return begin, int(dice.integers(begin, side)) + 1
 
 
 def _half(image: Image.Image) -> Image.Image:
