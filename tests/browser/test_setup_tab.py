@@ -57,16 +57,15 @@ def arrive(browser: Browser) -> Iterator[Open]:
     assert faults == []
 
 
-@SIZES
-def test_just_show_me_is_one_click_to_a_picture(fresh: Running, arrive: Open, size: tuple[int, int]) -> None:
-    page = arrive(fresh, size)
+def test_just_show_me_is_one_click_to_a_picture(fresh: Running, arrive: Open) -> None:
+    page = arrive(fresh, PHONE)
     expect(page.get_by_role("tab", name="Setup")).to_have_attribute("aria-selected", "true")
     begun = time.monotonic()
     page.get_by_role("button", name="Just show me").click()
     expect(page.locator("likeness-setup .one-easel img.picture")).to_be_visible()
     expect(page.get_by_role("heading", name="This is Nova")).to_be_visible()
     assert time.monotonic() - begun < 60
-    keep(page, f"just-show-{size[0]}")
+    keep(page, "just-show")
     shown: Any = fresh.get("images?limit=10")
     people: Any = fresh.get("characters")
     assert shown["total"] == 1
