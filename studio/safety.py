@@ -10,30 +10,40 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 from studio.errors import SafetyFilter
+from studio.safety_swap import NOBODYS_FACE, SOMEBODY, SWAP_GRAMMAR, SWAP_HINT
 from studio.safety_words import (
     AGE_WORDS,
     AGES,
     ALWAYS,
     ALWAYS_ON_PEOPLE,
     BARE,
+    BARE_OF,
+    ELEVEN,
     EXPLICIT,
     EXPLICIT_PHRASES,
     EXPLICIT_STEMS,
     GROWN,
+    HANDLE,
     HARMLESS,
+    KEYWORDS,
     KNOWN,
     MINOR,
     MINOR_BESIDE,
     NUMBERS,
     ORDER,
     PUBLIC,
+    RELATION,
+    ROLE,
+    SHORT_WORDS,
     SUGGESTIVE,
     SUGGESTIVE_PHRASES,
     SWAP,
+    TOOLS,
     UNDRESSING,
     YOUNG,
 )
@@ -43,6 +53,9 @@ _LETTERS: dict[int, int | str] = {
         "авеёзкмнорстухіїјѕԁһԛԝɡαβεικνορτυχηωγμσλδθєӏпиьвɐɔǝɥɯɹʇʌʎʟɴɪᴀʙᴄᴅᴇꜰɢʜᴊᴋᴍᴏᴘǫʀꜱᴛᴜᴠᴡʏᴢıłđøƒħŧ",
         "abee3kmhopctyxiijsdhqwgabeiknoptuxnwyusldoelnnbbacehmrtvylniabcdefghjkmopqrstuvwyzildofht",
     ),
+    ord("ξ"): "e",
+    ord("ς"): "s",
+    ord("ζ"): "z",
     ord("œ"): "oe",
     ord("æ"): "ae",
     # Letters in squares and circles, and those that flags are spelled with.
@@ -53,12 +66,15 @@ _BLANKS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _LOOKALIKES = tuple(str.maketrans("0345789+62@$|€£¢(¡¥×!1", "oeastbgtgzaslelcciyx" + one * 2) for one in "il")
 _DISGUISE = re.compile(r"(?<=[a-z])[0-9@$!|€£¢+(¡¥×]|[0-9@$!|€£¢+(¡¥×](?=[a-z])")
 _SPACED = re.compile(r"(?<![a-z0-9@$])[a-z0-9@$!]( [.\-_*/|·•~+] |[,;] |[ .\-_*/|,·•~+])[a-z0-9@$!](?:\1[a-z0-9@$!])+(?![a-z0-9@$])")
-_SPACED_YEARS = re.compile(r"\b(1) ([0-7])(?= ?-?(?:year|yo\b|y/o|jahr|ans\b|anos\b|anyos\b))")
+_SPACED_YEARS = re.compile(r"\b(1)[ ._-]([0-7])(?= ?-?(?:year|yo\b|y/o|y\.o|yr|jahr|ans\b|anos\b|anyos\b|anni\b|jaar))")
 _SPLIT = re.compile(r"(?<=[a-z])[._*~^+|/\\-]+(?=[a-z])")
+_TOKEN = re.compile(r"\S+")
+_HYPHEN = re.compile(r"(?<=[a-z0-9])-(?=[a-z0-9])")
 _DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _DOUBLED = re.compile(r"\b(?:([a-z])\1){3,}\b")
 _MASKED = re.compile(r"(?<![a-z*#])[a-z]+[*#]+[a-z]+(?![a-z*#])|(?<![a-z*#])[*#][a-z]{2,}(?![a-z*#])")
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
+_NO_SLIPS = Path(__file__).with_name("safety_no_slips.txt")
 _NAMES = Path(__file__).with_name("public_names.txt")
 
 _SEXUAL = EXPLICIT | SUGGESTIVE
@@ -66,6 +82,13 @@ _LISTED = MINOR | _SEXUAL | UNDRESSING
 _LONG = tuple(word for word in _LISTED if len(word) >= 4 and "-" not in word)
 _LONG_MINOR = tuple(word for word in _LONG if word in MINOR)
 _LONG_SEXUAL = tuple(word for word in _LONG if word not in MINOR)
+_REAL = "Likeness never undresses or sexualises a real person."
+_VOWELS = "aeiou"
+_TWO_WORDS = re.compile(r"\b([a-z]{4,}) (?=([a-z]{4,})\b)")
+_LETTERS_ONLY = re.compile(r"[a-z]+")
+_PIECE = re.compile(r"[a-z]+|[^a-z]+")
+_GLUE = frozenset(" -_./|~+")
+_AGE_INSIDE = re.compile(r"\b([a-z]{3,})(\d{1,2})([a-z]*)\b")
 _SHORTEST_PAIR, _LONGEST_PAIR = 7, 48
 
 
@@ -110,13 +133,151 @@ def _other_readings(text: str) -> Iterator[str]:
     if _DISGUISE.search(text):
         for table in _LOOKALIKES:
             # Numbers that stand alone are ages, and no letters.
-            meant = re.sub(r"\S*[^\s\d,.;:]\S*", lambda found, table=table: found[0].translate(table), text)
+            meant = _TOKEN.sub(lambda found, table=table: found[0].translate(table) if found[0].strip("0123456789,.;:") else found[0], text)
             yield meant
+            yield _LETTERS_ONLY.sub(lambda found: _mended(found[0]), meant)
             yield _SPLIT.sub("", meant)
     yield _SPLIT.sub("", text)
+    if "-" in text:
+        yield _HYPHEN.sub(" ", text)
     for letters in (r"\1", r"\1\1"):
         yield _DRAWN_OUT.sub(letters, text)
+    if _AGE_INSIDE.search(text):
+        yield _AGE_INSIDE.sub(r"\1 \2 \3", text)
+    whole = _put_together(text)
+    yield whole
+    yield _names_mended(_LETTERS_ONLY.sub(lambda found: _mended(found[0]), whole))
     yield _DOUBLED.sub(lambda found: found[0][::2], text)
+
+
+def _put_together(text: str) -> str:
+    """The text with listed words in one piece that were written in several: "fa ce-s wap", "nak ed"."""
+    pieces = _PIECE.findall(text)
+    read: list[str] = []
+    at = 0
+    while at < len(pieces):
+        end, word = at + 1, pieces[at]
+        if word in _starts():
+            longest, grown = at + 1, word
+            while end + 1 < len(pieces) and len(pieces[end]) == 1 and pieces[end] in _GLUE:
+                grown += pieces[end + 1]
+                end += 2
+                if grown not in _starts():
+                    break
+                parts = pieces[at:end:2]
+                if grown in _wholes() and min(map(len, parts)) < 4 and not all(part in SHORT_WORDS for part in parts):
+                    longest, word = end, grown
+            end = longest
+        read.append(word)
+        at = end
+    return "".join(read)
+
+
+@cache
+def _wholes() -> frozenset[str]:
+    return frozenset(word for word in _LISTED | KEYWORDS if len(word) > 3 and "-" not in word)
+
+
+@cache
+def _starts() -> frozenset[str]:
+    return frozenset(word[:length] for word in _wholes() for length in range(1, len(word) + 1))
+
+
+def _names_mended(text: str) -> str:
+    """The text with names of two words right of which either has a slip of the finger: no word alone ("back" is no "Black")."""
+    pairs = _pairs_of_names()
+
+    def right(found: re.Match[str]) -> str:
+        meant = ((first, second) for first in _slips_of_names(found[1]) for second in _slips_of_names(found[2]))
+        return next((f"{first} {second} " for first, second in meant if (first, second) in pairs), found[0])
+
+    return _TWO_WORDS.sub(right, text)
+
+
+@cache
+def _long_names() -> tuple[str, ...]:
+    names = (re.sub("[^a-z]+", "", normalise(line)) for line in _name_lines())
+    return tuple(name for name in names if len(name) > 8)
+
+
+@cache
+def _pairs_of_names() -> frozenset[tuple[str, ...]]:
+    return frozenset(parts for line in _name_lines() if len(parts := tuple(normalise(line).split())) == 2)
+
+
+@lru_cache(maxsize=1 << 15)
+def _slips_of_names(word: str) -> tuple[str, ...]:
+    return tuple(_slips(word, _parts_of_names(), _shortened_names()))
+
+
+@lru_cache(maxsize=1 << 15)
+def _mended(word: str) -> str:
+    """The listed word that a word with one slip of the finger, or without its vowels, was meant to be."""
+    if len(word) > 20 or word in _wholes() or word in _no_slips():
+        return word
+    if not any(vowel in word for vowel in _VOWELS) and word in _skeletons():
+        return _skeletons()[word]
+    return next(_slips(word, _wholes(), _shortened()), word)
+
+
+def _slips(word: str, meant: frozenset[str], shortened: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """The words that this one may be with one slip; only itself when it is one of them."""
+    if word in meant:
+        yield word
+    if word in meant or len(word) < 4:
+        return
+    for at in range(len(word) - 1):
+        turned = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+        if turned in meant:
+            yield turned
+        # A letter too many: any in a long word, a doubled one in a short.
+        if (len(word) > 5 or word[at] == word[at + 1]) and (fewer := word[:at] + word[at + 1 :]) in meant:
+            yield fewer
+    if len(word) > 5 and word[:-1] in meant and word[-1] not in "sey":
+        yield word[:-1]
+    yield from shortened.get(word, ())
+    for at, letter in enumerate(word[1:], 1):
+        if letter in _VOWELS and len(word) > 4:
+            for other in _VOWELS:
+                if word[:at] + other + word[at + 1 :] in meant:
+                    yield word[:at] + other + word[at + 1 :]
+
+
+@cache
+def _no_slips() -> frozenset[str]:
+    lines = _NO_SLIPS.read_text(encoding="utf-8").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+
+
+@cache
+def _parts_of_names() -> frozenset[str]:
+    return frozenset(part for pair in _pairs_of_names() for part in pair if part.isalpha())
+
+
+@cache
+def _shortened() -> dict[str, tuple[str, ...]]:
+    return _without_a_letter(_wholes())
+
+
+@cache
+def _shortened_names() -> dict[str, tuple[str, ...]]:
+    return _without_a_letter(_parts_of_names())
+
+
+def _without_a_letter(words: frozenset[str]) -> dict[str, tuple[str, ...]]:
+    """Every longer word without one of its letters, and what it was."""
+    short: dict[str, tuple[str, ...]] = {}
+    for word in sorted(words):
+        if len(word) > 4:
+            for less in {word[:at] + word[at + 1 :] for at in range(1, len(word))}:
+                short[less] = (*short.get(less, ()), word)
+    return short
+
+
+@cache
+def _skeletons() -> dict[str, str]:
+    bones = ((re.sub("[aeiou]", "", word), word) for word in sorted(_wholes(), reverse=True))
+    return {bone: word for bone, word in bones if len(bone) > 2}
 
 
 def _crossed(text: str) -> str | None:
@@ -128,13 +289,40 @@ def _crossed(text: str) -> str | None:
     sexual = explicit or bool(words & SUGGESTIVE) or bool(SUGGESTIVE_PHRASES.search(text))
     if words & ALWAYS or ((sexual or words & UNDRESSING) and _has_minor(text, words)):
         return "Likeness never makes sexual pictures of minors."
-    if SWAP.search(text):
+    told = _told(text, words)
+    if _swaps(text, told):
         return "Likeness never puts one person's face on another's photo."
     explicit = explicit or bool(words & UNDRESSING)
-    real = words & ALWAYS_ON_PEOPLE or ORDER.search(text)
-    if real or ((explicit or sexual) and (KNOWN.search(text) or _has_public_name(text))) or (explicit and PUBLIC.search(text)):
-        return "Likeness never undresses or sexualises a real person."
+    if words & ALWAYS_ON_PEOPLE or TOOLS.search(text) or ORDER.search(text):
+        return _REAL
+    if (sexual or explicit or BARE_OF.search(text)) and _is_real(text, told):
+        return _REAL
+    if (explicit and PUBLIC.search(text)) or (sexual and ROLE.search(text)):
+        return _REAL
     return None
+
+
+def _told(text: str, words: set[str]) -> str:
+    """The text with everybody whom the asker or the world knows by one name."""
+    for pattern in _names_in(words):
+        text = pattern.sub(SOMEBODY, text)
+    return RELATION.sub(SOMEBODY, text)
+
+
+def _swaps(text: str, told: str) -> bool:
+    if SWAP.search(text) and SWAP.search(NOBODYS_FACE.sub("thing", text)):
+        return True
+    return bool(SWAP_HINT.search(told)) and bool(SWAP_GRAMMAR.search(NOBODYS_FACE.sub("thing", told)))
+
+
+def _is_real(text: str, told: str) -> bool:
+    if SOMEBODY in told or KNOWN.search(text) or HANDLE.search(text):
+        return True
+    # "Em ma Wat son"
+    pieces = _LETTERS_ONLY.findall(text)
+    letters = "".join(pieces)
+    edges = {0, *accumulate(map(len, pieces))}
+    return any((at := letters.find(name)) in edges and at + len(name) in edges for name in _long_names())
 
 
 def _words(text: str) -> set[str]:
@@ -192,16 +380,31 @@ def _has_minor(text: str, words: set[str]) -> bool:
         return True
     if any(word in words and words & company for word, company in MINOR_BESIDE.items()):
         return True
+    if ELEVEN.search(text):
+        return True
     ages = (found["years"] for pattern in AGES for found in pattern.finditer(text))
     return any(0 < (NUMBERS[age] if age in NUMBERS else int(age)) < 18 for age in ages)
 
 
-def _has_public_name(text: str) -> bool:
-    return bool(_public_names().search(text))
+def _names_in(words: set[str]) -> Iterator[re.Pattern[str]]:
+    """The names that may be in a text of these words."""
+    names = _public_names()
+    return (pattern for word in words if word in names for pattern in names[word])
 
 
 @cache
-def _public_names() -> re.Pattern[str]:
-    """People whose pictures are abused most: full names only, so that a character may share a first name with one."""
-    names = [line for line in _NAMES.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    return re.compile(r"\b(?:" + "|".join(re.escape(normalise(name)).replace(r"\ ", r"[\s_-]*") for name in names) + r")\b")
+def _public_names() -> dict[str, tuple[re.Pattern[str], ...]]:
+    """People whose pictures are abused most, by the first word: full names only, so that a character may share a first name with one."""
+    names: dict[str, tuple[re.Pattern[str], ...]] = {}
+    for line in _name_lines():
+        name = normalise(line)
+        pattern = re.compile(r"\b" + re.escape(name).replace(r"\ ", r"[\s_-]*") + r"\b")
+        # Also as one word, or joined by a hyphen as `_WORD` reads it.
+        for first in {*_WORD.findall(name)[:1], *_WORD.findall(re.sub("[^a-z-]+", "", name)), *_WORD.findall(name.replace(" ", "-"))[:1]}:
+            names[first] = (*names.get(first, ()), pattern)
+    return names
+
+
+@cache
+def _name_lines() -> tuple[str, ...]:
+    return tuple(line for line in _NAMES.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -13,9 +13,11 @@ from studio.analytics import Analytics, Share
 from studio.contracts import Problem
 from studio.errors import LikenessError
 from studio.studio import Studio
+from tabs.languages import Catalogue, said
 
 RANGES = (7, 30, 90, 365)
 MOST_BARS = 12
+ENGLISH: Mapping[str, str] = {}
 
 
 # Decided here
@@ -29,12 +31,14 @@ def asked(value: Any) -> tuple[int, int]:
     return days if days in RANGES else 30, ahead * 60
 
 
-def top(shares: Sequence[Share]) -> list[tuple[str, int, int]]:
+def top(shares: Sequence[Share], words: Mapping[str, str] = ENGLISH) -> list[tuple[str, int, int]]:
     """Name, pictures and favourites of the largest shares; the rest is one bar."""
     bars = [(share.name, share.pictures, share.favourites) for share in shares[:MOST_BARS]]
     rest = shares[MOST_BARS:]
     if rest:
-        bars.append((f"{len(rest)} others", sum(share.pictures for share in rest), sum(share.favourites for share in rest)))
+        bars.append(
+            (said(words, "{count} others", count=len(rest)), sum(share.pictures for share in rest), sum(share.favourites for share in rest))
+        )
     return bars
 
 
@@ -56,7 +60,7 @@ def on_ask(studio: Studio, value: Any) -> tuple[dict[str, Any], Analytics | None
 # Drawn here
 
 
-def build(studio: Studio, tab: gr.Tab) -> None:
+def build(studio: Studio, tab: gr.Tab, catalogues: Mapping[str, Catalogue]) -> None:
     """Draw the tab and connect it: it asks when it is opened, and when its button says so."""
     board = gr.HTML(
         {"days": 30},
@@ -82,7 +86,9 @@ def build(studio: Studio, tab: gr.Tab) -> None:
         told, found = on_ask(studio, value)
         if found is None or not found.pictures:
             return [told, told, gr.update(visible=False), *[gr.skip()] * 3]
-        figures = (days_figure(found), shares_figure(found.by_character), shares_figure(found.by_preset))
+        # Charts are drawn here, so this is the only part of the page that is told its language.
+        words = catalogues.get(str(value.get("language")), ENGLISH) if isinstance(value, dict) else ENGLISH
+        figures = (days_figure(found, words), shares_figure(found.by_character, words), shares_figure(found.by_preset, words))
         return [told, told, gr.update(visible=True), *figures]
 
     outputs = [board, tables, charts, days, characters, presets]
@@ -91,28 +97,32 @@ def build(studio: Studio, tab: gr.Tab) -> None:
     board.submit(answer, board, outputs, js=_MINE_JS, trigger_mode="always_last", **quick)
 
 
-def days_figure(found: Analytics) -> PlotData:
+def days_figure(found: Analytics, words: Mapping[str, str] = ENGLISH) -> PlotData:
     """Pictures per day, a bar each."""
     days = [day.date.isoformat() for day in found.per_day]
-    hover = "%{x|%a %e %b}: %{y:,} pictures<extra></extra>"
+    # Plotly knows the names of days and months in English alone.
+    hover = said(words, "{day}: {count} pictures", day="%{x|%Y-%m-%d}" if words else "%{x|%a %e %b}", count="%{y:,}") + "<extra></extra>"
     bar = {"type": "bar", "x": days, "y": [day.pictures for day in found.per_day], "hovertemplate": hover}
-    return _figure([bar], height=260, yaxis=_whole(max((day.pictures for day in found.per_day), default=0)))
+    most = max((day.pictures for day in found.per_day), default=0)
+    return _figure([bar], height=260, xaxis={"tickformat": "%Y-%m-%d"} if words else {}, yaxis=_whole(most))
 
 
-def shares_figure(shares: Sequence[Share]) -> PlotData:
+def shares_figure(shares: Sequence[Share], words: Mapping[str, str] = ENGLISH) -> PlotData:
     """Pictures by name, the favourites among them apart."""
-    bars = top(shares)[::-1]
+    bars = top(shares, words)[::-1]
     names = [name if len(name) <= 24 else f"{name[:23]}…" for name, _, _ in bars]
     # Two may have one name: bars stand at their places, names are only written beside them.
     places = list(range(len(bars)))
     common: dict[str, Any] = {"type": "bar", "orientation": "h", "y": places, "customdata": names}
     liked = [liked for _, _, liked in bars]
     others = [count - liked for _, count, liked in bars]
+    at = {"name": "%{customdata}", "count": "%{x:,}"}
+    parts = (
+        (liked, said(words, "Favourites"), said(words, "{name}: {count} favourites", **at)),
+        (others, said(words, "Others"), said(words, "{name}: {count} others", **at)),
+    )
     return _figure(
-        [
-            common | {"name": "Favourites", "x": liked, "hovertemplate": _HOVER.format("favourites")},
-            common | {"name": "Others", "x": others, "hovertemplate": _HOVER.format("others")},
-        ],
+        [common | {"name": name, "x": counts, "hovertemplate": f"{hover}<extra></extra>"} for counts, name, hover in parts],
         height=max(160, 70 + 30 * len(bars)),
         barmode="stack",
         showlegend=True,
@@ -129,9 +139,6 @@ def shares_figure(shares: Sequence[Share]) -> PlotData:
         xaxis={"showgrid": True, "tickformat": ",d", "nticks": 5, "rangemode": "tozero"}
         | _whole(max((count for _, count, _ in bars), default=0)),
     )
-
-
-_HOVER = "%{{customdata}}: %{{x:,}} {}<extra></extra>"
 
 
 def _whole(most: int) -> dict[str, Any]:
@@ -165,7 +172,9 @@ def _plot(name: str) -> gr.Plot:
 
 
 # Days are those of the browser's clock.
-_MINE_JS = "(value) => [{ days: value?.days ?? 30, minutes: -new Date().getTimezoneOffset() }]"
+_MINE_JS = """(value) => [
+    { days: value?.days ?? 30, minutes: -new Date().getTimezoneOffset(), language: document.documentElement.lang },
+]"""
 _BOARD_JS = """
 const board = element.firstElementChild;
 board.addEventListener('ask', (event) => { props.value = event.detail; trigger('submit'); });

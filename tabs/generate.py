@@ -18,6 +18,7 @@ from studio.models import SAMPLERS, SCHEDULERS, draws, size_near
 from studio.orders import NO_PRESET
 from studio.prompts import check_something_to_draw
 from studio.studio import Studio
+from tabs.languages import later, t
 from tabs.live import choice, live
 
 MOST_PICTURES = 8
@@ -38,18 +39,18 @@ class Shape(NamedTuple):
 
 
 SHAPES = (
-    Shape("1:1", "Square"),
-    Shape("4:5", "Portrait"),
-    Shape("2:3", "Tall portrait"),
-    Shape("9:16", "Phone"),
-    Shape("5:4", "Landscape"),
-    Shape("3:2", "Photo"),
-    Shape("16:9", "Wide"),
+    Shape("1:1", later("Square")),
+    Shape("4:5", later("Portrait")),
+    Shape("2:3", later("Tall portrait")),
+    Shape("9:16", later("Phone")),
+    Shape("5:4", later("Landscape")),
+    Shape("3:2", later("Photo")),
+    Shape("16:9", later("Wide")),
 )
 QUALITIES = (
-    (Quality.low, "Low", "A quick sketch: about half the steps."),
-    (Quality.standard, "Standard", "The steps that the preset or the model was made for."),
-    (Quality.pro, "Pro", "More steps: slower, with finer detail."),
+    (Quality.low, later("Low"), later("A quick sketch: about half the steps.")),
+    (Quality.standard, later("Standard"), later("The steps that the preset or the model was made for.")),
+    (Quality.pro, later("Pro"), later("More steps: slower, with finer detail.")),
 )
 
 
@@ -168,7 +169,7 @@ def hints(model: ModelSpec, preset: Preset | None) -> Hints:
     width, height = next(_own_sizes(model, preset))
     steps = (preset and preset.steps) or model.steps
     cfg = preset.cfg if preset and preset.cfg is not None else model.cfg
-    shapes = [{"id": shape.id, "name": shape.name, "about": "{} × {} pixels".format(*size_of(shape.id, model, preset))} for shape in SHAPES]
+    shapes = [{"id": shape.id, "name": shape.name, "size": "{} × {}".format(*size_of(shape.id, model, preset))} for shape in SHAPES]
     return Hints(shapes, str(width), str(height), str(steps), f"{cfg:g}")
 
 
@@ -257,24 +258,26 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
     with gr.Column(elem_id="fields", min_width=0):
         form["character"] = choice(
             "who",
-            label="Character",
-            info="Whom the picture shows. Their looks, trigger word, LoRA and negative prompt are added for you.",
+            label=later("Character"),
+            info=later("Whom the picture shows. Their looks, trigger word, LoRA and negative prompt are added for you."),
             value="",
             elem_id="field-character",
         )
         form["prompt"] = gr.Textbox(
-            label="Prompt",
-            info="What the picture shows, in your own words. The starter model knows hair, skin, clothes, glasses, backgrounds and styles.",
-            placeholder="portrait of a person with long red hair, round glasses, wearing a green hoodie, cartoon style",
+            label=t("Prompt"),
+            info=t(
+                "What the picture shows, in your own words. The starter model knows hair, skin, clothes, glasses, backgrounds and styles."
+            ),
+            placeholder=t("portrait of a person with long red hair, round glasses, wearing a green hoodie, cartoon style"),
             lines=4,
             max_lines=12,
             max_length=10_000,
             elem_id="field-prompt",
         )
         form["negative_prompt"] = gr.Textbox(
-            label="Negative prompt",
-            info="What should not be in the picture. The preset adds its own words to these.",
-            placeholder="blurry, extra fingers",
+            label=t("Negative prompt"),
+            info=t("What should not be in the picture. The preset adds its own words to these."),
+            placeholder=t("blurry, extra fingers"),
             lines=1,
             max_lines=6,
             max_length=10_000,
@@ -283,37 +286,37 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
         )
         form["written"] = choice(
             "written",
-            label="What the engine reads",
-            info="Your words together with the character's and the preset's. Change them and they are taken exactly as they stand.",
+            label=later("What the engine reads"),
+            info=later("Your words together with the character's and the preset's. Change them and they are taken exactly as they stand."),
             value=None,
             elem_id="field-written",
         )
-        with gr.Accordion("Start from a picture", open=False, elem_id="starting"):
+        with gr.Accordion(t("Start from a picture"), open=False, elem_id="starting"):
             form["source"] = choice(
                 "source",
-                label="Picture to start from",
-                info="The new picture keeps its composition. Paint a mask to draw only a part of it anew.",
+                label=later("Picture to start from"),
+                info=later("The new picture keeps its composition. Paint a mask to draw only a part of it anew."),
                 value=None,
                 elem_id="field-source",
             )
             form["references"] = choice(
                 "references",
-                label="References",
-                info="Poses, places and outfits from your library. Each makes pictures of its own, with its own caption.",
+                label=later("References"),
+                info=later("Poses, places and outfits from your library. Each makes pictures of its own, with its own caption."),
                 value=None,
                 elem_id="field-references",
             )
         form["preset"] = choice(
             "cards",
-            label="Preset",
-            info="A look with settings that suit it. Point at one to read what it is good for.",
+            label=later("Preset"),
+            info=later("A look with settings that suit it. Point at one to read what it is good for."),
             value="",
             elem_id="field-preset",
         )
         form["shape"] = choice(
             "shapes",
-            label="Shape",
-            info="Width to height of the picture. The size in pixels is the one the model draws best.",
+            label=later("Shape"),
+            info=later("Width to height of the picture. The size in pixels is the one the model draws best."),
             value=SHAPES[0].id,
             items=hint.shapes,
             elem_id="field-shape",
@@ -321,32 +324,32 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
         with gr.Row(elem_id="how-many", elem_classes="pair"):
             form["count"] = choice(
                 "stepper",
-                label="Pictures",
-                info="How many to make at once, each from the next seed.",
+                label=later("Pictures"),
+                info=later("How many to make at once, each from the next seed."),
                 value=1,
                 items=[{"id": "1"}, {"id": str(MOST_PICTURES)}],
                 elem_id="field-count",
             )
             form["quality"] = choice(
                 "segments",
-                label="Quality",
-                info="How much time a picture may take.",
+                label=later("Quality"),
+                info=later("How much time a picture may take."),
                 value=Quality.standard.value,
                 items=[{"id": quality.value, "name": name, "about": about} for quality, name, about in QUALITIES],
                 elem_id="field-quality",
             )
         form["seed"] = choice(
             "seed",
-            label="Seed",
-            info="Where the randomness starts. The same seed and settings give the same picture; empty takes a new one each time.",
+            label=later("Seed"),
+            info=later("Where the randomness starts. The same seed and settings give the same picture; empty takes a new one each time."),
             value=None,
-            items=[{"hint": "Random"}],
+            items=[{"hint": later("Random")}],
             elem_id="field-seed",
         )
-        with gr.Accordion("More settings", open=False, elem_id="advanced"):
+        with gr.Accordion(t("More settings"), open=False, elem_id="advanced"):
             _draw_advanced(form, models, hint)
     with gr.Column(elem_id="go", min_width=0):
-        form["generate"] = gr.Button("Generate", variant="primary", elem_id="make")
+        form["generate"] = gr.Button(t("Generate"), variant="primary", elem_id="make")
     return form
 
 
@@ -354,35 +357,35 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
     with gr.Row(elem_classes="pair"):
         form["variations"] = choice(
             "stepper",
-            label="Variations",
-            info="How many jobs to make of each reference and each grid cell, with the next seeds.",
+            label=later("Variations"),
+            info=later("How many jobs to make of each reference and each grid cell, with the next seeds."),
             value=1,
             items=[{"id": "1"}, {"id": "5"}],
             elem_id="field-variations",
         )
         form["wildcards"] = choice(
             "segments",
-            label="Alternatives in prompts",
-            info="{red|blue} takes one of the words, __hair__ a line of the file wildcards/hair.txt, for each picture anew.",
+            label=later("Alternatives in prompts"),
+            info=later("{red|blue} takes one of the words, __hair__ a line of the file wildcards/hair.txt, for each picture anew."),
             value="true",
             items=[
-                {"id": "true", "name": "Resolve", "about": "Choose one for each picture."},
-                {"id": "false", "name": "Leave", "about": "Take the prompt literally."},
+                {"id": "true", "name": later("Resolve"), "about": later("Choose one for each picture.")},
+                {"id": "false", "name": later("Leave"), "about": later("Take the prompt literally.")},
             ],
             elem_id="field-wildcards",
         )
     form["grid"] = choice(
         "grid",
-        label="Grid",
-        info="The same picture with one or two settings varied, side by side, all from one seed.",
+        label=later("Grid"),
+        info=later("The same picture with one or two settings varied, side by side, all from one seed."),
         value=None,
         elem_id="field-grid",
     )
     form["model"] = gr.Dropdown(
         _model_choices(models),
         value=models[0].id,
-        label="Model",
-        info="The checkpoint that draws. Put more of them into the folder “models” of your data folder.",
+        label=t("Model"),
+        info=t("The checkpoint that draws. Put more of them into the folder “models” of your data folder."),
         filterable=False,
         elem_id="field-model",
     )
@@ -394,11 +397,11 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
                 )
     with gr.Row(elem_classes="pair"):
         for name, label, info, choices in (
-            ("sampler", "Sampler", "The method that takes the noise away, step by step.", SAMPLERS),
-            ("scheduler", "Scheduler", "How the steps are spread between noise and picture.", SCHEDULERS),
+            ("sampler", t("Sampler"), t("The method that takes the noise away, step by step."), SAMPLERS),
+            ("scheduler", t("Scheduler"), t("How the steps are spread between noise and picture."), SCHEDULERS),
         ):
             form[name] = gr.Dropdown(
-                [("As the preset says", OPEN), *((choice.name, choice.id) for choice in choices)],
+                [(later("As the preset says"), OPEN), *((choice.name, choice.id) for choice in choices)],
                 value=OPEN,
                 label=label,
                 info=info,
@@ -408,14 +411,14 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
             )
     form["loras"] = choice(
         "loras",
-        label="LoRAs",
-        info="Small additions that teach the model a style or a person. Strength 1 is as trained.",
+        label=later("LoRAs"),
+        info=later("Small additions that teach the model a style or a person. Strength 1 is as trained."),
         value=[],
         elem_id="field-loras",
     )
     for name, label, info in (
-        ("prompt_suffix", "Prompt suffix", "Added to the end of the prompt, after the preset's own words."),
-        ("negative_suffix", "Negative suffix", "Added to the end of the negative prompt."),
+        ("prompt_suffix", t("Prompt suffix"), t("Added to the end of the prompt, after the preset's own words.")),
+        ("negative_suffix", t("Negative suffix"), t("Added to the end of the negative prompt.")),
     ):
         form[name] = gr.Textbox(label=label, info=info, lines=1, max_lines=4, max_length=10_000, elem_id=f"field-{name}")
 
@@ -530,12 +533,16 @@ def _own_sizes(model: ModelSpec, preset: Preset | None) -> Iterator[tuple[int, i
 
 
 _SIZES = (
-    ("width", "Width", "In pixels. Empty: as the shape says."),
-    ("height", "Height", "In pixels. Empty: as the shape says."),
+    ("width", later("Width"), later("In pixels. Empty: as the shape says.")),
+    ("height", later("Height"), later("In pixels. Empty: as the shape says.")),
 )
 _STRENGTHS = (
-    ("steps", "Steps", "How many times the picture is refined, 1 to 150. Empty: as the preset, the model and the quality say."),
-    ("cfg", "CFG scale", "How closely the prompt is followed, 0 to 30. Low is free, high is literal and harsh."),
+    (
+        "steps",
+        later("Steps"),
+        later("How many times the picture is refined, 1 to 150. Empty: as the preset, the model and the quality say."),
+    ),
+    ("cfg", later("CFG scale"), later("How closely the prompt is followed, 0 to 30. Low is free, high is literal and harsh.")),
 )
 _REUSED = (
     "wildcards",

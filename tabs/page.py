@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import gradio as gr
@@ -13,7 +14,8 @@ from starlette.types import Scope
 
 from studio.models import SAMPLERS, SCHEDULERS
 from studio.studio import Studio
-from tabs import analytics, characters, gallery, generate, setup
+from tabs import analytics, characters, gallery, generate, languages, setup
+from tabs.languages import Catalogue, t
 from tabs.live import live
 from tabs.theme import theme
 
@@ -22,21 +24,21 @@ TITLE = "Likeness"
 SHEETS = ("tokens.css", "gradio.css", "studio.css", "characters.css", "making.css", "gallery.css", "analytics.css", "setup.css")
 
 
-def build(studio: Studio) -> gr.Blocks:
-    """The whole page over one studio, drawn but not served."""
+def build(studio: Studio, catalogues: Mapping[str, Catalogue] | None = None) -> gr.Blocks:
+    """The whole page over one studio, drawn but not served. `catalogues` are the languages it knows besides English."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, fill_height=True) as blocks:
         live("likeness-header", elem_id="header", js=_NAMES_JS, names=_names())
         with gr.Tabs(selected="generate", overflow_behavior="wrap", elem_id="tabs") as tabs:
-            with gr.Tab("Setup", id="setup", elem_id="setup"):
+            with gr.Tab(t("Setup"), id="setup", elem_id="setup"):
                 setup.build()
-            with gr.Tab("Characters", id="characters", elem_id="characters"):
+            with gr.Tab(t("Characters"), id="characters", elem_id="characters"):
                 characters.build()
-            with gr.Tab("Generate", id="generate", elem_id="generate"):
+            with gr.Tab(t("Generate"), id="generate", elem_id="generate"):
                 generate.build(studio, blocks, tabs)
-            with gr.Tab("Gallery", id="gallery", elem_id="gallery"):
+            with gr.Tab(t("Gallery"), id="gallery", elem_id="gallery"):
                 gallery.build()
-            with gr.Tab("Analytics", id="analytics", elem_id="analytics") as tab:
-                analytics.build(studio, tab)
+            with gr.Tab(t("Analytics"), id="analytics", elem_id="analytics") as tab:
+                analytics.build(studio, tab, catalogues or {})
     return blocks
 
 
@@ -44,7 +46,8 @@ def mount(app: FastAPI, studio: Studio) -> FastAPI:
     """Serve the page at "/" of an application, with its style sheets and scripts beside it."""
     where = f"likeness/{_fingerprint()}"
     app.mount(f"/{where}", _Assets(directory=ASSETS), name="assets")
-    blocks = build(studio)
+    known = languages.catalogues(languages.FOLDER, studio.settings.data / "languages")
+    blocks = build(studio, known)
     # Gradio looks for events a thousand times a second, which keeps an idle studio at 6 % of a core.
     # These are the times it takes by itself on Windows.
     blocks._queue.sleep_when_free = 0.05  # pyright: ignore[reportPrivateUsage]
@@ -63,6 +66,7 @@ def mount(app: FastAPI, studio: Studio) -> FastAPI:
         favicon_path=str(ASSETS / "favicon.png"),
         max_file_size=studio.settings.max_upload_mb * 2**20,
         theme=theme(),
+        i18n=languages.i18n(known),
         head=_head(where),
     )
 

@@ -205,7 +205,7 @@ def test_zero_is_a_cfg_scale_and_not_an_empty_field() -> None:
 def test_open_fields_show_what_the_preset_or_the_model_says() -> None:
     assert hints(STARTER, None)[1:] == ("128", "128", "16", "4")
     assert hints(STARTER, TALL)[1:] == ("128", "160", "20", "5")
-    assert {shape["id"]: shape["about"] for shape in hints(STARTER, TALL).shapes}["4:5"] == "128 × 160 pixels"
+    assert {shape["id"]: shape["size"] for shape in hints(STARTER, TALL).shapes}["4:5"] == "128 × 160"
 
 
 # Using a picture's settings again

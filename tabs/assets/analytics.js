@@ -2,22 +2,23 @@
 
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { showTab } from "./header.js";
+import { day, number, t, tn } from "./language.js";
 import { duration } from "./words.js";
 
 const RANGES = [
-  [7, "7 days"],
-  [30, "30 days"],
-  [90, "90 days"],
-  [365, "1 year"],
+  [7, t("7 days"), t("The last 7 days")],
+  [30, t("30 days"), t("The last 30 days")],
+  [90, t("90 days"), t("The last 90 days")],
+  [365, t("1 year"), t("The last 365 days")],
 ];
-const STATES = { done: "done", failed: "failed", poisoned: "given up after crashes", cancelled: "cancelled", running: "running", queued: "waiting", paused: "paused" };
+const STATES = { done: t("done"), failed: t("failed"), poisoned: t("given up after crashes"), cancelled: t("cancelled"), running: t("running"), queued: t("waiting"), paused: t("paused") };
 
-const number = (count) => count.toLocaleString("en");
-const percent = (rate) => (rate === null ? "–" : `${(100 * rate).toLocaleString("en", { maximumFractionDigits: rate > 0.99 && rate < 1 ? 1 : 0 })} %`);
+const percent = (rate) => (rate === null ? "–" : `${number(100 * rate, { maximumFractionDigits: rate > 0.99 && rate < 1 ? 1 : 0 })} %`);
 const seconds = (time) => {
   if (time === null) return "–";
-  if (time < 1) return `${Math.round(time * 1000)} ms`;
-  if (time < 90) return `${time.toFixed(time < 10 ? 1 : 0)} s`;
+  if (time < 1) return t("{count} ms", { count: Math.round(time * 1000) });
+  const digits = time < 10 ? 1 : 0;
+  if (time < 90) return t("{count} s", { count: number(time, { minimumFractionDigits: digits, maximumFractionDigits: digits }) });
   return duration(time);
 };
 
@@ -28,14 +29,14 @@ class Board extends HTMLElement {
     if (this.childElementCount) return;
     this.ranges = h(
       "div",
-      { class: "switch", role: "group", "aria-label": "How many days" },
-      ...RANGES.map(([days, words]) =>
-        h("button", { type: "button", "data-days": days, "aria-pressed": "false", "data-tip": `The last ${words === "1 year" ? "365 days" : words}`, onclick: () => this.ask(days) }, words),
+      { class: "switch", role: "group", "aria-label": t("How many days") },
+      ...RANGES.map(([days, words, about]) =>
+        h("button", { type: "button", "data-days": days, "aria-pressed": "false", "data-tip": about, onclick: () => this.ask(days) }, words),
       ),
     );
-    this.again = iconButton("retry", "Count again", () => this.ask(this.days));
-    this.head = h("div", { class: "analytics-head" }, h("h2", {}, "Analytics"), this.ranges, this.again);
-    this.cards = h("div", { class: "analytics-cards", role: "list", "aria-label": "Numbers" });
+    this.again = iconButton("retry", t("Count again"), () => this.ask(this.days));
+    this.head = h("div", { class: "analytics-head" }, h("h2", {}, t("Analytics")), this.ranges, this.again);
+    this.cards = h("div", { class: "analytics-cards", role: "list", "aria-label": t("Numbers") });
     this.empty = h("div", { class: "empty", hidden: true });
     this.status = h("p", { class: "soft analytics-status", role: "status" });
     this.append(this.head, this.status, this.cards, this.empty);
@@ -72,11 +73,11 @@ class Board extends HTMLElement {
     } else if (nothing) {
       this.empty.replaceChildren(
         icon("chart"),
-        h("h2", {}, report ? "Nothing to count yet" : "Counting …"),
+        h("h2", {}, report ? t("Nothing to count yet") : t("Counting …")),
         report
-          ? h("p", { class: "soft" }, "As soon as you make pictures you will see here how many a day, of whom and with which presets, how long they take, which ones you like, and what went wrong and how to mend it.")
+          ? h("p", { class: "soft" }, t("As soon as you make pictures you will see here how many a day, of whom and with which presets, how long they take, which ones you like, and what went wrong and how to mend it."))
           : "",
-        report ? h("button", { type: "button", class: "button primary", onclick: () => showTab("generate") }, "Make the first picture") : "",
+        report ? h("button", { type: "button", class: "button primary", onclick: () => showTab("generate") }, t("Make the first picture")) : "",
       );
     } else {
       this.cards.replaceChildren(...cards(report));
@@ -84,7 +85,7 @@ class Board extends HTMLElement {
   }
 }
 
-const quiet = (report) => (report.pictures || report.jobs_total ? "" : `Nothing was made in the last ${report.days} days. A longer time may have more.`);
+const quiet = (report) => (report.pictures || report.jobs_total ? "" : tn("Nothing was made in the last {count} days. A longer time may have more.", "Nothing was made in the last {count} days. A longer time may have more.", report.days));
 
 function cards(report) {
   const { jobs } = report;
@@ -93,12 +94,12 @@ function cards(report) {
   const card = (label, value, note, about) =>
     h("div", { class: "analytics-card", role: "listitem", "data-tip": about }, h("h3", {}, label), h("p", { class: "analytics-number" }, value), h("p", { class: "soft" }, note));
   return [
-    card("Pictures", number(report.pictures), `${(report.pictures / report.days).toLocaleString("en", { maximumFractionDigits: report.pictures < 10 * report.days ? 1 : 0 })} a day on average`, "Made in these days and not deleted for good"),
-    card("Favourites", percent(report.favourite_rate), `${number(report.favourites)} with a heart`, "How many of the pictures have a heart"),
-    card("Success", percent(report.success_rate), bad ? `${number(bad)} of ${number(jobs.done + bad)} jobs failed` : `${number(jobs.done)} ${jobs.done === 1 ? "job" : "jobs"} done, none failed`, "Jobs that were done, of those that were done or failed"),
-    card("Jobs", number(report.jobs_total), [waiting && `${number(waiting)} not ended`, jobs.cancelled && `${number(jobs.cancelled)} cancelled`].filter(Boolean).join(", ") || "all ended", "Jobs that were asked for in these days"),
-    card("Waiting", seconds(report.queue_s.p50), `95 of 100 at most ${seconds(report.queue_s.p95)}`, "From the click until work on a job began: half of the jobs waited at most this long"),
-    card("Making", seconds(report.run_s.p50), `95 of 100 at most ${seconds(report.run_s.p95)}`, "From the beginning of a job to its end: half of those done took at most this long"),
+    card(t("Pictures"), number(report.pictures), t("{count} a day on average", { count: number(report.pictures / report.days, { maximumFractionDigits: report.pictures < 10 * report.days ? 1 : 0 }) }), t("Made in these days and not deleted for good")),
+    card(t("Favourites"), percent(report.favourite_rate), tn("{count} with a heart", "{count} with a heart", report.favourites), t("How many of the pictures have a heart")),
+    card(t("Success"), percent(report.success_rate), bad ? tn("{bad} of {count} jobs failed", "{bad} of {count} jobs failed", jobs.done + bad, { bad: number(bad) }) : tn("{count} job done, none failed", "{count} jobs done, none failed", jobs.done), t("Jobs that were done, of those that were done or failed")),
+    card(t("Jobs"), number(report.jobs_total), [waiting && tn("{count} not ended", "{count} not ended", waiting), jobs.cancelled && tn("{count} cancelled", "{count} cancelled", jobs.cancelled)].filter(Boolean).join(", ") || t("all ended"), t("Jobs that were asked for in these days")),
+    card(t("Waiting"), seconds(report.queue_s.p50), t("95 of 100 at most {time}", { time: seconds(report.queue_s.p95) }), t("From the click until work on a job began: half of the jobs waited at most this long")),
+    card(t("Making"), seconds(report.run_s.p50), t("95 of 100 at most {time}", { time: seconds(report.run_s.p95) }), t("From the beginning of a job to its end: half of those done took at most this long")),
   ];
 }
 
@@ -115,21 +116,21 @@ class Tables extends HTMLElement {
 
 function tables(report) {
   const share = (one) => [one.name, number(one.pictures), number(one.favourites), percent(one.favourite_rate)];
-  const day = (one) => [new Date(`${one.date}T12:00`).toLocaleDateString("en", { dateStyle: "medium" }), number(one.pictures)];
-  const shares = ["Pictures", "Favourites", "Rate"];
+  const line = (one) => [day(new Date(`${one.date}T12:00`)), number(one.pictures)];
+  const shares = [t("Pictures"), t("Favourites"), t("Rate")];
   const states = Object.entries(report.jobs).filter(([, count]) => count);
   return [
     report.errors.length
-      ? h("section", { class: "analytics-errors" }, h("h3", {}, "What went wrong"), table("Errors by frequency", ["Error", "Jobs", "What to do"], report.errors.map((fault) => [[h("strong", {}, fault.message), h("code", {}, fault.code)], number(fault.count), fault.remedy])))
+      ? h("section", { class: "analytics-errors" }, h("h3", {}, t("What went wrong")), table(t("Errors by frequency"), [t("Error"), t("Jobs"), t("What to do")], report.errors.map((fault) => [[h("strong", {}, fault.message), h("code", {}, fault.code)], number(fault.count), fault.remedy])))
       : "",
     h(
       "section",
       { class: "analytics-details" },
-      h("h3", {}, "The same as tables"),
-      fold("states", "Jobs by state", table("Jobs by state", ["State", "Jobs"], states.map(([state, count]) => [STATES[state], number(count)]))),
-      fold("days", "Pictures by day", table("Pictures by day", ["Day", "Pictures"], [...report.per_day].reverse().map(day))),
-      fold("characters", "Pictures by character", table("Pictures by character", ["Character", ...shares], report.by_character.map(share))),
-      fold("presets", "Pictures by preset", table("Pictures by preset", ["Preset", ...shares], report.by_preset.map(share))),
+      h("h3", {}, t("The same as tables")),
+      fold("states", t("Jobs by state"), table(t("Jobs by state"), [t("State"), t("Jobs")], states.map(([state, count]) => [STATES[state], number(count)]))),
+      fold("days", t("Pictures by day"), table(t("Pictures by day"), [t("Day"), t("Pictures")], [...report.per_day].reverse().map(line))),
+      fold("characters", t("Pictures by character"), table(t("Pictures by character"), [t("Character"), ...shares], report.by_character.map(share))),
+      fold("presets", t("Pictures by preset"), table(t("Pictures by preset"), [t("Preset"), ...shares], report.by_preset.map(share))),
     ),
   ];
 }
@@ -137,7 +138,7 @@ function tables(report) {
 const fold = (name, words, content) => h("details", { "data-name": name }, h("summary", {}, words), content);
 
 function table(caption, heads, rows) {
-  if (!rows.length) return h("p", { class: "soft" }, "Nothing in these days.");
+  if (!rows.length) return h("p", { class: "soft" }, t("Nothing in these days."));
   return h(
     "div",
     { class: "analytics-table", tabindex: "0", role: "region", "aria-label": caption },
@@ -152,14 +153,14 @@ function table(caption, heads, rows) {
 }
 
 // Charts are pictures to a screen reader; the tables below say the same.
-const CHARTS = { days: "Pictures per day", characters: "Pictures by character", presets: "Pictures by preset" };
+const CHARTS = { days: t("Pictures per day"), characters: t("Pictures by character"), presets: t("Pictures by preset") };
 function label() {
   for (const [name, words] of Object.entries(CHARTS)) {
     const chart = document.getElementById(`analytics-${name}`);
     if (!chart || chart.dataset.words) continue;
     chart.dataset.words = words;
     chart.setAttribute("role", "img");
-    chart.setAttribute("aria-label", `${words}, as a chart. The same as a table stands below.`);
+    chart.setAttribute("aria-label", t("{name}, as a chart. The same as a table stands below.", { name: words }));
   }
 }
 new MutationObserver(label).observe(document.body, { childList: true, subtree: true });

@@ -1,9 +1,11 @@
 // The studio's HTTP API, at the same origin and with the visitor's own session.
 
+import { t } from "./language.js";
+
 const API = new URL("../../api/v1/", import.meta.url);
 
 export class Problem extends Error {
-  constructor({ code = "UNKNOWN_ERROR", message = "Something went wrong.", remedy = "", field = null, correlation_id = null } = {}) {
+  constructor({ code = "UNKNOWN_ERROR", message = t("Something went wrong."), remedy = "", field = null, correlation_id = null } = {}) {
     super(message);
     Object.assign(this, { code, remedy, field, correlation_id });
   }
@@ -41,7 +43,7 @@ async function ask(method, path, body, query, { signal } = {}) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({ code: "UNREACHABLE", message: "The studio is not answering.", remedy: "Check that it still runs; the page goes on by itself." });
+    throw new Problem({ code: "UNREACHABLE", message: t("The studio is not answering."), remedy: t("Check that it still runs; the page goes on by itself.") });
   }
   const found = await answer.json().catch(() => null);
   if (answer.ok) return found;

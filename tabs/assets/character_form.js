@@ -2,6 +2,7 @@
 
 import { get, patch, post, send } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
+import { t } from "./language.js";
 import { KINDS, monogram, portrait, templateCard } from "./portrait.js";
 import { complain, toast } from "./toast.js";
 import { confirmed } from "./tray.js";
@@ -15,19 +16,19 @@ const HAIR_STYLES = [
   "long wavy hair", "long straight hair", "short hair", "curly hair", "a bob haircut", "a hair bun", "an afro", "long dreadlocks", "short cropped hair", "spiky hair", "an undercut",
 ];
 const LOOKS = [
-  { name: "age", label: "Age", kind: "number", tip: "In years. Characters are adults.", note: `${ADULT} or more` },
-  { name: "gender", label: "Gender", tip: "In a word or two, as it should stand in prompts.", chips: ["woman", "man", "non-binary person"] },
-  { name: "skin", label: "Skin", tip: "Tone of the skin.", placeholder: "tan", chips: ["pale", "light", "tan", "brown", "dark"] },
-  { name: "eyes", label: "Eyes", tip: "Colour and shape of the eyes.", placeholder: "green", chips: ["brown", "green", "blue", "grey", "hazel"] },
-  { name: "hair", label: "Hair", wide: true, tip: "Colour and style, as one phrase.", placeholder: "long wavy red hair", chips: HAIR_STYLES, colours: HAIR_COLOURS },
-  { name: "build", label: "Build", tip: "Height and figure.", placeholder: "slim, tall", chips: ["slim", "average", "athletic", "broad", "curvy"] },
-  { name: "marks", label: "Marks", tip: "What one recognises them by: glasses, freckles, scars, tattoos.", placeholder: "round glasses, freckles", many: true, chips: ["round glasses", "glasses", "sunglasses", "freckles", "beard", "an eyepatch"] },
+  { name: "age", label: t("Age"), kind: "number", tip: t("In years. Characters are adults."), note: t("{count} or more", { count: ADULT }) },
+  { name: "gender", label: t("Gender"), tip: t("In a word or two, as it should stand in prompts."), chips: ["woman", "man", "non-binary person"] },
+  { name: "skin", label: t("Skin"), tip: t("Tone of the skin."), placeholder: t("tan"), chips: ["pale", "light", "tan", "brown", "dark"] },
+  { name: "eyes", label: t("Eyes"), tip: t("Colour and shape of the eyes."), placeholder: t("green"), chips: ["brown", "green", "blue", "grey", "hazel"] },
+  { name: "hair", label: t("Hair"), wide: true, tip: t("Colour and style, as one phrase."), placeholder: t("long wavy red hair"), chips: HAIR_STYLES, colours: HAIR_COLOURS },
+  { name: "build", label: t("Build"), tip: t("Height and figure."), placeholder: t("slim, tall"), chips: ["slim", "average", "athletic", "broad", "curvy"] },
+  { name: "marks", label: t("Marks"), tip: t("What one recognises them by: glasses, freckles, scars, tattoos."), placeholder: t("round glasses, freckles"), many: true, chips: ["round glasses", "glasses", "sunglasses", "freckles", "beard", "an eyepatch"] },
 ];
 const PERSON = [
-  { name: "personality", label: "Personality", tip: "What they are like. Captions are written with it.", placeholder: "Warm, curious, a little stubborn" },
-  { name: "voice", label: "Voice", tip: "How they speak and write.", placeholder: "Short sentences, dry humour, no exclamation marks" },
-  { name: "wardrobe", label: "Wardrobe", tip: "What they usually wear.", placeholder: "green hoodie, navy jacket, white sneakers" },
-  { name: "backstory", label: "Backstory", tip: "Where they come from and what they do.", placeholder: "Grew up by the sea, repairs bicycles in Lisbon" },
+  { name: "personality", label: t("Personality"), tip: t("What they are like. Captions are written with it."), placeholder: t("Warm, curious, a little stubborn") },
+  { name: "voice", label: t("Voice"), tip: t("How they speak and write."), placeholder: t("Short sentences, dry humour, no exclamation marks") },
+  { name: "wardrobe", label: t("Wardrobe"), tip: t("What they usually wear."), placeholder: t("green hoodie, navy jacket, white sneakers") },
+  { name: "backstory", label: t("Backstory"), tip: t("Where they come from and what they do."), placeholder: t("Grew up by the sea, repairs bicycles in Lisbon") },
 ];
 const EVIDENCE = ".pdf,.png,.jpg,.jpeg,.webp,.txt,.eml,.docx,.mp3,.m4a,.mp4";
 const CHANNELS = ["Instagram", "TikTok", "X", "YouTube", "Threads", "Bluesky", "Facebook", "Pinterest", "LinkedIn", "Reddit"];
@@ -73,21 +74,22 @@ export class CharacterForm {
 
   build() {
     const { character } = this;
+    const heading = character ? t("Edit {name}", { name: character.name }) : t("New character");
     this.preview = h("span", { class: "form-face" });
     this.notice = h("div", { class: "form-notice", role: "status", hidden: true });
     this.state = h("p", { class: "form-state soft", role: "status" });
-    this.saveButton = h("button", { type: "submit", class: "button primary", "data-tip": "Ctrl + S" }, character ? "Save changes" : "Create character");
+    this.saveButton = h("button", { type: "submit", class: "button primary", "data-tip": t("Ctrl + S") }, character ? t("Save changes") : t("Create character"));
     this.sections = h("div", { class: "form-sections" }, ...this.drawSections());
-    this.steps = h("nav", { class: "form-steps", "aria-label": "Sections" }, ...this.drawSteps());
+    this.steps = h("nav", { class: "form-steps", "aria-label": t("Sections") }, ...this.drawSteps());
     this.form = h(
       "form",
-      { class: "character-form", novalidate: true, "aria-label": character ? `Edit ${character.name}` : "New character", onsubmit: (event) => (event.preventDefault(), this.save()) },
+      { class: "character-form", novalidate: true, "aria-label": heading, onsubmit: (event) => (event.preventDefault(), this.save()) },
       h(
         "header",
         { class: "form-head" },
-        iconButton("left", character ? `Back to ${character.name}` : "Back to all characters", () => this.goBack()),
+        iconButton("left", character ? t("Back to {name}", { name: character.name }) : t("Back to all characters"), () => this.goBack()),
         this.preview,
-        h("h2", { tabindex: "-1", class: "people-title" }, character ? `Edit ${character.name}` : "New character"),
+        h("h2", { tabindex: "-1", class: "people-title" }, heading),
       ),
       this.notice,
       h("div", { class: "form-body" }, this.steps, this.sections),
@@ -95,7 +97,7 @@ export class CharacterForm {
         "div",
         { class: "form-foot" },
         this.state,
-        h("button", { type: "button", class: "button", "data-tip": "Go back; asks first if something was changed", onclick: () => this.goBack() }, "Cancel"),
+        h("button", { type: "button", class: "button", "data-tip": t("Go back; asks first if something was changed"), onclick: () => this.goBack() }, t("Cancel")),
         this.saveButton,
       ),
     );
@@ -115,17 +117,17 @@ export class CharacterForm {
     this.start_ = h("div", { class: "form-start", hidden: true });
     this.consent = section(
       "consent",
-      "Consent",
-      "This is a real person. Their face is theirs, so photos and pictures wait until you have written down that they agreed. It is kept with every picture, and you can show it when somebody asks.",
+      t("Consent"),
+      t("This is a real person. Their face is theirs, so photos and pictures wait until you have written down that they agreed. It is kept with every picture, and you can show it when somebody asks."),
       h("div", { class: "form-grid" }, ...this.drawConsent()),
     );
     return [
-      section("basics", "Basics", "Who this is.", this.start_, h("div", { class: "form-grid" }, ...this.drawBasics())),
+      section("basics", t("Basics"), t("Who this is."), this.start_, h("div", { class: "form-grid" }, ...this.drawBasics())),
       this.consent,
-      section("looks", "Looks", "In plain words; they go into every prompt. The suggestions for skin and hair are words the starter model knows well.", h("div", { class: "form-grid" }, ...LOOKS.map((field) => this.words({ ...field, name: `appearance.${field.name}` })))),
-      section("person", "Person", "Who they are, for captions and posts. All of it may stay empty.", h("div", { class: "form-grid" }, ...PERSON.map((field) => this.words({ ...field, kind: "area" })))),
-      section("making", "Making pictures", "What every picture of this character starts with.", h("div", { class: "form-grid" }, ...this.drawMaking())),
-      section("social", "Social handles", "Where this character posts, and under which name.", this.drawHandles()),
+      section("looks", t("Looks"), t("In plain words; they go into every prompt. The suggestions for skin and hair are words the starter model knows well."), h("div", { class: "form-grid" }, ...LOOKS.map((field) => this.words({ ...field, name: `appearance.${field.name}` })))),
+      section("person", t("Person"), t("Who they are, for captions and posts. All of it may stay empty."), h("div", { class: "form-grid" }, ...PERSON.map((field) => this.words({ ...field, kind: "area" })))),
+      section("making", t("Making pictures"), t("What every picture of this character starts with."), h("div", { class: "form-grid" }, ...this.drawMaking())),
+      section("social", t("Social handles"), t("Where this character posts, and under which name."), this.drawHandles()),
     ];
   }
 
@@ -144,7 +146,7 @@ export class CharacterForm {
       return h("label", { class: "option kind" }, input, h("span", { class: "option-face" }, h("strong", {}, name), h("span", {}, about)));
     });
     const kind = this.field(
-      { name: "kind", label: "Kind", tip: "Real people need a consent record before photos and pictures.", wide: true, group: "radiogroup" },
+      { name: "kind", label: t("Kind"), tip: t("Real people need a consent record before photos and pictures."), wide: true, group: "radiogroup" },
       h("div", { class: "kinds" }, ...kinds),
       {
         get: () => kind.querySelector("input:checked")?.value ?? "fictional",
@@ -152,10 +154,10 @@ export class CharacterForm {
       },
     );
     return [
-      this.words({ name: "name", label: "Name", tip: "What you call them. Anything goes.", placeholder: "Mara Lind", wide: true, most: 80, required: true }),
+      this.words({ name: "name", label: t("Name"), tip: t("What you call them. Anything goes."), placeholder: t("Mara Lind"), wide: true, most: 80, required: true }),
       kind,
-      this.words({ name: "slug", label: "Short name", tip: "Stands in file names and addresses: lower-case letters, digits and hyphens. Suggested from the name.", placeholder: "mara-lind", most: 60, plain: true }),
-      this.words({ name: "trigger_word", label: "Trigger word", tip: "One made-up word that means this character in prompts. It should mean nothing else, so that a trained model can't mix it up.", placeholder: "maralind", most: 40, plain: true }),
+      this.words({ name: "slug", label: t("Short name"), tip: t("Stands in file names and addresses: lower-case letters, digits and hyphens. Suggested from the name."), placeholder: "mara-lind", most: 60, plain: true }),
+      this.words({ name: "trigger_word", label: t("Trigger word"), tip: t("One made-up word that means this character in prompts. It should mean nothing else, so that a trained model can't mix it up."), placeholder: "maralind", most: 40, plain: true }),
     ];
   }
 
@@ -164,11 +166,11 @@ export class CharacterForm {
     this.evidence = evidence;
     this.evidenceNote = h("p", { class: "cf-hint" });
     return [
-      this.words({ name: "consent.who", label: "Who agreed", tip: "Their name, as they would sign.", placeholder: "Mara Lind" }),
-      this.words({ name: "consent.until", label: "Until when", kind: "date", tip: "The last day the consent holds. Empty: until it is taken back.", note: "may stay empty" }),
-      this.words({ name: "consent.what_for", label: "What for", kind: "area", tip: "What they agreed to, in their words.", placeholder: "Portraits for our shop's Instagram, no politics, no nudity", wide: true }),
+      this.words({ name: "consent.who", label: t("Who agreed"), tip: t("Their name, as they would sign."), placeholder: t("Mara Lind") }),
+      this.words({ name: "consent.until", label: t("Until when"), kind: "date", tip: t("The last day the consent holds. Empty: until it is taken back."), note: t("may stay empty") }),
+      this.words({ name: "consent.what_for", label: t("What for"), kind: "area", tip: t("What they agreed to, in their words."), placeholder: t("Portraits for our shop's Instagram, no politics, no nudity"), wide: true }),
       this.field(
-        { name: "consent.evidence", label: "Evidence", tip: "A signed form, a mail, a recording: any file that shows it. It stays on this computer.", wide: true, note: "may stay empty" },
+        { name: "consent.evidence", label: t("Evidence"), tip: t("A signed form, a mail, a recording: any file that shows it. It stays on this computer."), wide: true, note: t("may stay empty") },
         [evidence, this.evidenceNote],
         { get: () => this.evidenceName ?? "", set: (value) => this.showEvidence(value) },
       ),
@@ -177,7 +179,7 @@ export class CharacterForm {
 
   showEvidence(name) {
     this.evidenceName = name ?? "";
-    setText(this.evidenceNote, name ? `Kept: ${name.split("/").at(-1)}. Choose a file to replace it.` : "");
+    setText(this.evidenceNote, name ? t("Kept: {file}. Choose a file to replace it.", { file: name.split("/").at(-1) }) : "");
   }
 
   drawMaking() {
@@ -187,7 +189,7 @@ export class CharacterForm {
         get: () => select.value,
         set: (value) => {
           // A choice that is gone stays to be seen until another is made.
-          if (value && ![...select.options].some((option) => option.value === value)) select.append(h("option", { value }, this.listed ? `${value} (not here any more)` : value));
+          if (value && ![...select.options].some((option) => option.value === value)) select.append(h("option", { value }, this.listed ? t("{name} (not here any more)", { name: value }) : value));
           select.value = value ?? "";
         },
       });
@@ -197,15 +199,15 @@ export class CharacterForm {
     const show = (value) => setText(said, Number(value).toFixed(2));
     strength.addEventListener("input", () => show(strength.value));
     return [
-      this.words({ name: "negative_prompt", label: "Negative prompt", kind: "area", tip: "What should never be in a picture of this character. The preset and you add to it.", placeholder: "blurry, extra fingers", wide: true }),
-      choice("preset", "Preset", "The look their pictures begin with. You can change it for each picture."),
-      choice("model", "Model", "The checkpoint that draws them."),
-      choice("lora", "LoRA", "A small addition to the model that was taught this face."),
-      this.field({ name: "lora_strength", label: "LoRA strength", tip: "How strongly it acts: 1 is as trained, 0 is not at all.", advanced: true }, h("div", { class: "cf-slider" }, strength, said), {
+      this.words({ name: "negative_prompt", label: t("Negative prompt"), kind: "area", tip: t("What should never be in a picture of this character. The preset and you add to it."), placeholder: t("blurry, extra fingers"), wide: true }),
+      choice("preset", t("Preset"), t("The look their pictures begin with. You can change it for each picture.")),
+      choice("model", t("Model"), t("The checkpoint that draws them.")),
+      choice("lora", t("LoRA"), t("A small addition to the model that was taught this face.")),
+      this.field({ name: "lora_strength", label: t("LoRA strength"), tip: t("How strongly it acts: 1 is as trained, 0 is not at all."), advanced: true }, h("div", { class: "cf-slider" }, strength, said), {
         get: () => Number(strength.value),
         set: (value) => ((strength.value = value ?? 1), show(strength.value)),
       }),
-      choice("engine", "Engine", "What does the drawing. Empty: whichever the model needs.", true),
+      choice("engine", t("Engine"), t("What does the drawing. Empty: whichever the model needs."), true),
     ];
   }
 
@@ -216,9 +218,9 @@ export class CharacterForm {
       const row = h(
         "div",
         { class: "handle" },
-        h("input", { type: "text", class: "cf-input", list: "character-channels", "aria-label": "Channel", placeholder: "Channel", maxlength: 400, value: channel }),
-        h("input", { type: "text", class: "cf-input", "aria-label": "Name on that channel", placeholder: "@name", maxlength: 400, value: name }),
-        iconButton("close", "Remove this handle", () => {
+        h("input", { type: "text", class: "cf-input", list: "character-channels", "aria-label": t("Channel"), placeholder: t("Channel"), maxlength: 400, value: channel }),
+        h("input", { type: "text", class: "cf-input", "aria-label": t("Name on that channel"), placeholder: t("@name"), maxlength: 400, value: name }),
+        iconButton("close", t("Remove this handle"), () => {
           row.remove();
           more.focus();
           this.changed(rows);
@@ -227,8 +229,8 @@ export class CharacterForm {
       rows.append(row);
       return row;
     };
-    const more = h("button", { type: "button", class: "quiet", "data-tip": "One more channel", onclick: () => add().querySelector("input").focus() }, icon("plus"), "Add a handle");
-    return this.field({ name: "handles", label: "Handles", tip: "Channel and name.", wide: true, group: "group", bare: true }, [rows, channels, more], {
+    const more = h("button", { type: "button", class: "quiet", "data-tip": t("One more channel"), onclick: () => add().querySelector("input").focus() }, icon("plus"), t("Add a handle"));
+    return this.field({ name: "handles", label: t("Handles"), tip: t("Channel and name."), wide: true, group: "group", bare: true }, [rows, channels, more], {
       get: () => [...rows.children].map((row) => [...row.querySelectorAll("input")].map((input) => input.value.trim())).filter(([channel, name]) => channel || name),
       set: (value) => {
         rows.replaceChildren();
@@ -255,8 +257,8 @@ export class CharacterForm {
     const one = [() => input.value.trim(), (word, on) => put(on ? word : "")];
     const several = [parts, (word, on) => put((on ? [...parts(), word] : parts().filter((part) => part !== word)).join(", "))];
     const rows = [];
-    if (colours) rows.push(this.chips(colours, "Hair colours", ...hair("colour")), this.chips(chips, "Hair styles", ...hair("style")));
-    else if (chips) rows.push(this.chips(chips, `Suggestions for ${about.label}`, ...(many ? several : one)));
+    if (colours) rows.push(this.chips(colours, t("Hair colours"), ...hair("colour")), this.chips(chips, t("Hair styles"), ...hair("style")));
+    else if (chips) rows.push(this.chips(chips, t("Suggestions for {field}", { field: about.label }), ...(many ? several : one)));
     const show = () => rows.forEach((row) => row.mark());
     input.addEventListener("input", show);
     return this.field(about, [input, ...rows], {
@@ -271,7 +273,8 @@ export class CharacterForm {
   chips(words, label, current, pick) {
     const isOn = (word) => [current()].flat().includes(word);
     const chip = (word) => h("button", { type: "button", class: "chip-word", "aria-pressed": "false", onclick: () => pick(word, !isOn(word)) }, word);
-    const row = h("div", { class: "chips", role: "group", "aria-label": label }, ...words.map(chip));
+    // Words of prompts, which the models read in English.
+    const row = h("div", { class: "chips", role: "group", "aria-label": label, lang: "en" }, ...words.map(chip));
     row.mark = () => [...row.children].forEach((node) => node.setAttribute("aria-pressed", isOn(node.textContent)));
     return row;
   }
@@ -307,10 +310,10 @@ export class CharacterForm {
     const [presets, models, loras] = await Promise.all(["presets", "models", "loras"].map((path) => get(path).then((found) => found.items, () => [])));
     const engines = [...new Set(models.map((model) => model.engine))].map((id) => ({ id, name: id }));
     const lists = {
-      preset: ["None", presets],
-      model: ["As the preset or studio says", models],
-      lora: ["None", loras.map((lora) => ({ id: lora.path, name: lora.name }))],
-      engine: ["As the model needs", engines],
+      preset: [t("None"), presets],
+      model: [t("As the preset or studio says"), models],
+      lora: [t("None"), loras.map((lora) => ({ id: lora.path, name: lora.name }))],
+      engine: [t("As the model needs"), engines],
     };
     const was = this.values();
     this.listed = true;
@@ -332,7 +335,7 @@ export class CharacterForm {
     const items = await this.templates();
     if (!items.length) return;
     const use = async (template) => {
-      if (this.dirty() && !(await confirmed("Start over from this template?", "What you have written here is replaced.", "Replace", "Keep mine"))) return;
+      if (this.dirty() && !(await confirmed(t("Start over from this template?"), t("What you have written here is replaced."), t("Replace"), t("Keep mine")))) return;
       this.own = { slug: false, trigger_word: false };
       this.fill({ ...template.fields, slug: null, trigger_word: null });
       this.changed(null);
@@ -340,15 +343,15 @@ export class CharacterForm {
       this.controls.get("name").input.focus();
     };
     this.start_.replaceChildren(
-      h("details", { class: "form-templates" }, h("summary", {}, "Start from a template"), h("ul", { class: "templates" }, ...items.map((template) => h("li", {}, templateCard(template, () => use(template)))))),
+      h("details", { class: "form-templates" }, h("summary", {}, t("Start from a template")), h("ul", { class: "templates" }, ...items.map((template) => h("li", {}, templateCard(template, () => use(template)))))),
     );
     this.start_.hidden = false;
   }
 
   tellDraft() {
     this.say(
-      h("p", {}, "Your unsaved changes are back."),
-      h("button", { type: "button", class: "quiet", onclick: () => this.discard() }, "Discard them"),
+      h("p", {}, t("Your unsaved changes are back.")),
+      h("button", { type: "button", class: "quiet", onclick: () => this.discard() }, t("Discard them")),
     );
   }
 
@@ -422,13 +425,13 @@ export class CharacterForm {
     const values = this.values();
     toggle(this.consent, "hidden", values.kind === "fictional");
     toggle(this.steps.querySelector("[data-section=consent]"), "hidden", values.kind === "fictional");
-    this.controls.get("consent.who").input.placeholder = values.name || "Mara Lind";
+    this.controls.get("consent.who").input.placeholder = values.name || t("Mara Lind");
     const face = values.name || "?";
     if (this.face !== face) this.preview.replaceChildren(this.character?.portrait_url ? portrait(this.character) : monogram(face));
     this.face = face;
     const dirty = this.dirty();
     if (target) keepDraft(dirty ? { id: this.character?.id ?? null, version: this.version, values: { ...values, consent: { ...values.consent } }, own: this.own, initial: this.initial, before: this.before } : null);
-    setText(this.state, dirty ? "Not saved yet" : "");
+    setText(this.state, dirty ? t("Not saved yet") : "");
     this.hints();
   }
 
@@ -458,7 +461,7 @@ export class CharacterForm {
       const namesake = !this.own[key] && !this.character && value && this.taken?.find((one) => one.name.toLowerCase() === plain);
       const hint = node.querySelector(".cf-suggested");
       hint.classList.toggle("bad", Boolean(owner));
-      setText(hint, owner ? `Already used by ${owner.name}. Choose another one.` : namesake ? `There is a ${namesake.name} already, so this one is a little different.` : "");
+      setText(hint, owner ? t("Already used by {name}. Choose another one.", { name: owner.name }) : namesake ? t("There is a {name} already, so this one is a little different.", { name: namesake.name }) : "");
       toggle(hint, "hidden", !hint.textContent);
     }
   }
@@ -471,7 +474,7 @@ export class CharacterForm {
     if (this.amiss()) return;
     this.saving = true;
     this.saveButton.disabled = true;
-    setText(this.state, "Saving …");
+    setText(this.state, t("Saving …"));
     try {
       const file = this.evidence.files[0];
       const saved = await this.send(version);
@@ -483,7 +486,7 @@ export class CharacterForm {
       if (file && this.values().kind !== "fictional") await this.sendEvidence(saved, file);
       this.saved = true;
       keepDraft(null);
-      toast(`${saved.name} is saved`, { ms: 2500 });
+      toast(t("{name} is saved", { name: saved.name }), { ms: 2500 });
       this.done(saved);
     } catch (problem) {
       this.changed(this.form);
@@ -491,7 +494,7 @@ export class CharacterForm {
     } finally {
       this.saving = false;
       this.saveButton.disabled = false;
-      if (!this.saved) setText(this.state, this.dirty() ? "Not saved yet" : "");
+      if (!this.saved) setText(this.state, this.dirty() ? t("Not saved yet") : "");
     }
   }
 
@@ -518,18 +521,18 @@ export class CharacterForm {
   amiss() {
     const { name, appearance, handles, kind, consent } = this.values();
     const found = [];
-    if (!name) found.push(["name", "The character needs a name."]);
+    if (!name) found.push(["name", t("The character needs a name.")]);
     const { age } = appearance;
     if (age !== null && (!Number.isInteger(age) || age < ADULT || age > OLDEST)) {
-      found.push(["appearance.age", age < ADULT ? `Characters are adults: ${ADULT} or more.` : `A whole number from ${ADULT} to ${OLDEST}.`]);
+      found.push(["appearance.age", age < ADULT ? t("Characters are adults: {count} or more.", { count: ADULT }) : t("A whole number from {least} to {most}.", { least: ADULT, most: OLDEST })]);
     }
     if (kind !== "fictional" && (consent.who || consent.what_for || consent.until || this.evidence.files.length)) {
-      if (!consent.who) found.push(["consent.who", "Say who agreed."]);
-      if (!consent.what_for) found.push(["consent.what_for", "Say what they agreed to."]);
+      if (!consent.who) found.push(["consent.who", t("Say who agreed.")]);
+      if (!consent.what_for) found.push(["consent.what_for", t("Say what they agreed to.")]);
     }
     const channels = handles.map(([channel]) => channel.toLowerCase());
-    if (handles.some(([channel, account]) => !channel || !account)) found.push(["handles", "Each handle is a channel and a name."]);
-    else if (new Set(channels).size < channels.length) found.push(["handles", "A channel stands here twice. One name for each, please."]);
+    if (handles.some(([channel, account]) => !channel || !account)) found.push(["handles", t("Each handle is a channel and a name.")]);
+    else if (new Set(channels).size < channels.length) found.push(["handles", t("A channel stands here twice. One name for each, please.")]);
     found.forEach(([field, words]) => this.showError(field, words));
     if (found.length) this.focusFirst();
     return found.length > 0;
@@ -564,8 +567,8 @@ export class CharacterForm {
           "tr",
           {},
           h("th", { scope: "row" }, control.node.querySelector(".cf-label").textContent),
-          h("td", {}, said(other) || "empty"),
-          h("td", { class: touched ? null : "soft" }, touched ? said(mine) || "empty" : "not changed here: theirs stays"),
+          h("td", {}, said(other) || t("empty")),
+          h("td", { class: touched ? null : "soft" }, touched ? said(mine) || t("empty") : t("not changed here: theirs stays")),
         ),
       );
     const load = () => {
@@ -576,7 +579,7 @@ export class CharacterForm {
       this.before = this.body();
       this.hush();
       this.changed(null);
-      toast("Their version is loaded", { ms: 2500 });
+      toast(t("Their version is loaded"), { ms: 2500 });
     };
     const force = () => {
       this.hush();
@@ -588,19 +591,19 @@ export class CharacterForm {
       h(
         "div",
         { class: "conflict" },
-        h("h3", { tabindex: "-1" }, "Somebody else changed this character meanwhile"),
+        h("h3", { tabindex: "-1" }, t("Somebody else changed this character meanwhile")),
         rows.length
           ? h(
               "div",
               { class: "conflict-scroll" },
-              h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), h("th", { scope: "col" }, "Theirs"), h("th", { scope: "col" }, "Mine"))), h("tbody", {}, ...rows)),
+              h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), h("th", { scope: "col" }, t("Theirs")), h("th", { scope: "col" }, t("Mine")))), h("tbody", {}, ...rows)),
             )
-          : h("p", { class: "soft" }, "Both say the same where it can be seen."),
+          : h("p", { class: "soft" }, t("Both say the same where it can be seen.")),
         h(
           "div",
           { class: "conflict-acts" },
-          h("button", { type: "button", class: "button", "data-tip": "Forget what you wrote here", onclick: load }, "Load theirs"),
-          h("button", { type: "button", class: "button primary", "data-tip": "What you changed goes over theirs", onclick: force }, "Save mine anyway"),
+          h("button", { type: "button", class: "button", "data-tip": t("Forget what you wrote here"), onclick: load }, t("Load theirs")),
+          h("button", { type: "button", class: "button primary", "data-tip": t("What you changed goes over theirs"), onclick: force }, t("Save mine anyway")),
         ),
       ),
     );
@@ -662,7 +665,7 @@ export class CharacterForm {
   }
 
   async mayLeave() {
-    if (this.dirty() && !(await confirmed("Leave without saving?", "What you have written here is not kept.", "Discard", "Keep writing"))) return false;
+    if (this.dirty() && !(await confirmed(t("Leave without saving?"), t("What you have written here is not kept."), t("Discard"), t("Keep writing")))) return false;
     keepDraft(null);
     this.saved = true;
     return true;

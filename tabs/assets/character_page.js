@@ -5,11 +5,12 @@ import { address, get, patch, remove, send, thumbnail } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { ended, feed } from "./feed.js";
 import { showTab } from "./header.js";
+import { day, number, t, tn } from "./language.js";
 import { hasConsent, KINDS, looks, portrait, real } from "./portrait.js";
 import { listOf } from "./stage.js";
 import { complain, toast } from "./toast.js";
 import { copyText, fromTrash, lookAt } from "./viewer.js";
-import { endWords, plural, progressWords, title } from "./words.js";
+import { endWords, progressWords, title } from "./words.js";
 
 const AT_ONCE = 8;
 const BYTES_AT_ONCE = 24 * 2 ** 20;
@@ -38,7 +39,7 @@ export class CharacterPage {
     this.node = h(
       "article",
       { class: "character-page", "aria-label": this.character.name },
-      h("button", { type: "button", class: "quiet page-back", onclick: () => this.acts.back() }, icon("left"), "All characters"),
+      h("button", { type: "button", class: "quiet page-back", onclick: () => this.acts.back() }, icon("left"), t("All characters")),
       this.head,
       this.notice,
       this.buildPhotos(),
@@ -79,8 +80,8 @@ export class CharacterPage {
     this.shown = key;
     const about = looks(one.appearance);
     const word = h("code", {}, one.trigger_word);
-    const number = (count, name) => h("div", { class: "number" }, h("dd", {}, count.toLocaleString("en")), h("dt", {}, name));
-    this.makeButton = h("button", { type: "button", class: "button primary", "data-tip": "Makes this character the active one and opens Generate", onclick: () => this.acts.make() }, icon("sparkle"), "Make pictures");
+    const fact = (count, name) => h("div", { class: "number" }, h("dd", {}, number(count)), h("dt", {}, name));
+    this.makeButton = h("button", { type: "button", class: "button primary", "data-tip": t("Makes this character the active one and opens Generate"), onclick: () => this.acts.make() }, icon("sparkle"), t("Make pictures"));
     const button = (name, words, tip, act, extra = "") => h("button", { type: "button", class: `button ${extra}`, "data-tip": tip, onclick: act }, icon(name), words);
     const focused = this.head.contains(document.activeElement) ? document.activeElement.textContent : null;
     this.head.replaceChildren(
@@ -88,34 +89,34 @@ export class CharacterPage {
       h(
         "div",
         { class: "page-words" },
-        h("div", { class: "page-name" }, h("h2", { tabindex: "-1" }, one.name), (this.activeTag = h("span", { class: "tag on", hidden: true }, icon("tick"), "Active"))),
+        h("div", { class: "page-name" }, h("h2", { tabindex: "-1" }, one.name), (this.activeTag = h("span", { class: "tag on", hidden: true }, icon("tick"), t("Active")))),
         h(
           "p",
           { class: "page-kind" },
           KINDS[one.kind].name,
-          one.status === "archived" ? h("span", { class: "tag" }, "Archived") : null,
-          trashed ? h("span", { class: "tag warn" }, "In the trash") : null,
+          one.status === "archived" ? h("span", { class: "tag" }, t("Archived")) : null,
+          trashed ? h("span", { class: "tag warn" }, t("In the trash")) : null,
           real(one) ? h("span", { class: `tag ${hasConsent(one) ? "good" : "warn"}` }, consentWords(one)) : null,
         ),
         h(
           "p",
           { class: "page-trigger" },
-          h("span", { class: "soft" }, "Trigger word"),
+          h("span", { class: "soft" }, t("Trigger word")),
           word,
-          iconButton("copy", "Copy the trigger word", () => this.copyWord()),
+          iconButton("copy", t("Copy the trigger word"), () => this.copyWord()),
         ),
-        about ? h("p", { class: "page-looks" }, about) : h("p", { class: "page-looks soft" }, "Nothing is said about the looks yet."),
+        about ? h("p", { class: "page-looks" }, about) : h("p", { class: "page-looks soft" }, t("Nothing is said about the looks yet.")),
         one.personality ? h("p", { class: "page-looks soft" }, one.personality) : null,
-        h("dl", { class: "numbers" }, number(one.photos, one.photos === 1 ? "photo" : "photos"), number(one.pictures, one.pictures === 1 ? "picture" : "pictures"), number(one.jobs, one.jobs === 1 ? "job" : "jobs")),
+        h("dl", { class: "numbers" }, fact(one.photos, tn("photo", "photos", one.photos)), fact(one.pictures, tn("picture", "pictures", one.pictures)), fact(one.jobs, tn("job", "jobs", one.jobs))),
         h(
           "div",
           { class: "page-acts" },
-          trashed ? button("restore", "Restore", "Back among the active characters", () => this.acts.archive(), "primary") : this.makeButton,
-          button("pencil", "Edit", "Change looks, words and settings", () => this.acts.edit()),
-          button("copy", "Duplicate", "A new character with the same words and settings", () => this.acts.copy()),
-          h("a", { class: "button", href: address(`${this.path}/export`), download: "", "data-tip": "Everything about this character in one zip file" }, icon("download"), "Export"),
-          trashed ? null : button("archive", one.status === "archived" ? "Bring back" : "Archive", one.status === "archived" ? "Among the active characters again" : "Keeps everything, out of the way", () => this.acts.archive()),
-          trashed ? null : button("trash", "Delete", "To the trash; can be undone", () => this.acts.trash(), "danger"),
+          trashed ? button("restore", t("Restore"), t("Back among the active characters"), () => this.acts.archive(), "primary") : this.makeButton,
+          button("pencil", t("Edit"), t("Change looks, words and settings"), () => this.acts.edit()),
+          button("copy", t("Duplicate"), t("A new character with the same words and settings"), () => this.acts.copy()),
+          h("a", { class: "button", href: address(`${this.path}/export`), download: "", "data-tip": t("Everything about this character in one zip file") }, icon("download"), t("Export")),
+          trashed ? null : button("archive", one.status === "archived" ? t("Bring back") : t("Archive"), one.status === "archived" ? t("Among the active characters again") : t("Keeps everything, out of the way"), () => this.acts.archive()),
+          trashed ? null : button("trash", t("Delete"), t("To the trash; can be undone"), () => this.acts.trash(), "danger"),
         ),
       ),
     );
@@ -130,8 +131,8 @@ export class CharacterPage {
     const over = Boolean(this.character.consent);
     this.notice.replaceChildren(
       icon("warn"),
-      h("div", {}, h("strong", {}, over ? "The consent has run out" : "The consent is missing"), h("p", {}, "This is a real person: photos and pictures wait until you have written down that they agreed.")),
-      h("button", { type: "button", class: "button", "data-tip": "Who agreed, to what, and until when", onclick: () => this.acts.edit("consent") }, over ? "Renew it" : "Write it down"),
+      h("div", {}, h("strong", {}, over ? t("The consent has run out") : t("The consent is missing")), h("p", {}, t("This is a real person: photos and pictures wait until you have written down that they agreed."))),
+      h("button", { type: "button", class: "button", "data-tip": t("Who agreed, to what, and until when"), onclick: () => this.acts.edit("consent") }, over ? t("Renew it") : t("Write it down")),
     );
   }
 
@@ -142,7 +143,7 @@ export class CharacterPage {
   async copyWord() {
     try {
       await copyText(this.character.trigger_word, this.node);
-      toast("Trigger word copied", { ms: 2000 });
+      toast(t("Trigger word copied"), { ms: 2000 });
     } catch (problem) {
       complain(problem);
     }
@@ -151,14 +152,14 @@ export class CharacterPage {
   // Photos
 
   buildPhotos() {
-    this.files = h("input", { type: "file", class: "file-input", multiple: true, accept: TAKEN, tabindex: "-1", "aria-label": "Photo files", onchange: () => (this.addFiles([...this.files.files]), (this.files.value = "")) });
+    this.files = h("input", { type: "file", class: "file-input", multiple: true, accept: TAKEN, tabindex: "-1", "aria-label": t("Photo files"), onchange: () => (this.addFiles([...this.files.files]), (this.files.value = "")) });
     this.drop = h(
       "div",
       { class: "drop" },
       icon("upload"),
-      h("p", {}, h("strong", {}, "Drop photos here"), h("span", { class: "soft" }, "PNG, JPEG, WebP or HEIC, fifty at once if you like. They are turned upright, and where they were taken is removed.")),
+      h("p", {}, h("strong", {}, t("Drop photos here")), h("span", { class: "soft" }, t("PNG, JPEG, WebP or HEIC, fifty at once if you like. They are turned upright, and where they were taken is removed."))),
       this.files,
-      h("button", { type: "button", class: "button", "data-tip": "Pick photos from this device", onclick: () => this.files.click() }, "Choose photos"),
+      h("button", { type: "button", class: "button", "data-tip": t("Pick photos from this device"), onclick: () => this.files.click() }, t("Choose photos")),
     );
     let over = 0;
     const lit = (on) => toggle(this.drop, "data-over", on);
@@ -174,23 +175,23 @@ export class CharacterPage {
       },
     };
     this.progressWords = h("p", { role: "status", "aria-live": "polite" });
-    this.progressBar = h("div", { class: "bar", role: "progressbar", "aria-label": "Photos being added", "aria-valuemin": 0 }, h("i"));
+    this.progressBar = h("div", { class: "bar", role: "progressbar", "aria-label": t("Photos being added"), "aria-valuemin": 0 }, h("i"));
     this.progress = h("div", { class: "drop-progress", hidden: true }, this.progressWords, this.progressBar);
     this.refusals = h("div", { class: "refusals", role: "alert", hidden: true });
-    this.grid = h("ul", { class: "photos", "aria-label": "Photos" });
+    this.grid = h("ul", { class: "photos", "aria-label": t("Photos") });
     this.grid.addEventListener("keydown", (event) => event.key === "Delete" && this.chosen.size && this.deletePhotos());
     this.selectionWords = h("p", { role: "status" });
-    this.portraitButton = h("button", { type: "button", class: "button", "data-tip": "Shown wherever this character is", onclick: () => this.setPortrait([...this.chosen][0]) }, icon("person"), "Set as portrait");
+    this.portraitButton = h("button", { type: "button", class: "button", "data-tip": t("Shown wherever this character is"), onclick: () => this.setPortrait([...this.chosen][0]) }, icon("person"), t("Set as portrait"));
     this.selection = h(
       "div",
       { class: "photo-selection", hidden: true },
       this.selectionWords,
       this.portraitButton,
-      h("button", { type: "button", class: "button danger", "data-tip": "To the trash; can be undone", onclick: () => this.deletePhotos() }, icon("trash"), "Delete"),
-      h("button", { type: "button", class: "quiet", "data-tip": "Select every photo", onclick: () => this.choose(this.photos.map((photo) => photo.id)) }, "Select all"),
-      h("button", { type: "button", class: "quiet", "data-tip": "Select none", onclick: () => this.choose([]) }, "Clear"),
+      h("button", { type: "button", class: "button danger", "data-tip": t("To the trash; can be undone"), onclick: () => this.deletePhotos() }, icon("trash"), t("Delete")),
+      h("button", { type: "button", class: "quiet", "data-tip": t("Select every photo"), onclick: () => this.choose(this.photos.map((photo) => photo.id)) }, t("Select all")),
+      h("button", { type: "button", class: "quiet", "data-tip": t("Select none"), onclick: () => this.choose([]) }, t("Clear")),
     );
-    const section = this.section("photos", "Photos", this.drop, this.progress, this.refusals, this.selection, this.grid);
+    const section = this.section("photos", t("Photos"), this.drop, this.progress, this.refusals, this.selection, this.grid);
     for (const [type, listener] of Object.entries(listeners)) section.addEventListener(type, listener);
     return section;
   }
@@ -218,22 +219,22 @@ export class CharacterPage {
     const known = new Map([...this.grid.children].map((node) => [node.dataset.photo, node]));
     this.grid.replaceChildren(...this.photos.map((photo, index) => known.get(photo.id) ?? this.photo(photo, index)));
     this.grid.hidden = !this.photos.length;
-    setText(this.photosNote, this.photos.length ? "" : "None yet. Ten to thirty different ones, alone in the picture, are a good start.");
+    setText(this.photosNote, this.photos.length ? "" : t("None yet. Ten to thirty different ones, alone in the picture, are a good start."));
     this.markPhotos();
   }
 
   photo(photo, index) {
-    const name = photo.name || `Photo ${index + 1}`;
-    const tick = h("input", { type: "checkbox", class: "photo-tick", "aria-label": `Select ${name}`, onchange: () => (tick.checked ? this.chosen.add(photo.id) : this.chosen.delete(photo.id), this.markPhotos()) });
+    const name = photo.name || t("Photo {number}", { number: index + 1 });
+    const tick = h("input", { type: "checkbox", class: "photo-tick", "aria-label": t("Select {name}", { name }), onchange: () => (tick.checked ? this.chosen.add(photo.id) : this.chosen.delete(photo.id), this.markPhotos()) });
     const image = h("img", { src: thumbnail(photo.id), alt: "", loading: "lazy", decoding: "async" });
     const look = () => lookAt(listOf(this.photos), Math.max(0, this.photos.findIndex((one) => one.id === photo.id)));
     return h(
       "li",
       { class: "photo", dataset: { photo: photo.id } },
-      h("button", { type: "button", class: "tile", "aria-label": `Open ${name}`, onclick: look }, image),
+      h("button", { type: "button", class: "tile", "aria-label": t("Open {name}", { name }), onclick: look }, image),
       tick,
-      h("span", { class: "tag on photo-mark" }, "Portrait"),
-      iconButton("person", "Set as portrait", () => this.setPortrait(photo.id), { class: "icon-button photo-portrait", "aria-label": `Set ${name} as portrait` }),
+      h("span", { class: "tag on photo-mark" }, t("Portrait")),
+      iconButton("person", t("Set as portrait"), () => this.setPortrait(photo.id), { class: "icon-button photo-portrait", "aria-label": t("Set {name} as portrait", { name }) }),
     );
   }
 
@@ -252,7 +253,7 @@ export class CharacterPage {
     toggle(this.selection, "hidden", this.chosen.size === 0);
     toggle(this.grid, "data-selecting", this.chosen.size > 0);
     toggle(this.portraitButton, "hidden", this.chosen.size !== 1);
-    setText(this.selectionWords, `${this.chosen.size} selected`);
+    setText(this.selectionWords, tn("{count} selected", "{count} selected", this.chosen.size));
   }
 
   async setPortrait(id) {
@@ -267,7 +268,7 @@ export class CharacterPage {
     this.mark();
     this.markPhotos();
     this.acts.changed();
-    toast("This is the portrait now", { ms: 2500 });
+    toast(t("This is the portrait now"), { ms: 2500 });
   }
 
   async deletePhotos() {
@@ -282,10 +283,10 @@ export class CharacterPage {
     this.acts.changed();
     this.refresh();
     this.files.nextElementSibling.focus({ preventScroll: true });
-    toast(`${plural(ids.length, "photo")} moved to the trash`, {
-      action: "Undo",
+    toast(tn("{count} photo moved to the trash", "{count} photos moved to the trash", ids.length), {
+      action: t("Undo"),
       act: async () => {
-        if (await fromTrash(ids, "back")) this.refresh();
+        if (await fromTrash(ids, (count) => tn("{count} picture back", "{count} pictures back", count))) this.refresh();
         this.acts.changed();
       },
       ms: 10_000,
@@ -311,7 +312,7 @@ export class CharacterPage {
     this.progress.hidden = true;
     this.tellRefused(refused);
     if (kept) {
-      toast(`${plural(kept, "photo")} added`, { ms: 3000 });
+      toast(tn("{count} photo added", "{count} photos added", kept), { ms: 3000 });
       this.acts.changed();
     }
     await this.reread();
@@ -349,7 +350,7 @@ export class CharacterPage {
   tellProgress() {
     const { done, total } = this.adding;
     this.progress.hidden = false;
-    setText(this.progressWords, `Adding photos: ${done} of ${total}`);
+    setText(this.progressWords, t("Adding photos: {done} of {total}", { done, total }));
     this.progressBar.setAttribute("aria-valuemax", total);
     this.progressBar.setAttribute("aria-valuenow", done);
     this.progressBar.firstElementChild.style.setProperty("--done", done / total);
@@ -360,17 +361,17 @@ export class CharacterPage {
     this.refusals.hidden = !refused.length;
     if (!refused.length) return;
     this.refusals.replaceChildren(
-      h("div", { class: "refusals-head" }, icon("warn"), h("strong", {}, `${plural(refused.length, "file")} could not be added`), iconButton("close", "Dismiss", () => (this.refusals.hidden = true))),
-      h("ul", {}, ...refused.map(({ name, error }) => h("li", {}, h("b", {}, name || "A file without a name"), h("span", {}, [error.message, error.remedy].filter(Boolean).join(" "))))),
+      h("div", { class: "refusals-head" }, icon("warn"), h("strong", {}, tn("{count} file could not be added", "{count} files could not be added", refused.length)), iconButton("close", t("Dismiss"), () => (this.refusals.hidden = true))),
+      h("ul", {}, ...refused.map(({ name, error }) => h("li", {}, h("b", {}, name || t("A file without a name")), h("span", {}, [error.message, error.remedy].filter(Boolean).join(" "))))),
     );
   }
 
   // Pictures and jobs
 
   buildPictures() {
-    this.pictureGrid = h("ul", { class: "photos", "aria-label": "Newest pictures" });
-    this.pictureEmpty = h("p", { class: "soft", hidden: true }, "None yet. Press “Make pictures” and describe the first one.");
-    return this.section("pictures", "Pictures", this.pictureEmpty, this.pictureGrid);
+    this.pictureGrid = h("ul", { class: "photos", "aria-label": t("Newest pictures") });
+    this.pictureEmpty = h("p", { class: "soft", hidden: true }, t("None yet. Press “Make pictures” and describe the first one."));
+    return this.section("pictures", t("Pictures"), this.pictureEmpty, this.pictureGrid);
   }
 
   async loadPictures() {
@@ -396,22 +397,22 @@ export class CharacterPage {
             { class: "photo", dataset: { picture: picture.id } },
             h(
               "button",
-              { type: "button", class: "tile", "aria-label": `Open: ${(picture.recipe?.prompt ?? "picture").slice(0, 80)}`, onclick: () => this.openPicture(picture) },
+              { type: "button", class: "tile", "aria-label": t("Open: {prompt}", { prompt: (picture.recipe?.prompt ?? t("picture")).slice(0, 80) }), onclick: () => this.openPicture(picture) },
               h("img", { src: thumbnail(picture.id), alt: "", loading: "lazy", decoding: "async" }),
             ),
-            iconButton("person", "Set as portrait", () => this.setPortrait(picture.id), { class: "icon-button photo-portrait" }),
+            iconButton("person", t("Set as portrait"), () => this.setPortrait(picture.id), { class: "icon-button photo-portrait" }),
           ),
       ),
     );
     this.pictureEmpty.hidden = items.length > 0;
     this.pictureGrid.hidden = !items.length;
-    setText(this.picturesNote, this.character.pictures > items.length && items.length ? `The newest ${items.length} of ${this.character.pictures.toLocaleString("en")}` : "");
+    setText(this.picturesNote, this.character.pictures > items.length && items.length ? t("The newest {count} of {total}", { count: items.length, total: number(this.character.pictures) }) : "");
   }
 
   buildJobs() {
-    this.jobList = h("ul", { class: "page-jobs", "aria-label": "Newest jobs" });
-    this.jobEmpty = h("p", { class: "soft", hidden: true }, "No jobs yet.");
-    return this.section("jobs", "Jobs", this.jobEmpty, this.jobList);
+    this.jobList = h("ul", { class: "page-jobs", "aria-label": t("Newest jobs") });
+    this.jobEmpty = h("p", { class: "soft", hidden: true }, t("No jobs yet."));
+    return this.section("jobs", t("Jobs"), this.jobEmpty, this.jobList);
   }
 
   async loadJobs() {
@@ -429,7 +430,7 @@ export class CharacterPage {
           {},
           h(
             "button",
-            { type: "button", class: "page-job", "data-tip": "Show it on Generate", onclick: () => (showTab("generate"), document.dispatchEvent(new CustomEvent("likeness:look", { detail: job.id }))) },
+            { type: "button", class: "page-job", "data-tip": t("Show it on Generate"), onclick: () => (showTab("generate"), document.dispatchEvent(new CustomEvent("likeness:look", { detail: job.id }))) },
             h("span", { class: "page-job-face" }, pictures?.length ? h("img", { src: thumbnail(pictures[0].id), alt: "", loading: "lazy" }) : icon("picture")),
             h("span", { class: "page-job-words" }, h("strong", {}, title({ prompt: job.request.prompt || job.recipe.prompt })), h("span", { class: "soft" }, ended(job) ? endWords(job, pictures?.length) : progressWords(job))),
           ),
@@ -442,9 +443,9 @@ export class CharacterPage {
 }
 
 function consentWords({ consent }) {
-  if (!consent) return "Consent missing";
-  const day = consent.until && new Date(`${consent.until}T12:00`).toLocaleDateString("en", { day: "numeric", month: "short", year: "numeric" });
-  return hasConsent({ consent }) ? (day ? `Consent until ${day}` : "Consent given") : `Consent ran out on ${day}`;
+  if (!consent) return t("Consent missing");
+  const last = consent.until && day(new Date(`${consent.until}T12:00`), { day: "numeric", month: "short", year: "numeric" });
+  return hasConsent({ consent }) ? (last ? t("Consent until {day}", { day: last }) : t("Consent given")) : t("Consent ran out on {day}", { day: last });
 }
 
 // At most eight files and not too many bytes a request.

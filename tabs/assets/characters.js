@@ -7,11 +7,11 @@ import { CharacterPage } from "./character_page.js";
 import { h, icon, paced, setText, toggle } from "./dom.js";
 import { feed } from "./feed.js";
 import { showTab } from "./header.js";
+import { t, tn } from "./language.js";
 import { hasConsent, KINDS, portrait, real, templateCard } from "./portrait.js";
 import { complain, toast } from "./toast.js";
-import { plural } from "./words.js";
 
-const SHELVES = { active: "Active", archived: "Archived", trashed: "Trash" };
+const SHELVES = { active: t("Active"), archived: t("Archived"), trashed: t("Trash") };
 const PLACE = "likeness-characters-place";
 
 class Characters extends HTMLElement {
@@ -93,8 +93,8 @@ class Characters extends HTMLElement {
     let waiting = 0;
     this.box = h("input", {
       type: "search",
-      placeholder: "Search by name",
-      "aria-label": "Search characters by name",
+      placeholder: t("Search by name"),
+      "aria-label": t("Search characters by name"),
       value: this.words,
       oninput: () => {
         clearTimeout(waiting);
@@ -103,32 +103,32 @@ class Characters extends HTMLElement {
     });
     this.shelves = h(
       "div",
-      { class: "switch", role: "group", "aria-label": "Which characters" },
+      { class: "switch", role: "group", "aria-label": t("Which characters") },
       ...Object.entries(SHELVES).map(([id, name]) =>
         h("button", { type: "button", "aria-pressed": id === this.shelf, dataset: { shelf: id }, onclick: () => this.showShelf(id) }, name),
       ),
     );
     this.count = h("p", { class: "soft people-count", role: "status" });
-    this.importer = h("input", { type: "file", class: "file-input", accept: ".zip,application/zip", "aria-label": "Character file", tabindex: "-1", onchange: () => this.importFile() });
-    const tip = "Bring in a character that was exported here or by someone else: one zip file with photos, words and settings";
-    this.importButton = h("button", { type: "button", class: "button", "data-tip": tip, onclick: () => this.importer.click() }, icon("upload"), "Import a file");
+    this.importer = h("input", { type: "file", class: "file-input", accept: ".zip,application/zip", "aria-label": t("Character file"), tabindex: "-1", onchange: () => this.importFile() });
+    const tip = t("Bring in a character that was exported here or by someone else: one zip file with photos, words and settings");
+    this.importButton = h("button", { type: "button", class: "button", "data-tip": tip, onclick: () => this.importer.click() }, icon("upload"), t("Import a file"));
     const bar = h(
       "div",
       { class: "people-bar" },
-      h("h2", { tabindex: "-1", class: "people-title" }, "Characters"),
+      h("h2", { tabindex: "-1", class: "people-title" }, t("Characters")),
       this.count,
       h(
         "div",
         { class: "people-acts" },
         this.importer,
         this.importButton,
-        h("button", { type: "button", class: "button primary", "data-tip": "Describe someone new", onclick: () => this.showForm(null) }, icon("plus"), "New character"),
+        h("button", { type: "button", class: "button primary", "data-tip": t("Describe someone new"), onclick: () => this.showForm(null) }, icon("plus"), t("New character")),
       ),
     );
     this.filters = h("div", { class: "people-filters" }, h("label", { class: "search" }, icon("search"), this.box), this.shelves);
-    this.list = h("ul", { class: "people", "aria-label": "Characters" });
+    this.list = h("ul", { class: "people", "aria-label": t("Characters") });
     this.empty = h("div", { class: "people-empty", hidden: true });
-    this.show("library", h("section", { class: "people-library", "aria-label": "Library of characters" }, bar, this.filters, this.list, this.empty), options);
+    this.show("library", h("section", { class: "people-library", "aria-label": t("Library of characters") }, bar, this.filters, this.list, this.empty), options);
     if (this.items) this.draw();
     else this.list.replaceChildren(...Array.from({ length: 4 }, () => h("li", { class: "person-card ghost", "aria-hidden": "true" }, h("div", { class: "waiting" }))));
     this.load();
@@ -169,15 +169,15 @@ class Characters extends HTMLElement {
     );
     this.mark();
     const total = this.items.length;
-    setText(this.count, wanted ? `${plural(found.length, "character")} found` : total ? plural(total, "character") : "");
+    setText(this.count, wanted ? tn("{count} character found", "{count} characters found", found.length) : total ? tn("{count} character", "{count} characters", total) : "");
     const first = !total && this.shelf === "active";
     toggle(this.empty, "hidden", found.length > 0);
     toggle(this.list, "hidden", found.length === 0);
     if (found.length) return;
-    if (total) this.say("search", "Nobody by that name", `No character here is called “${this.words}”.`);
+    if (total) this.say("search", t("Nobody by that name"), t("No character here is called “{words}”.", { words: this.words }));
     else if (first) this.welcome();
-    else if (this.shelf === "archived") this.say("archive", "Nobody is archived", "Archive characters you are not working with: they keep everything and stay out of the way.");
-    else this.say("trash", "The trash is empty", "Characters you delete wait here and can be brought back.");
+    else if (this.shelf === "archived") this.say("archive", t("Nobody is archived"), t("Archive characters you are not working with: they keep everything and stay out of the way."));
+    else this.say("trash", t("The trash is empty"), t("Characters you delete wait here and can be brought back."));
   }
 
   say(name, title, words) {
@@ -190,21 +190,21 @@ class Characters extends HTMLElement {
   async welcome() {
     if (this.empty.dataset.shows === "welcome") return;
     this.empty.dataset.shows = "welcome";
-    const cards = h("ul", { class: "templates", "aria-label": "Templates" });
+    const cards = h("ul", { class: "templates", "aria-label": t("Templates") });
     this.empty.replaceChildren(
       h(
         "div",
         { class: "people-welcome" },
         h("span", { class: "brand-mark large", "aria-hidden": "true" }),
-        h("h3", {}, "Your first character"),
+        h("h3", {}, t("Your first character")),
         h(
           "p",
           { class: "soft" },
-          "A character is a person with a face that stays the same: you say once how they look, and every picture you make of them starts from it. Add photos later, and the studio can keep the likeness even closer.",
+          t("A character is a person with a face that stays the same: you say once how they look, and every picture you make of them starts from it. Add photos later, and the studio can keep the likeness even closer."),
         ),
-        h("h4", {}, "Start from someone"),
+        h("h4", {}, t("Start from someone")),
         cards,
-        h("button", { type: "button", class: "button primary", onclick: () => this.showForm(null) }, icon("plus"), "Start blank"),
+        h("button", { type: "button", class: "button primary", onclick: () => this.showForm(null) }, icon("plus"), t("Start blank")),
       ),
     );
     for (const template of await templates()) cards.append(h("li", {}, templateCard(template, () => this.showForm(null, { template }))));
@@ -213,7 +213,7 @@ class Characters extends HTMLElement {
 
   card(one, key) {
     const trashed = one.status === "trashed";
-    const facts = [`${plural(one.photos, "photo")}`, `${plural(one.pictures, "picture")}`].join(" · ");
+    const facts = [tn("{count} photo", "{count} photos", one.photos), tn("{count} picture", "{count} pictures", one.pictures)].join(" · ");
     const lacks = real(one) && !hasConsent(one);
     const open = h(
       "button",
@@ -223,12 +223,12 @@ class Characters extends HTMLElement {
         "span",
         { class: "person-words" },
         h("span", { class: "person-name" }, one.name),
-        h("span", { class: "person-kind" }, KINDS[one.kind].name, lacks ? h("span", { class: "tag warn" }, "Consent missing") : null),
+        h("span", { class: "person-kind" }, KINDS[one.kind].name, lacks ? h("span", { class: "tag warn" }, t("Consent missing")) : null),
         h("span", { class: "person-facts" }, facts),
       ),
     );
     const use = trashed
-      ? h("button", { type: "button", class: "quiet", "data-tip": "Back among the active characters", "aria-label": `Restore ${one.name}`, onclick: () => this.restore(one) }, icon("restore"), "Restore")
+      ? h("button", { type: "button", class: "quiet", "data-tip": t("Back among the active characters"), "aria-label": t("Restore {name}", { name: one.name }), onclick: () => this.restore(one) }, icon("restore"), t("Restore"))
       : h("button", { type: "button", class: "quiet person-use", "aria-pressed": "false", onclick: () => setActive(active() === one.id ? null : one.id) });
     const node = h("li", { class: "person-card", dataset: { key, character: one.id } }, open, use);
     node.character = one;
@@ -243,9 +243,9 @@ class Characters extends HTMLElement {
       if (!use || use.getAttribute("data-on") === String(on)) continue;
       use.dataset.on = on;
       use.setAttribute("aria-pressed", on);
-      use.setAttribute("aria-label", on ? `${node.character.name} is active` : `Make ${node.character.name} active`);
-      use.dataset.tip = on ? "Pictures are made of this character. Press to stop that." : "Make pictures of this character from now on";
-      use.replaceChildren(...(on ? [icon("tick"), "Active"] : ["Use"]));
+      use.setAttribute("aria-label", on ? t("{name} is active", { name: node.character.name }) : t("Make {name} active", { name: node.character.name }));
+      use.dataset.tip = on ? t("Pictures are made of this character. Press to stop that.") : t("Make pictures of this character from now on");
+      use.replaceChildren(...(on ? [icon("tick"), t("Active")] : [t("Use")]));
     }
     if (this.view === "page") this.page.mark();
   }
@@ -253,7 +253,7 @@ class Characters extends HTMLElement {
   async restore(one) {
     try {
       await patch(`characters/${encodeURIComponent(one.id)}`, { status: "active" });
-      toast(`${one.name} is back`, { ms: 3000 });
+      toast(t("{name} is back", { name: one.name }), { ms: 3000 });
       this.changed();
       this.load();
     } catch (problem) {
@@ -268,10 +268,10 @@ class Characters extends HTMLElement {
     const form = new FormData();
     form.append("file", chosen, chosen.name);
     this.importButton.disabled = true;
-    setText(this.count, `Importing ${chosen.name} …`);
+    setText(this.count, t("Importing {file} …", { file: chosen.name }));
     try {
       const one = await send("characters/import", form);
-      toast(`${one.name} has moved in`, { ms: 4000 });
+      toast(t("{name} has moved in", { name: one.name }), { ms: 4000 });
       this.changed();
       this.showPage(one.id);
     } catch (problem) {
@@ -347,7 +347,7 @@ class Characters extends HTMLElement {
   async duplicate(character) {
     try {
       const copy = await post(`characters/${encodeURIComponent(character.id)}/duplicate`);
-      toast(`${copy.name} was made from ${character.name}`, { ms: 4000 });
+      toast(t("{copy} was made from {original}", { copy: copy.name, original: character.name }), { ms: 4000 });
       this.changed();
       this.showPage(copy.id);
     } catch (problem) {
@@ -358,8 +358,8 @@ class Characters extends HTMLElement {
   async archive(character) {
     const away = character.status === "active";
     if (await this.setStatus(character, away ? "archived" : "active")) {
-      toast(away ? `${character.name} is archived` : `${character.name} is active again`, {
-        action: "Undo",
+      toast(away ? t("{name} is archived", { name: character.name }) : t("{name} is active again", { name: character.name }), {
+        action: t("Undo"),
         act: () => this.setStatus(character, character.status),
         ms: 10_000,
       });
@@ -379,12 +379,12 @@ class Characters extends HTMLElement {
     this.changed();
     this.items = null;
     this.showLibrary();
-    toast(`${character.name} moved to the trash`, {
-      action: "Undo",
+    toast(t("{name} moved to the trash", { name: character.name }), {
+      action: t("Undo"),
       act: async () => {
         if (!(await this.setStatus(character, before))) return;
         if (wasActive) setActive(character.id);
-        toast(`${character.name} is back`, { ms: 3000 });
+        toast(t("{name} is back", { name: character.name }), { ms: 3000 });
       },
       ms: 10_000,
     });

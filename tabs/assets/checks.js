@@ -1,18 +1,18 @@
 // What the doctor found, as a list: what needs attention first, with what to do about it.
 
 import { h, icon } from "./dom.js";
-import { plural } from "./words.js";
+import { t, tn } from "./language.js";
 
 const ORDER = { fail: 0, warn: 1, ok: 2 };
-const MEANING = { ok: "Fine", warn: "Worth a look", fail: "Needs you" };
+const MEANING = { ok: t("Fine"), warn: t("Worth a look"), fail: t("Needs you") };
 const SIGN = { ok: "check", warn: "warn", fail: "close" };
 
 export function doctorWords(checks) {
   const count = (status) => checks.filter((check) => check.status === status).length;
   const [failed, amber] = [count("fail"), count("warn")];
-  if (failed) return `${failed === 1 ? "One thing keeps" : `${failed} things keep`} the studio from working well. What to do stands below it.`;
-  if (amber) return `The studio works. ${plural(amber, "thing")} could be better.`;
-  return "Everything is as it should be.";
+  if (failed) return tn("One thing keeps the studio from working well. What to do stands below it.", "{count} things keep the studio from working well. What to do stands below it.", failed);
+  if (amber) return tn("The studio works. {count} thing could be better.", "The studio works. {count} things could be better.", amber);
+  return t("Everything is as it should be.");
 }
 
 export function checklist(checks) {
@@ -26,7 +26,7 @@ export function checklist(checks) {
     );
   const [ill, well] = [rows.filter((check) => check.status !== "ok"), rows.filter((check) => check.status === "ok")];
   return [
-    ill.length ? h("ul", { class: "checks ill", "aria-label": "Needs attention" }, ...ill.map(row)) : null,
-    h("ul", { class: "checks", "aria-label": "In order" }, ...well.map(row)),
+    ill.length ? h("ul", { class: "checks ill", "aria-label": t("Needs attention") }, ...ill.map(row)) : null,
+    h("ul", { class: "checks", "aria-label": t("In order") }, ...well.map(row)),
   ].filter(Boolean);
 }

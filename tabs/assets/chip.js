@@ -4,6 +4,7 @@ import { active, setActive } from "./active.js";
 import { get } from "./api.js";
 import { h, icon } from "./dom.js";
 import { showTab } from "./header.js";
+import { t } from "./language.js";
 import { portrait } from "./portrait.js";
 
 class Chip extends HTMLElement {
@@ -33,13 +34,13 @@ class Chip extends HTMLElement {
 
   draw(character) {
     this.character = character;
-    const words = character ? `${character.name} is active: pictures are made of this character. Open it.` : "No character is active. Choose one.";
+    const words = character ? t("{name} is active: pictures are made of this character. Open it.", { name: character.name }) : t("No character is active. Choose one.");
     this.button.setAttribute("aria-label", words);
-    this.button.dataset.tip = character ? `Active character: ${character.name}` : "Choose a character";
+    this.button.dataset.tip = character ? t("Active character: {name}", { name: character.name }) : t("Choose a character");
     this.button.classList.toggle("nobody", !character);
     this.button.replaceChildren(
       h("span", { class: "chip-face" }, character ? portrait(character) : icon("person")),
-      h("span", { class: "chip-name" }, character?.name ?? "No character"),
+      h("span", { class: "chip-name" }, character?.name ?? t("No character")),
     );
   }
 

@@ -2,6 +2,7 @@
 
 import { file } from "./api.js";
 import { h, icon, iconButton, setText } from "./dom.js";
+import { t } from "./language.js";
 import { place } from "./toast.js";
 
 let dialog = null;
@@ -21,7 +22,7 @@ class Compare {
       min: 0,
       max: 100,
       step: 0.5,
-      "aria-label": "How much of the first picture is uncovered",
+      "aria-label": t("How much of the first picture is uncovered"),
       oninput: () => this.move(),
     });
     this.left = h("p", { class: "compare-label left" });
@@ -29,14 +30,14 @@ class Compare {
     this.frame = h("div", { class: "compare-frame" }, this.under, this.over, h("i", { class: "compare-line", "aria-hidden": "true" }, h("b", {}, icon("left"), icon("right"))), this.left, this.right, this.range);
     this.dialog = h(
       "dialog",
-      { class: "compare", "aria-label": "Compare two pictures", onclose: () => this.closed() },
+      { class: "compare", "aria-label": t("Compare two pictures"), onclose: () => this.closed() },
       h(
         "div",
         { class: "compare-head" },
-        h("h2", {}, "Compare"),
-        h("p", { class: "soft" }, "Drag, or use the arrow keys."),
-        h("button", { type: "button", class: "button", "data-tip": "Put the other one first", onclick: () => this.swap() }, icon("swap"), "Swap"),
-        iconButton("close", "Close (Esc)", () => this.dialog.close()),
+        h("h2", {}, t("Compare")),
+        h("p", { class: "soft" }, t("Drag, or use the arrow keys.")),
+        h("button", { type: "button", class: "button", "data-tip": t("Put the other one first"), onclick: () => this.swap() }, icon("swap"), t("Swap")),
+        iconButton("close", t("Close (Esc)"), () => this.dialog.close()),
       ),
       h("div", { class: "compare-stage" }, this.frame),
     );
@@ -68,10 +69,10 @@ class Compare {
   show() {
     const [before, after] = this.pair;
     this.frame.style.setProperty("--ratio", before.width / before.height);
-    for (const [image, picture, label, side] of [[this.over, before, this.left, "Before"], [this.under, after, this.right, "After"]]) {
+    for (const [image, picture, label, side] of [[this.over, before, this.left, t("Before")], [this.under, after, this.right, t("After")]]) {
       image.src = file(picture.id);
-      const words = picture.seed === null ? side : `${side} · seed ${picture.seed}`;
-      image.alt = `${words}: ${picture.recipe?.prompt || picture.name || "uploaded picture"}`;
+      const words = picture.seed === null ? side : [side, t("seed {seed}", { seed: picture.seed })].join(" · ");
+      image.alt = `${words}: ${picture.recipe?.prompt || picture.name || t("uploaded picture")}`;
       setText(label, words);
     }
     this.move();
@@ -80,6 +81,6 @@ class Compare {
   move() {
     const part = Number(this.range.value);
     this.frame.style.setProperty("--part", `${part}%`);
-    this.range.setAttribute("aria-valuetext", `${Math.round(part)} % before, ${Math.round(100 - part)} % after`);
+    this.range.setAttribute("aria-valuetext", t("{before} % before, {after} % after", { before: Math.round(part), after: Math.round(100 - part) }));
   }
 }

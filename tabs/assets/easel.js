@@ -3,6 +3,7 @@
 import { file, get, post, preview } from "./api.js";
 import { h, icon, setText, toggle } from "./dom.js";
 import { ended, feed } from "./feed.js";
+import { t } from "./language.js";
 import { complain } from "./toast.js";
 import { progressWords } from "./words.js";
 
@@ -12,7 +13,7 @@ export class Easel {
   // `done` hears of the finished pictures, `failed` of a job that made none.
   constructor({ done = () => {}, failed = () => {} } = {}) {
     Object.assign(this, { done, failed });
-    this.canvas = h("img", { class: "picture", alt: "The picture as it is being made", decoding: "async", hidden: true });
+    this.canvas = h("img", { class: "picture", alt: t("The picture as it is being made"), decoding: "async", hidden: true });
     this.waiting = h("div", { class: "waiting" });
     this.frame = h("div", { class: "easel-frame" }, this.waiting, this.canvas);
     this.words = h("p", { class: "easel-words", role: "status" });
@@ -33,7 +34,7 @@ export class Easel {
     toggle(this.bar, "hidden", false);
     toggle(this.bar, "data-unsure", true);
     toggle(this.waiting, "hidden", false);
-    setText(this.words, "On its way …");
+    setText(this.words, t("On its way …"));
     try {
       const { job_id: id } = await post("generate", request);
       this.id = id;
@@ -89,13 +90,13 @@ export class Easel {
   }
 
   async end(job) {
-    if (job.state !== "done") return this.trouble(job.error ?? { message: "This picture was cancelled.", remedy: "Make it again whenever you like." });
+    if (job.state !== "done") return this.trouble(job.error ?? { message: t("This picture was cancelled."), remedy: t("Make it again whenever you like.") });
     try {
       const { items } = await get(`jobs/${encodeURIComponent(job.id)}/artifacts`);
-      if (!items.length) return this.trouble({ message: "The picture is not there any more.", remedy: "Make it again." });
+      if (!items.length) return this.trouble({ message: t("The picture is not there any more."), remedy: t("Make it again.") });
       toggle(this.bar, "hidden", true);
       setText(this.words, "");
-      await this.show(file(items[0].id), job.recipe.prompt || "The finished picture");
+      await this.show(file(items[0].id), job.recipe.prompt || t("The finished picture"));
       this.done(items, job);
     } catch (problem) {
       this.trouble(problem);

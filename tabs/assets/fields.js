@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { h, iconButton, setText } from "./dom.js";
 import { feed } from "./feed.js";
+import { known, t, tn } from "./language.js";
 import { toast } from "./toast.js";
 
 const MOST_CARDS = 6;
@@ -16,12 +17,13 @@ export class Field extends HTMLElement {
   connectedCallback() {
     if (this.body) return;
     this.name = `field-${++counter}`;
-    const label = this.getAttribute("label");
+    const label = known(this.getAttribute("label"));
+    const info = known(this.getAttribute("info"));
     this.head = h(
       "div",
       { class: "field-head" },
       h("span", { class: "field-label", id: `${this.name}-label` }, label),
-      h("span", { class: "info-text", "data-tip": this.getAttribute("info"), "aria-hidden": "true" }),
+      h("span", { class: "info-text", "data-tip": info, "aria-hidden": "true" }),
     );
     this.note = h("span", { class: "field-note", "aria-live": "polite" });
     this.head.append(this.note);
@@ -29,7 +31,7 @@ export class Field extends HTMLElement {
       class: "field-body",
       role: this.role_ ?? "radiogroup",
       "aria-labelledby": `${this.name}-label`,
-      "aria-description": this.getAttribute("info"),
+      "aria-description": info,
     });
     this.append(this.head, this.body);
     this.ready?.();
@@ -63,7 +65,7 @@ export class Field extends HTMLElement {
 class Segments extends Field {
   draw(changed) {
     if (changed === "value") return this.mark();
-    this.body.replaceChildren(...this.items.map((item) => this.radio(item.id, item.name, { "data-tip": item.about })));
+    this.body.replaceChildren(...this.items.map((item) => this.radio(item.id, known(item.name), { "data-tip": known(item.about) })));
   }
 }
 
@@ -76,15 +78,18 @@ class Shapes extends Field {
           const longest = Math.max(width, height);
           const drawing = h("span", { class: "shape", style: { "--w": width / longest, "--h": height / longest } });
           return this.radio(item.id, [h("span", { class: "shape-box" }, drawing), h("span", { class: "shape-name" }, item.id)], {
-            "data-tip": `${item.name}: ${item.about}`,
+            "data-tip": `${known(item.name)}: ${pixels(item)}`,
           });
         }),
       );
     }
     this.mark();
-    setText(this.note, this.items.find((item) => item.id === this.value)?.about ?? "");
+    const chosen = this.items.find((item) => item.id === this.value);
+    setText(this.note, chosen ? pixels(chosen) : "");
   }
 }
+
+const pixels = ({ size }) => t("{size} pixels", { size });
 
 class Cards extends Field {
   all = false;
@@ -103,7 +108,7 @@ class Cards extends Field {
 
   draw(changed) {
     if (changed === "items") return;
-    const cards = [{ id: "", name: "None", tooltip: "No preset: your words and the model's own settings.", category: "" }, ...this.presets];
+    const cards = [{ id: "", name: t("None"), tooltip: t("No preset: your words and the model's own settings."), category: "" }, ...this.presets];
     const at = cards.findIndex((card) => card.id === (this.value ?? ""));
     const few = cards.length <= MOST_CARDS + 2;
     // The chosen one is always among those that are shown.
@@ -118,8 +123,8 @@ class Cards extends Field {
     if (focused) this.body.querySelector("input:checked")?.focus();
     this.more.hidden = few;
     this.more.setAttribute("aria-expanded", this.all);
-    setText(this.more, this.all ? "Show fewer" : `Show all ${cards.length - 1} presets`);
-    setText(this.note, this.broken ? "Could not be read" : "");
+    setText(this.more, this.all ? t("Show fewer") : tn("Show all {count} presets", "Show all {count} presets", cards.length - 1));
+    setText(this.note, this.broken ? t("Could not be read") : "");
   }
 
   preset(id) {
@@ -156,8 +161,8 @@ class Stepper extends Field {
         "aria-labelledby": `${this.name}-label`,
         onchange: () => this.set(Number(this.number.value)),
       });
-      this.less = iconButton("minus", "One less", () => this.set(this.value - 1));
-      this.plus = iconButton("plus", "One more", () => this.set(this.value + 1));
+      this.less = iconButton("minus", t("One less"), () => this.set(this.value - 1));
+      this.plus = iconButton("plus", t("One more"), () => this.set(this.value + 1));
       this.body.append(this.less, this.number, this.plus);
     }
     if (changed !== "value") Object.assign(this, { least, most });
@@ -193,7 +198,7 @@ class NumberField extends Field {
       });
       this.body.append(this.number, ...this.beside());
     }
-    this.number.placeholder = this.items[0]?.hint ?? "";
+    this.number.placeholder = known(this.items[0]?.hint ?? "");
     const shown = this.value === null ? "" : String(this.value);
     if (this.number.value !== shown && !(shown === "" && this.number.validity.badInput)) this.number.value = shown;
   }
@@ -212,11 +217,11 @@ class Seed extends NumberField {
   beside() {
     const button = (words, about, act) => h("button", { type: "button", class: "button", "data-tip": about, onclick: act }, words);
     return [
-      button("Random", "A new seed each time", () => this.set(null)),
-      button("Keep last", "The seed of the newest job", () => {
+      button(t("Random"), t("A new seed each time"), () => this.set(null)),
+      button(t("Keep last"), t("The seed of the newest job"), () => {
         const [newest] = [...feed.running, ...feed.ended.filter((job) => job.state === "done")];
         if (newest) this.set(newest.recipe.seed);
-        else toast("There is no seed to keep yet", { detail: "Make a picture first." });
+        else toast(t("There is no seed to keep yet"), { detail: t("Make a picture first.") });
       }),
     ];
   }
@@ -256,7 +261,7 @@ class Loras extends Field {
   }
 
   emptyWords() {
-    return this.broken ? "The list could not be read." : "None yet. Put .safetensors files into the folder “loras” of your data folder.";
+    return this.broken ? t("The list could not be read.") : t("None yet. Put .safetensors files into the folder “loras” of your data folder.");
   }
 
   row(lora) {
@@ -267,12 +272,12 @@ class Loras extends Field {
       this.pick(uses);
       this.draw();
     };
-    const about = [lora.family, lora.trigger && `trigger word: ${lora.trigger}`, lora.gone && "not in the folder any more"].filter(Boolean).join(" · ");
+    const about = [lora.family, lora.trigger && t("trigger word: {word}", { word: lora.trigger }), lora.gone && t("not in the folder any more")].filter(Boolean).join(" · ");
     return h(
       "div",
       { class: "lora", dataset: { path: lora.path } },
       h("label", {}, h("input", { type: "checkbox", onchange: change }), h("span", { class: "lora-name" }, lora.name), h("small", {}, about)),
-      h("input", { type: "range", min: -2, max: 2, step: 0.05, value: 1, "aria-label": `Strength of ${lora.name}`, oninput: change }),
+      h("input", { type: "range", min: -2, max: 2, step: 0.05, value: 1, "aria-label": t("Strength of {name}", { name: lora.name }), oninput: change }),
       h("output", {}, "1.00"),
     );
   }

@@ -2,17 +2,18 @@
 
 import { get } from "./api.js";
 import { h, icon, setText, toggle } from "./dom.js";
+import { day, number, t } from "./language.js";
 import { learnMore } from "./words.js";
 
 const KINDS = [
-  ["", "Made here"],
-  ["upload", "Uploads"],
-  ["photo", "Photos of characters"],
-  ["reference", "References"],
-  ["mask", "Masks"],
-  ["all", "Everything"],
+  ["", t("Made here")],
+  ["upload", t("Uploads")],
+  ["photo", t("Photos of characters")],
+  ["reference", t("References")],
+  ["mask", t("Masks")],
+  ["all", t("Everything")],
 ];
-const NAMES = { kind: "Kind", character: "Character", preset: "Preset", category: "Category", since: "From", until: "To", favourite: "Favourites" };
+const NAMES = { kind: t("Kind"), character: t("Character"), preset: t("Preset"), category: t("Category"), since: t("From"), until: t("To"), favourite: t("Favourites") };
 const FACETS = { character: "characters", preset: "presets", category: "categories" };
 
 export class Filters {
@@ -24,30 +25,30 @@ export class Filters {
     this.changed = changed;
     const select = (name, first, about) =>
       h("label", { class: "filter", "data-filter": name }, h("span", {}, NAMES[name]), h("select", { "data-tip": about, onchange: (event) => this.set(name, event.target.value) }, h("option", { value: "" }, first)));
-    const day = (name, about) =>
+    const date = (name, about) =>
       h("label", { class: "filter", "data-filter": name }, h("span", {}, NAMES[name]), h("input", { type: "date", "data-tip": about, onchange: (event) => this.set(name, event.target.value) }));
-    this.favourites = h("button", { type: "button", class: "filter-heart", "aria-pressed": "false", "data-tip": "Only pictures with a heart", onclick: () => this.set("favourite", !this.values.favourite) }, icon("heart"), "Favourites");
+    this.favourites = h("button", { type: "button", class: "filter-heart", "aria-pressed": "false", "data-tip": t("Only pictures with a heart"), onclick: () => this.set("favourite", !this.values.favourite) }, icon("heart"), t("Favourites"));
     this.bar = h(
       "div",
-      { class: "filters", id: "gallery-filters", role: "group", "aria-label": "Filters" },
-      select("character", "Anyone", "Only pictures of one character"),
-      select("preset", "Any preset", "Only pictures made with one preset"),
-      select("category", "Any category", "Only pictures of one category"),
-      select("kind", "", "Pictures made here, or taken in"),
-      day("since", "Not older than this day"),
-      day("until", "Not newer than this day"),
+      { class: "filters", id: "gallery-filters", role: "group", "aria-label": t("Filters") },
+      select("character", t("Anyone"), t("Only pictures of one character")),
+      select("preset", t("Any preset"), t("Only pictures made with one preset")),
+      select("category", t("Any category"), t("Only pictures of one category")),
+      select("kind", "", t("Pictures made here, or taken in")),
+      date("since", t("Not older than this day")),
+      date("until", t("Not newer than this day")),
       this.favourites,
     );
     this.field("kind").replaceChildren(...KINDS.map(([id, name]) => h("option", { value: id }, name)));
     this.badge = h("span", { class: "count", hidden: true });
     this.button = h(
       "button",
-      { type: "button", class: "button filters-button", "aria-expanded": "false", "aria-controls": "gallery-filters", "data-tip": "Narrow down what is shown", onclick: () => this.fold() },
+      { type: "button", class: "button filters-button", "aria-expanded": "false", "aria-controls": "gallery-filters", "data-tip": t("Narrow down what is shown"), onclick: () => this.fold() },
       icon("filter"),
-      "Filters",
+      t("Filters"),
       this.badge,
     );
-    this.chips = h("div", { class: "filter-chips", role: "group", "aria-label": "Active filters", hidden: true });
+    this.chips = h("div", { class: "filter-chips", role: "group", "aria-label": t("Active filters"), hidden: true });
     // Choices are asked for when someone is about to choose, and only if something changed since.
     for (const type of ["pointerenter", "focusin", "touchstart"]) this.bar.addEventListener(type, () => this.learn(), { passive: true });
     new IntersectionObserver(([entry]) => entry.isIntersecting && this.learn()).observe(this.bar);
@@ -105,7 +106,7 @@ export class Filters {
       if (kind !== "categories") learnMore(kind, Object.fromEntries(found[kind].map((one) => [one.id, one.name])));
       const select = this.field(name);
       const [first] = select.options;
-      const choices = found[kind].map((one) => h("option", { value: one.id }, `${one.name} (${one.count.toLocaleString("en")})`));
+      const choices = found[kind].map((one) => h("option", { value: one.id, "data-name": one.name }, `${one.name} (${number(one.count)})`));
       const chosen = this.values[name];
       // What is chosen stays a choice, even when nothing fits it any more.
       if (chosen && !found[kind].some((one) => one.id === chosen)) choices.push(h("option", { value: chosen }, this.words(name)));
@@ -128,14 +129,14 @@ export class Filters {
 
   words(name) {
     const value = this.values[name];
-    if (name === "favourite") return "Favourites";
+    if (name === "favourite") return t("Favourites");
     if (name === "since" || name === "until") {
       const [year, month, date] = value.split("-").map(Number);
-      const day = new Date(year, month - 1, date).toLocaleDateString("en", { dateStyle: "medium" });
-      return `${NAMES[name]} ${day}`;
+      const words = { day: day(new Date(year, month - 1, date)) };
+      return name === "since" ? t("From {day}", words) : t("To {day}", words);
     }
     const option = [...this.field(name).options].find((one) => one.value === value);
-    return option?.textContent.replace(/ \([\d,]+\)$/, "") ?? value;
+    return option?.dataset.name ?? option?.textContent ?? value;
   }
 
   show() {
@@ -153,9 +154,9 @@ export class Filters {
     const focused = this.chips.contains(document.activeElement);
     this.chips.replaceChildren(
       ...Object.keys(this.values).map((name) =>
-        h("button", { type: "button", class: "filter-chip", "aria-label": `Remove the filter ${this.words(name)}`, "data-tip": "Remove this filter", onclick: () => this.set(name, null) }, this.words(name), icon("close")),
+        h("button", { type: "button", class: "filter-chip", "aria-label": t("Remove the filter {name}", { name: this.words(name) }), "data-tip": t("Remove this filter"), onclick: () => this.set(name, null) }, this.words(name), icon("close")),
       ),
-      count ? h("button", { type: "button", class: "quiet", "data-tip": "Show everything again", onclick: () => this.clear() }, "Clear all") : "",
+      count ? h("button", { type: "button", class: "quiet", "data-tip": t("Show everything again"), onclick: () => this.clear() }, t("Clear all")) : "",
     );
     if (focused) (this.chips.querySelector("button") ?? this.favourites).focus();
   }

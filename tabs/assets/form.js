@@ -3,8 +3,8 @@
 import { feed } from "./feed.js";
 import { h } from "./dom.js";
 import { showTab, tabShown } from "./header.js";
+import { t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
-import { plural } from "./words.js";
 
 const STARTING = new Set(["image", "mask", "denoise", "real_person", "consent", "references"]);
 
@@ -13,7 +13,7 @@ export function startForm() {
   document.addEventListener("likeness:reuse-answer", (event) => {
     if (!event.detail?.taken) return;
     clearErrors();
-    toast("The form holds this picture's settings", { ms: 2500 });
+    toast(t("The form holds this picture's settings"), { ms: 2500 });
   });
   document.addEventListener("keydown", onKey);
   document.addEventListener("input", (event) => clearError(event.target.closest?.("[id^=field-]")));
@@ -43,7 +43,7 @@ function onKey(event) {
 function onOutcome(outcome) {
   clearErrors();
   if (outcome.ok) {
-    toast(outcome.count > 1 ? `${plural(outcome.count, "picture")} on the way` : "Your picture is on the way", { ms: 2500 });
+    toast(outcome.count > 1 ? tn("{count} picture on the way", "{count} pictures on the way", outcome.count) : t("Your picture is on the way"), { ms: 2500 });
     document.dispatchEvent(new CustomEvent("likeness:accepted"));
     feed.expect(outcome.job_id);
     return;
@@ -100,9 +100,9 @@ function clearError(field) {
 
 function onEnded(job) {
   if (job.state === "failed" || job.state === "poisoned") {
-    toast(job.error?.message ?? "A job failed", { kind: "warn", detail: job.error?.remedy, ms: 12_000 });
+    toast(job.error?.message ?? t("A job failed"), { kind: "warn", detail: job.error?.remedy, ms: 12_000 });
   } else if (job.state === "done" && tabShown() !== "generate" && !document.querySelector(`likeness-setup [data-job="${job.id}"]`)) {
-    toast(`${plural(job.recipe.count, "picture")} ready`, { action: "Show", act: () => showTab("generate") });
+    toast(tn("{count} picture ready", "{count} pictures ready", job.recipe.count), { action: t("Show"), act: () => showTab("generate") });
   }
 }
 
@@ -120,6 +120,6 @@ function dress() {
   const button = document.querySelector("#make:not([aria-keyshortcuts])");
   if (button) {
     button.setAttribute("aria-keyshortcuts", "Control+Enter Meta+Enter");
-    button.dataset.tip = navigator.platform.startsWith("Mac") ? "⌘ Enter" : "Ctrl + Enter";
+    button.dataset.tip = navigator.platform.startsWith("Mac") ? t("⌘ Enter") : t("Ctrl + Enter");
   }
 }

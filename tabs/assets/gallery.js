@@ -5,11 +5,11 @@ import { compare } from "./compare.js";
 import { h, icon, iconButton, paced, setText, store, toggle } from "./dom.js";
 import { feed } from "./feed.js";
 import { Filters } from "./filters.js";
+import { t, tn } from "./language.js";
 import { favour, saveZip } from "./library.js";
 import { complain, toast } from "./toast.js";
 import { confirmed } from "./tray.js";
 import { fromTrash, lookAt, toTrash } from "./viewer.js";
-import { plural } from "./words.js";
 import { showTab } from "./header.js";
 
 const PAGE = 100;
@@ -37,7 +37,7 @@ class Gallery extends HTMLElement {
     }
     this.size = store("size") in SIZES ? store("size") : "m";
     this.drawBars();
-    this.sheet = h("div", { class: "sheet", role: "listbox", "aria-multiselectable": "true", "aria-label": "Pictures" });
+    this.sheet = h("div", { class: "sheet", role: "listbox", "aria-multiselectable": "true", "aria-label": t("Pictures") });
     this.scroller = h("div", { class: "gallery-scroll" }, this.sheet);
     this.empty = h("div", { class: "empty", hidden: true });
     this.append(this.bar, this.filters.bar, this.filters.chips, this.selectionBar, h("div", { class: "gallery-body" }, this.scroller, this.empty));
@@ -61,8 +61,8 @@ class Gallery extends HTMLElement {
     let waiting = 0;
     this.box = h("input", {
       type: "search",
-      placeholder: "Search prompts and captions",
-      "aria-label": "Search prompts and captions",
+      placeholder: t("Search prompts and captions"),
+      "aria-label": t("Search prompts and captions"),
       oninput: () => {
         clearTimeout(waiting);
         waiting = setTimeout(() => ((this.search = this.box.value.trim()), this.reset()), 250);
@@ -74,28 +74,28 @@ class Gallery extends HTMLElement {
       button.trashed = trashed;
       return button;
     };
-    this.shelves = h("div", { class: "switch", role: "group", "aria-label": "Which pictures" }, shelf("Library", false), shelf("Trash", true));
-    this.emptyButton = h("button", { type: "button", class: "quiet danger", hidden: true, onclick: () => this.emptyTrash() }, "Empty trash");
+    this.shelves = h("div", { class: "switch", role: "group", "aria-label": t("Which pictures") }, shelf(t("Library"), false), shelf(t("Trash"), true));
+    this.emptyButton = h("button", { type: "button", class: "quiet danger", hidden: true, onclick: () => this.emptyTrash() }, t("Empty trash"));
     const size = (name, words) => h("button", { type: "button", "data-size": name, "aria-label": words, "data-tip": words, "aria-pressed": this.size === name, onclick: () => this.setSize(name) }, h("i"));
-    this.sizes = h("div", { class: "switch sizes", role: "group", "aria-label": "Size of the pictures" }, size("s", "Small"), size("m", "Medium"), size("l", "Large"));
+    this.sizes = h("div", { class: "switch sizes", role: "group", "aria-label": t("Size of the pictures") }, size("s", t("Small")), size("m", t("Medium")), size("l", t("Large")));
     this.filters = new Filters(() => this.reset());
     this.bar = h("div", { class: "gallery-bar" }, h("label", { class: "search" }, icon("search"), this.box), this.filters.button, this.shelves, this.count, this.emptyButton, this.sizes);
     this.selectionWords = h("p", { role: "status" });
     this.selectionAct = h("button", { type: "button", class: "button", onclick: () => this.actOnSelection() });
     const act = (name, words, about, run) =>
       h("button", { type: "button", class: "button", "aria-label": words, "data-tip": about, onclick: run }, icon(name), h("span", {}, words));
-    this.compareAct = act("compare", "Compare", "Put the two pictures over each other", () => this.compareSelection());
-    this.heartAct = act("heart", "Favourite", "Make them favourites, or no more if all of them are (F)", () => this.favourSelection());
-    this.zipAct = act("parcel", "ZIP", "Download them as one file, with a list of what made each", () => this.zipSelection());
+    this.compareAct = act("compare", t("Compare"), t("Put the two pictures over each other"), () => this.compareSelection());
+    this.heartAct = act("heart", t("Favourite"), t("Make them favourites, or no more if all of them are (F)"), () => this.favourSelection());
+    this.zipAct = act("parcel", t("ZIP"), t("Download them as one file, with a list of what made each"), () => this.zipSelection());
     this.selectionBar = h(
       "div",
-      { class: "selection-bar", role: "group", "aria-label": "Selected pictures", hidden: true },
+      { class: "selection-bar", role: "group", "aria-label": t("Selected pictures"), hidden: true },
       this.selectionWords,
       this.compareAct,
       this.heartAct,
       this.zipAct,
       this.selectionAct,
-      h("button", { type: "button", class: "quiet", "data-tip": "Select nothing (Esc)", onclick: () => this.clearSelection() }, "Clear"),
+      h("button", { type: "button", class: "quiet", "data-tip": t("Select nothing (Esc)"), onclick: () => this.clearSelection() }, t("Clear")),
     );
   }
 
@@ -186,20 +186,20 @@ class Gallery extends HTMLElement {
   setTotal(total) {
     this.total = total;
     this.looking?.changed();
-    setText(this.count, this.search || this.filters.active ? `${plural(total, "picture")} found` : plural(total, "picture"));
+    setText(this.count, this.search || this.filters.active ? tn("{count} picture found", "{count} pictures found", total) : tn("{count} picture", "{count} pictures", total));
     toggle(this.emptyButton, "hidden", !this.trashed || total === 0 || Boolean(this.search) || this.filters.active > 0);
     this.focusAt = Math.max(0, Math.min(this.focusAt, total - 1));
     this.layout();
     if (total > 0) {
       this.empty.hidden = true;
     } else if (this.filters.active) {
-      this.say("filter", "Nothing fits", "No picture fits all of these filters.", "Clear all filters", () => this.clearFilters());
+      this.say("filter", t("Nothing fits"), t("No picture fits all of these filters."), t("Clear all filters"), () => this.clearFilters());
     } else if (this.search) {
-      this.say("search", "Nothing found", `No prompt and no caption has “${this.search}” in it.`);
+      this.say("search", t("Nothing found"), t("No prompt and no caption has “{words}” in it.", { words: this.search }));
     } else if (this.trashed) {
-      this.say("trash", "The trash is empty", "Pictures you throw away wait here until you empty it.");
+      this.say("trash", t("The trash is empty"), t("Pictures you throw away wait here until you empty it."));
     } else {
-      this.say("picture", "No pictures yet", "Everything you make is kept here.", "Make the first one", () => showTab("generate"));
+      this.say("picture", t("No pictures yet"), t("Everything you make is kept here."), t("Make the first one"), () => showTab("generate"));
     }
   }
 
@@ -306,8 +306,8 @@ class Gallery extends HTMLElement {
 
   mark(cell) {
     const picture = this.known(cell.index);
-    const words = picture ? picture.recipe?.prompt || picture.caption || picture.name || "Uploaded picture" : "Loading";
-    const label = picture?.favourite ? `Favourite: ${words}` : words;
+    const words = picture ? picture.recipe?.prompt || picture.caption || picture.name || t("Uploaded picture") : t("Loading");
+    const label = picture?.favourite ? t("Favourite: {picture}", { picture: words }) : words;
     if (cell.getAttribute("aria-label") !== label) cell.setAttribute("aria-label", label);
     toggle(cell, "data-favourite", picture?.favourite);
     const on = this.selected.has(cell.dataset.picture);
@@ -390,9 +390,9 @@ class Gallery extends HTMLElement {
     const count = this.selected.size;
     toggle(this.selectionBar, "hidden", count === 0);
     toggle(this, "data-selecting", count > 0);
-    setText(this.selectionWords, `${count.toLocaleString("en")} selected`);
+    setText(this.selectionWords, tn("{count} selected", "{count} selected", count));
     toggle(this.compareAct, "hidden", count !== 2);
-    const words = this.trashed ? "Restore" : "To trash";
+    const words = this.trashed ? t("Restore") : t("To trash");
     this.selectionAct.setAttribute("aria-label", words);
     this.selectionAct.replaceChildren(icon(this.trashed ? "restore" : "trash"), h("span", {}, words));
     for (const cell of this.cells.values()) this.mark(cell);
@@ -440,11 +440,11 @@ class Gallery extends HTMLElement {
   }
 
   async emptyTrash() {
-    const question = `Delete ${plural(this.total, "picture")} for good?`;
-    if (!(await confirmed(question, "Their files are removed from your disk. This can't be undone.", "Delete for good", "Keep them"))) return;
+    const question = tn("Delete {count} picture for good?", "Delete {count} pictures for good?", this.total);
+    if (!(await confirmed(question, t("Their files are removed from your disk. This can't be undone."), t("Delete for good"), t("Keep them")))) return;
     try {
       const { count } = await remove("trash");
-      toast(`${plural(count, "picture")} deleted`);
+      toast(tn("{count} picture deleted", "{count} pictures deleted", count));
       this.refresh();
     } catch (problem) {
       complain(problem);

@@ -2,18 +2,19 @@
 
 import { feed } from "./feed.js";
 import { h, icon, setText, store } from "./dom.js";
+import { number, t, tn } from "./language.js";
 import { nextTheme, themeChoice } from "./theme.js";
-import { learnNames, plural } from "./words.js";
+import { learnNames } from "./words.js";
 
 const THEMES = {
-  system: { icon: "auto", words: "Colours follow your system" },
-  light: { icon: "sun", words: "Light colours" },
-  dark: { icon: "moon", words: "Dark colours" },
+  system: { icon: "auto", words: t("Colours follow your system") },
+  light: { icon: "sun", words: t("Light colours") },
+  dark: { icon: "moon", words: t("Dark colours") },
 };
 
 const LEVELS = {
-  simple: { name: "Simple", words: "Only what everyone needs" },
-  advanced: { name: "Advanced", words: "Every control, and the Analytics tab" },
+  simple: { name: t("Simple"), words: t("Only what everyone needs") },
+  advanced: { name: t("Advanced"), words: t("Every control, and the Analytics tab") },
 };
 // Tabs that only whoever asked for everything sees.
 const ADVANCED_TABS = ["analytics"];
@@ -33,14 +34,14 @@ class Header extends HTMLElement {
     this.theme = h("button", { type: "button", class: "icon-button theme-button", onclick: () => (nextTheme(), this.drawTheme()) });
     this.levels = h(
       "div",
-      { class: "switch level-switch", role: "group", "aria-label": "How much is shown" },
+      { class: "switch level-switch", role: "group", "aria-label": t("How much is shown") },
       ...Object.entries(LEVELS).map(([id, { name, words }]) => h("button", { type: "button", dataset: { level: id, tip: words }, onclick: () => setLevel(id) }, name)),
     );
     // Where there is no room for two words.
-    this.more = h("button", { type: "button", class: "icon-button level-button", "aria-label": "Show every control", "data-tip": LEVELS.advanced.words, onclick: () => setLevel(level() === "simple" ? "advanced" : "simple") }, icon("sliders"));
+    this.more = h("button", { type: "button", class: "icon-button level-button", "aria-label": t("Show every control"), "data-tip": LEVELS.advanced.words, onclick: () => setLevel(level() === "simple" ? "advanced" : "simple") }, icon("sliders"));
     const mark = h("span", { class: "brand-mark", "aria-hidden": "true" });
     this.append(
-      h("div", { class: "header-start" }, h("div", { class: "brand" }, mark, h("h1", {}, "Likeness"), h("p", {}, "A studio for characters that stay themselves")), this.levels),
+      h("div", { class: "header-start" }, h("div", { class: "brand" }, mark, h("h1", {}, "Likeness"), h("p", {}, t("A studio for characters that stay themselves"))), this.levels),
       h("div", { class: "header-end" }, this.busy, h("likeness-chip"), this.more, this.theme),
     );
     this.drawTheme();
@@ -55,7 +56,7 @@ class Header extends HTMLElement {
     const { icon: name, words } = THEMES[themeChoice()];
     this.theme.replaceChildren(icon(name));
     this.theme.dataset.tip = words;
-    this.theme.setAttribute("aria-label", `${words}. Press for the next choice.`);
+    this.theme.setAttribute("aria-label", t("{choice}. Press for the next choice.", { choice: words }));
   }
 
   drawLevel() {
@@ -70,9 +71,9 @@ class Header extends HTMLElement {
     this.busy.hidden = !job && !waiting && !lost;
     this.busy.classList.toggle("lost", lost);
     const percent = job ? Math.round(job.progress * 100) : 0;
-    const words = [job && `${percent} %`, waiting && `${waiting.toLocaleString("en")}${feed.queuedMore ? "+" : ""} waiting`].filter(Boolean).join(" · ");
-    setText(this.busyWords, lost ? "Reconnecting …" : words);
-    this.busy.setAttribute("aria-label", lost ? "The studio is not answering; reconnecting" : `${plural(feed.running.length, "job")} running, ${waiting} waiting. Show them.`);
+    const words = [job && `${percent} %`, waiting && tn("{count} waiting", "{count} waiting", waiting, { count: `${number(waiting)}${feed.queuedMore ? "+" : ""}` })].filter(Boolean).join(" · ");
+    setText(this.busyWords, lost ? t("Reconnecting …") : words);
+    this.busy.setAttribute("aria-label", lost ? t("The studio is not answering; reconnecting") : tn("{count} job running, {waiting} waiting. Show them.", "{count} jobs running, {waiting} waiting. Show them.", feed.running.length, { waiting: number(waiting) }));
     document.title = job ? `${percent} % · Likeness` : "Likeness";
   }
 }

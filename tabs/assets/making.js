@@ -6,19 +6,19 @@ import { h, icon, setText, toggle } from "./dom.js";
 import { Field } from "./fields.js";
 import { feed } from "./feed.js";
 import { showTab } from "./header.js";
-import { plural } from "./words.js";
+import { t, tn } from "./language.js";
 
 const COMPOSE_MS = 250;
 const AXES = {
-  steps: ["Steps", "8, 16, 24"],
-  cfg: ["CFG scale", "2, 4, 7"],
-  seed: ["Seed", "1, 2, 3"],
-  sampler: ["Sampler", "euler, dpmpp_2m"],
-  scheduler: ["Scheduler", "normal, karras"],
-  denoise: ["Denoise", "0.3, 0.6, 0.9"],
-  lora_strength: ["LoRA strength", "0.5, 1, 1.5"],
-  preset: ["Preset", "portrait_v1, night_v1"],
-  prompt: ["Words in the prompt", "smiling, sad, surprised"],
+  steps: [t("Steps"), "8, 16, 24"],
+  cfg: [t("CFG scale"), "2, 4, 7"],
+  seed: [t("Seed"), "1, 2, 3"],
+  sampler: [t("Sampler"), "euler, dpmpp_2m"],
+  scheduler: [t("Scheduler"), "normal, karras"],
+  denoise: [t("Denoise"), "0.3, 0.6, 0.9"],
+  lora_strength: [t("LoRA strength"), "0.5, 1, 1.5"],
+  preset: [t("Preset"), "portrait_v1, night_v1"],
+  prompt: [t("Words in the prompt"), t("smiling, sad, surprised")],
 };
 
 // Who is in the picture. The choice is the active character of the whole page.
@@ -62,14 +62,14 @@ class Who extends Field {
       if (this.value) setActive(this.value);
       return this.mark();
     }
-    const faces = [{ id: "", name: "Nobody" }, ...this.people].map((one) =>
-      this.radio(one.id, [face(one), h("span", { class: "who-name" }, one.name)], { "data-tip": one.id ? looks(one) : "Nobody in particular." }),
+    const faces = [{ id: "", name: t("Nobody") }, ...this.people].map((one) =>
+      this.radio(one.id, [face(one), h("span", { class: "who-name" }, one.name)], { "data-tip": one.id ? looks(one) : t("Nobody in particular.") }),
     );
-    const words = this.people.length ? "New" : "Make one";
-    const add = h("button", { type: "button", class: "who-add", "aria-label": "Make a character", onclick: () => showTab("characters") }, h("span", { class: "who-face" }, icon("plus")), h("span", { class: "who-name" }, words));
+    const words = this.people.length ? t("New") : t("Make one");
+    const add = h("button", { type: "button", class: "who-add", "aria-label": t("Make a character"), onclick: () => showTab("characters") }, h("span", { class: "who-face" }, icon("plus")), h("span", { class: "who-name" }, words));
     this.body.replaceChildren(...faces, add);
     this.mark();
-    setText(this.note, this.broken ? "Could not be read" : "");
+    setText(this.note, this.broken ? t("Could not be read") : "");
   }
 }
 
@@ -78,7 +78,7 @@ function face(one) {
   return h("span", { class: "who-face", "aria-hidden": "true" }, one.id ? one.name.slice(0, 1) : "–");
 }
 
-const looks = (one) => [one.appearance.hair, one.appearance.skin && `${one.appearance.skin} skin`, one.appearance.marks].filter(Boolean).join(", ") || "Nothing is said about their looks yet.";
+const looks = (one) => [one.appearance.hair, one.appearance.skin && `${one.appearance.skin} skin`, one.appearance.marks].filter(Boolean).join(", ") || t("Nothing is said about their looks yet.");
 
 // What the engine reads: the composed prompts, live; edited by hand, they are taken as they stand.
 class Written extends Field {
@@ -121,12 +121,12 @@ class Written extends Field {
     if (!this.positive) {
       const area = (label, name) =>
         h("textarea", { rows: 2, "aria-label": label, "data-part": name, spellcheck: "false", maxlength: 10000, oninput: (event) => (event.stopPropagation(), this.edited()) });
-      this.positive = area("The prompt as the engine reads it", "prompt");
-      this.negative = area("The negative prompt as the engine reads it", "negative_prompt");
-      this.reset = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.composeAgain() }, "Reset");
-      this.line = h("span", { class: "written-line" });
+      this.positive = area(t("The prompt as the engine reads it"), "prompt");
+      this.negative = area(t("The negative prompt as the engine reads it"), "negative_prompt");
+      this.reset = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.composeAgain() }, t("Reset"));
+      this.line = h("span", { class: "written-line", "data-open": t("Edit it here") });
       this.sum = h("p", { class: "sum", role: "status" });
-      this.fold = h("details", { class: "fold" }, h("summary", {}, this.line), h("div", { class: "written" }, h("small", {}, "Prompt"), this.positive, h("small", {}, "Negative prompt"), this.negative));
+      this.fold = h("details", { class: "fold" }, h("summary", {}, this.line), h("div", { class: "written" }, h("small", {}, t("Prompt")), this.positive, h("small", {}, t("Negative prompt")), this.negative));
       this.head.append(this.reset);
       this.body.append(this.fold, this.sum);
     }
@@ -135,10 +135,10 @@ class Written extends Field {
       const text = shown[area.dataset.part] ?? "";
       if (document.activeElement !== area && area.value !== text) area.value = text;
     }
-    setText(this.line, this.trouble || shown.prompt || "Choose a character or write a prompt: it is put together here.");
+    setText(this.line, this.trouble || shown.prompt || t("Choose a character or write a prompt: it is put together here."));
     this.line.classList.toggle("soft", !shown.prompt);
     toggle(this.reset, "hidden", !this.value);
-    setText(this.note, this.value ? "Edited by hand" : "");
+    setText(this.note, this.value ? t("Edited by hand") : "");
     setText(this.sum, this.sumWords());
   }
 
@@ -147,10 +147,10 @@ class Written extends Field {
     const { jobs, pictures } = this.composed;
     const form = formValues();
     const parts = [];
-    if (form.references.length) parts.push(plural(form.references.length, "reference"));
-    if (form.variations > 1) parts.push(plural(form.variations, "variation"));
-    if (form.grid) parts.push(`${[form.grid.x, form.grid.y].filter(Boolean).map((axis) => axis.values.length).join(" × ")} grid`);
-    const total = pictures === jobs ? plural(jobs, "job") : `${plural(jobs, "job")}, ${plural(pictures, "picture")}`;
+    if (form.references.length) parts.push(tn("{count} reference", "{count} references", form.references.length));
+    if (form.variations > 1) parts.push(tn("{count} variation", "{count} variations", form.variations));
+    if (form.grid) parts.push(t("{size} grid", { size: [form.grid.x, form.grid.y].filter(Boolean).map((axis) => axis.values.length).join(" × ") }));
+    const total = [tn("{count} job", "{count} jobs", jobs), pictures !== jobs && tn("{count} picture", "{count} pictures", pictures)].filter(Boolean).join(", ");
     return parts.length ? `${parts.join(" × ")} = ${total}` : total;
   }
 
@@ -207,11 +207,11 @@ class GridField extends Field {
   }
 
   row(axis) {
-    const name = axis === "x" ? "Across" : "Down";
+    const across = axis === "x";
     const choices = Object.entries(AXES).map(([id, [words]]) => h("option", { value: id }, words));
-    const field = h("select", { "aria-label": `${name}: what is varied`, onchange: () => this.changed() }, h("option", { value: "" }, axis === "x" ? "No grid" : "Nothing"), ...choices);
-    const values = h("input", { type: "text", "aria-label": `${name}: the values, with commas between them`, oninput: () => this.changed() });
-    return { axis, field, values, node: h("div", { class: "axis" }, h("span", {}, name), field, values) };
+    const field = h("select", { "aria-label": across ? t("Across: what is varied") : t("Down: what is varied"), onchange: () => this.changed() }, h("option", { value: "" }, across ? t("No grid") : t("Nothing")), ...choices);
+    const values = h("input", { type: "text", "aria-label": across ? t("Across: the values, with commas between them") : t("Down: the values, with commas between them"), oninput: () => this.changed() });
+    return { axis, field, values, node: h("div", { class: "axis" }, h("span", {}, across ? t("Across") : t("Down")), field, values) };
   }
 
   changed() {

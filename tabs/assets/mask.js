@@ -1,12 +1,13 @@
 // Painting a mask: white where the picture is drawn anew. The file has exactly the picture's own size.
 
 import { h, iconButton } from "./dom.js";
+import { t } from "./language.js";
 import { place } from "./toast.js";
 
 // A PNG of the mask, or null when the person thought better of it.
 export async function paintMask(address, width, height, before) {
   const [picture, mask] = await Promise.all([loaded(address), before ? loaded(before) : null]);
-  const paper = h("canvas", { width, height, class: "mask-paper", tabindex: 0, "aria-label": "Paint over what should be drawn anew. Arrow keys move the brush, Space paints." });
+  const paper = h("canvas", { width, height, class: "mask-paper", tabindex: 0, "aria-label": t("Paint over what should be drawn anew. Arrow keys move the brush, Space paints.") });
   const pen = paper.getContext("2d");
   const strokes = [];
   let erase = false;
@@ -79,15 +80,15 @@ export async function paintMask(address, width, height, before) {
       resolve(made);
       dialog.close();
     };
-    const range = h("input", { type: "range", min: 2, max: Math.max(width, height) / 2, value: size, "aria-label": "Size of the brush", oninput: () => (size = Number(range.value)) });
-    const eraser = h("button", { type: "button", class: "button", "aria-pressed": false, onclick: () => ((erase = !erase), eraser.setAttribute("aria-pressed", erase)) }, "Erase");
-    const clear = h("button", { type: "button", class: "button", onclick: () => (keep(), pen.clearRect(0, 0, width, height)) }, "Clear");
-    const undo = h("button", { type: "button", class: "button", onclick: () => strokes.length && pen.putImageData(strokes.pop(), 0, 0) }, "Undo");
+    const range = h("input", { type: "range", min: 2, max: Math.max(width, height) / 2, value: size, "aria-label": t("Size of the brush"), oninput: () => (size = Number(range.value)) });
+    const eraser = h("button", { type: "button", class: "button", "aria-pressed": false, onclick: () => ((erase = !erase), eraser.setAttribute("aria-pressed", erase)) }, t("Erase"));
+    const clear = h("button", { type: "button", class: "button", onclick: () => (keep(), pen.clearRect(0, 0, width, height)) }, t("Clear"));
+    const undo = h("button", { type: "button", class: "button", onclick: () => strokes.length && pen.putImageData(strokes.pop(), 0, 0) }, t("Undo"));
     const dialog = h("dialog", { class: "mask-dialog", "aria-labelledby": "mask-title", onclose: () => (resolve(null), dialog.remove(), place()) },
-      h("div", { class: "panel-head" }, h("h2", { id: "mask-title" }, "Paint over what should be drawn anew"), iconButton("close", "Close", finish(false))),
+      h("div", { class: "panel-head" }, h("h2", { id: "mask-title" }, t("Paint over what should be drawn anew")), iconButton("close", t("Close"), finish(false))),
       h("div", { class: "mask-easel", style: { "--ratio": width / height } }, h("img", { src: picture.src, alt: "" }), paper, brush),
-      h("div", { class: "mask-tools" }, h("label", {}, "Brush", range), eraser, undo, clear),
-      h("div", { class: "ask-acts" }, h("button", { type: "button", class: "button", onclick: finish(false) }, "Cancel"), h("button", { type: "button", class: "button primary", onclick: finish(true) }, "Use this mask")),
+      h("div", { class: "mask-tools" }, h("label", {}, t("Brush"), range), eraser, undo, clear),
+      h("div", { class: "ask-acts" }, h("button", { type: "button", class: "button", onclick: finish(false) }, t("Cancel")), h("button", { type: "button", class: "button primary", onclick: finish(true) }, t("Use this mask"))),
     );
     document.body.append(dialog);
     dialog.showModal();

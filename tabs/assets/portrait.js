@@ -2,11 +2,12 @@
 
 import { file, thumbnail } from "./api.js";
 import { h } from "./dom.js";
+import { language, t, tn } from "./language.js";
 
 export const KINDS = {
-  fictional: { name: "Invented", about: "Someone who doesn't exist. Nobody has to agree." },
-  me: { name: "Me", about: "Your own face. Say once that you agree." },
-  consented: { name: "Someone who agreed", about: "A real person who said yes. Keep their consent here." },
+  fictional: { name: t("Invented"), about: t("Someone who doesn't exist. Nobody has to agree.") },
+  me: { name: t("Me"), about: t("Your own face. Say once that you agree.") },
+  consented: { name: t("Someone who agreed"), about: t("A real person who said yes. Keep their consent here.") },
 };
 
 export const real = (character) => character.kind !== "fictional";
@@ -49,7 +50,11 @@ export function templateCard(template, act) {
   );
 }
 
+// The words are those of prompts. English makes a sentence of them; other languages, which would bend them, make a list.
 export function looks({ age, gender, skin, hair, eyes, build, marks }) {
+  if (language !== "en") {
+    return [gender, age && tn("{count} year old", "{count} years old", age), hair, skin && ending(skin, "skin"), eyes && ending(eyes, "eyes"), build && ending(build, "build"), marks].filter(Boolean).join(", ");
+  }
   const who = gender || "person";
   const aged = age ? `${age}-year-old ${who}` : who;
   const article = /^(8|11|18|[aeiou])/i.test(aged) ? "An" : "A";

@@ -5,6 +5,7 @@ import { checklist, doctorWords } from "./checks.js";
 import { h, icon, iconButton, paced, setText, toggle } from "./dom.js";
 import { feed } from "./feed.js";
 import { showTab } from "./header.js";
+import { number, t } from "./language.js";
 import { SettingsCard } from "./setup_settings.js";
 import { toast } from "./toast.js";
 import { Walkthrough } from "./walkthrough.js";
@@ -12,25 +13,25 @@ import { duration } from "./words.js";
 
 const LOOK_AGAIN_MS = 10_000;
 const STATES = {
-  asleep: { words: "Asleep", about: "Nothing is loaded. It wakes with the next picture." },
-  loading: { words: "Waking up", about: "The model is being loaded." },
-  ready: { words: "Ready", about: "The model is loaded: the next picture starts at once." },
-  busy: { words: "At work", about: "A picture is being made." },
+  asleep: { words: t("Asleep"), about: t("Nothing is loaded. It wakes with the next picture.") },
+  loading: { words: t("Waking up"), about: t("The model is being loaded.") },
+  ready: { words: t("Ready"), about: t("The model is loaded: the next picture starts at once.") },
+  busy: { words: t("At work"), about: t("A picture is being made.") },
 };
 const WORKER = {
   running: null,
-  starting: { words: "Starting", about: "The part that makes pictures is starting." },
-  down: { words: "Not answering", about: "The part that makes pictures has stopped. The studio starts it again by itself." },
+  starting: { words: t("Starting"), about: t("The part that makes pictures is starting.") },
+  down: { words: t("Not answering"), about: t("The part that makes pictures has stopped. The studio starts it again by itself.") },
 };
 const PLACES = [
-  ["pictures", "Pictures", "Every picture you made, in folders by month"],
-  ["uploads", "Uploads", "Photos and pictures you brought in"],
-  ["models", "Models", "Put checkpoints here: .safetensors files or diffusers folders"],
-  ["loras", "LoRAs", "Put LoRA files here: .safetensors"],
-  ["latest_log", "Log of this run", "What the studio wrote since it was started"],
-  ["data", "Data folder", "All of the above, and the database. Back up this one."],
-  ["database_file", "Database", "Jobs, characters and what is known of each picture"],
-  ["settings", "Saved settings", "What was changed on this tab"],
+  ["pictures", t("Pictures"), t("Every picture you made, in folders by month")],
+  ["uploads", t("Uploads"), t("Photos and pictures you brought in")],
+  ["models", t("Models"), t("Put checkpoints here: .safetensors files or diffusers folders")],
+  ["loras", t("LoRAs"), t("Put LoRA files here: .safetensors")],
+  ["latest_log", t("Log of this run"), t("What the studio wrote since it was started")],
+  ["data", t("Data folder"), t("All of the above, and the database. Back up this one.")],
+  ["database_file", t("Database"), t("Jobs, characters and what is known of each picture")],
+  ["settings", t("Saved settings"), t("What was changed on this tab")],
 ];
 
 let walking = false;
@@ -69,7 +70,7 @@ class Setup extends HTMLElement {
         this.walk = null;
         this.showBoard();
         showTab("generate");
-        if (skipped) toast("The walkthrough waits on the Setup tab", { ms: 4000 });
+        if (skipped) toast(t("The walkthrough waits on the Setup tab"), { ms: 4000 });
       },
     });
     this.replaceChildren(this.walk.node);
@@ -79,31 +80,31 @@ class Setup extends HTMLElement {
   showBoard() {
     this.board = true;
     this.summary = h("p", { class: "soft setup-summary", role: "status" });
-    this.again = h("button", { type: "button", class: "button", "data-tip": "Look at everything once more", onclick: () => this.loadDoctor() }, icon("retry"), "Check again");
+    this.again = h("button", { type: "button", class: "button", "data-tip": t("Look at everything once more"), onclick: () => this.loadDoctor() }, icon("retry"), t("Check again"));
     this.checks = h("div", { class: "card-body" });
     this.engines = h("div", { class: "card-body" });
     this.places = h("div", { class: "card-body" });
     this.settings = new SettingsCard();
     const walk = h(
       "button",
-      { type: "button", class: "button", "data-tip": "What this is, a check-up, a first character, a first picture: two minutes", onclick: () => (this.startWalk(), this.walk.arrive()) },
+      { type: "button", class: "button", "data-tip": t("What this is, a check-up, a first character, a first picture: two minutes"), onclick: () => (this.startWalk(), this.walk.arrive()) },
       icon("sparkle"),
-      "Start the walkthrough",
+      t("Start the walkthrough"),
     );
     this.replaceChildren(
       h(
         "div",
         { class: "setup-board" },
-        h("div", { class: "setup-head" }, h("div", {}, h("h2", { tabindex: "-1" }, "Setup"), this.summary), walk),
+        h("div", { class: "setup-head" }, h("div", {}, h("h2", { tabindex: "-1" }, t("Setup")), this.summary), walk),
         h(
           "div",
           { class: "setup-columns" },
           h(
             "div",
             { class: "setup-column" },
-            card("Check-up", "doctor-title", this.checks, this.again),
-            card("Engine and models", "engines-title", this.engines),
-            card("Where things lie", "where-title", this.places),
+            card(t("Check-up"), "doctor-title", this.checks, this.again),
+            card(t("Engine and models"), "engines-title", this.engines),
+            card(t("Where things lie"), "where-title", this.places),
           ),
           h("div", { class: "setup-column" }, this.settings.node),
         ),
@@ -123,7 +124,7 @@ class Setup extends HTMLElement {
   async loadDoctor() {
     this.again.disabled = true;
     if (!this.checks.childElementCount) this.checks.replaceChildren(h("div", { class: "waiting", "aria-hidden": "true" }));
-    setText(this.summary, "Checking …");
+    setText(this.summary, t("Checking …"));
     try {
       const { checks } = await get("doctor");
       this.checks.replaceChildren(...checklist(checks));
@@ -150,7 +151,7 @@ class Setup extends HTMLElement {
     const names = new Map(models.items.map((model) => [model.id, model.name]));
     this.engines.replaceChildren(
       ...(health.engines.length ? health.engines : [{ name: "embedded", state: "asleep", device: "", memory_mb: 0, model: null }]).map((engine) => engineRow(engine, WORKER[health.worker] ?? null, names, idle)),
-      h("h4", {}, `Models (${models.items.length})`),
+      h("h4", {}, t("Models ({count})", { count: number(models.items.length) })),
       h(
         "ul",
         { class: "models" },
@@ -159,13 +160,13 @@ class Setup extends HTMLElement {
             "li",
             {},
             h("div", {}, h("strong", {}, model.name), h("span", {}, model.about)),
-            h("span", { class: "tag", "data-tip": "Architecture: only LoRAs of the same one fit" }, model.family),
-            h("span", { class: "model-facts" }, [`${model.width} × ${model.height}`, model.licence && `licence: ${model.licence}`].filter(Boolean).join(" · ")),
+            h("span", { class: "tag", "data-tip": t("Architecture: only LoRAs of the same one fit") }, model.family),
+            h("span", { class: "model-facts" }, [`${model.width} × ${model.height}`, model.licence && t("licence: {licence}", { licence: model.licence })].filter(Boolean).join(" · ")),
           ),
         ),
       ),
-      h("p", { class: "soft more-models" }, "More models: put a .safetensors file or a diffusers folder into this folder. They appear here by themselves."),
-      pathRow("Models folder", where.models),
+      h("p", { class: "soft more-models" }, t("More models: put a .safetensors file or a diffusers folder into this folder. They appear here by themselves.")),
+      pathRow(t("Models folder"), where.models),
     );
   }
 
@@ -174,7 +175,7 @@ class Setup extends HTMLElement {
       const where = await get("where");
       this.known = where;
       const rows = PLACES.filter(([name]) => where[name]).map(([name, title, about]) => placeRow(title, about, where[name]));
-      if (!where.database_file) rows.push(placeRow("Database", "On a server of its own; its address is in the environment or .env", where.database, false));
+      if (!where.database_file) rows.push(placeRow(t("Database"), t("On a server of its own; its address is in the environment or .env"), where.database, false));
       this.places.replaceChildren(h("dl", { class: "places" }, ...rows));
     } catch (problem) {
       this.places.replaceChildren(h("p", { class: "empty-line" }, `${problem.message} ${problem.remedy}`));
@@ -188,12 +189,12 @@ function card(title, id, body, act = null) {
 
 function engineRow(engine, worker, names, idle) {
   const { words, about } = worker ?? STATES[engine.state] ?? { words: engine.state, about: engine.note };
-  const memory = engine.memory_mb >= 1024 ? `${(engine.memory_mb / 1024).toFixed(1)} GB` : `${Math.round(engine.memory_mb)} MB`;
+  const memory = engine.memory_mb >= 1024 ? t("{count} GB", { count: number(engine.memory_mb / 1024, { minimumFractionDigits: 1, maximumFractionDigits: 1 }) }) : t("{count} MB", { count: Math.round(engine.memory_mb) });
   const facts = [
-    ["Computes on", engine.device ? ({ cpu: "the processor", mps: "Apple silicon" }[engine.device] ?? `the graphics card (${engine.device})`) : "decided when it wakes"],
-    ["Loaded", engine.model ? (names.get(engine.model) ?? engine.model) : "nothing"],
-    ["Memory", engine.memory_mb ? memory : "none"],
-    ["Lets go after", idle ? `${duration(idle)} without work` : null],
+    [t("Computes on"), engine.device ? ({ cpu: t("the processor"), mps: t("Apple silicon") }[engine.device] ?? t("the graphics card ({device})", { device: engine.device })) : t("decided when it wakes")],
+    [t("Loaded"), engine.model ? (names.get(engine.model) ?? engine.model) : t("nothing")],
+    [t("Memory"), engine.memory_mb ? memory : t("none")],
+    [t("Lets go after"), idle ? t("{time} without work", { time: duration(idle) }) : null],
   ].filter(([, value]) => value);
   return h(
     "div",
@@ -202,7 +203,7 @@ function engineRow(engine, worker, names, idle) {
       "div",
       { class: "engine-head" },
       h("span", { class: "engine-dot", dataset: { state: worker ? "down" : engine.state }, "aria-hidden": "true" }),
-      h("strong", {}, engine.name === "embedded" ? "Embedded engine" : engine.name),
+      h("strong", {}, engine.name === "embedded" ? t("Embedded engine") : engine.name),
       h("span", { class: "tag", "data-tip": about }, words),
     ),
     h("p", { class: "soft" }, about),
@@ -216,15 +217,15 @@ function placeRow(title, about, path, copyable = true) {
 
 const pathRow = (title, path) => h("div", { class: "path-row" }, h("code", {}, path), copyButton(title, path));
 
-const copyButton = (title, path) => iconButton("copy", `Copy the path: ${title}`, () => copy(path));
+const copyButton = (title, path) => iconButton("copy", t("Copy the path: {name}", { name: title }), () => copy(path));
 
 async function copy(words) {
   try {
     await navigator.clipboard.writeText(words);
-    toast("Copied", { ms: 2000 });
+    toast(t("Copied"), { ms: 2000 });
   } catch {
     // Pages that came over plain HTTP from elsewhere have no clipboard.
-    toast("Select and copy it here", { detail: words, ms: 12_000 });
+    toast(t("Select and copy it here"), { detail: words, ms: 12_000 });
   }
 }
 

@@ -2,70 +2,71 @@
 
 import { get, patch } from "./api.js";
 import { h, icon, iconButton } from "./dom.js";
+import { t } from "./language.js";
 import { complain, toast } from "./toast.js";
 
 // [name, title, how it is shown]: `advanced` ones only appear in the Advanced view.
 const GROUPS = [
   {
     id: "page",
-    title: "The page",
+    title: t("The page"),
     fields: [
-      ["port", "Port"],
-      ["open_browser", "Open the browser at the start"],
-      ["listen", "Address to listen on", { advanced: true }],
+      ["port", t("Port")],
+      ["open_browser", t("Open the browser at the start")],
+      ["listen", t("Address to listen on"), { advanced: true }],
     ],
   },
   {
     id: "access",
-    title: "Who may come in",
+    title: t("Who may come in"),
     fields: [
-      ["password", "Password"],
-      ["session_hours", "A sign-in lasts", { unit: "hours" }],
-      ["always_sign_in", "Ask at this computer too", { advanced: true }],
+      ["password", t("Password")],
+      ["session_hours", t("A sign-in lasts"), { unit: t("hours") }],
+      ["always_sign_in", t("Ask at this computer too"), { advanced: true }],
     ],
   },
   {
     id: "making",
-    title: "Making pictures",
+    title: t("Making pictures"),
     fields: [
-      ["device", "Compute on"],
-      ["idle_unload_s", "Free the memory after", { unit: "seconds" }],
-      ["previews_per_s", "Live previews", { unit: "a second" }],
-      ["prompt_template", "A character's words", { wide: true, advanced: true }],
-      ["threads", "Processor threads", { advanced: true }],
-      ["dtype", "Numbers", { advanced: true }],
-      ["engine_timeout_s", "Give up after", { unit: "seconds", advanced: true }],
-      ["poll_interval_s", "Look for new jobs every", { unit: "seconds", advanced: true }],
+      ["device", t("Compute on")],
+      ["idle_unload_s", t("Free the memory after"), { unit: t("seconds") }],
+      ["previews_per_s", t("Live previews"), { unit: t("a second") }],
+      ["prompt_template", t("A character's words"), { wide: true, advanced: true }],
+      ["threads", t("Processor threads"), { advanced: true }],
+      ["dtype", t("Numbers"), { advanced: true }],
+      ["engine_timeout_s", t("Give up after"), { unit: t("seconds"), advanced: true }],
+      ["poll_interval_s", t("Look for new jobs every"), { unit: t("seconds"), advanced: true }],
     ],
   },
   {
     id: "uploads",
-    title: "Uploads",
+    title: t("Uploads"),
     fields: [
-      ["max_upload_mb", "Largest file", { unit: "MB" }],
-      ["max_upload_megapixels", "Largest picture", { unit: "megapixels" }],
+      ["max_upload_mb", t("Largest file"), { unit: t("MB") }],
+      ["max_upload_megapixels", t("Largest picture"), { unit: t("megapixels") }],
     ],
   },
   {
     id: "folders",
-    title: "Folders and records",
+    title: t("Folders and records"),
     fields: [
-      ["data", "Data folder", { wide: true }],
-      ["models_dir", "Models folder", { wide: true }],
-      ["loras_dir", "LoRA folder", { wide: true }],
-      ["database_url", "Database", { advanced: true }],
-      ["log_level", "Write to the log", { advanced: true }],
+      ["data", t("Data folder"), { wide: true }],
+      ["models_dir", t("Models folder"), { wide: true }],
+      ["loras_dir", t("LoRA folder"), { wide: true }],
+      ["database_url", t("Database"), { advanced: true }],
+      ["log_level", t("Write to the log"), { advanced: true }],
     ],
   },
   {
     id: "others",
-    title: "Other programs",
+    title: t("Other programs"),
     advanced: true,
     fields: [
-      ["comfyui_url", "ComfyUI address", { wide: true }],
-      ["aitoolkit_path", "AI-Toolkit folder", { wide: true }],
-      ["hf_token", "Hugging Face token"],
-      ["runpod_api_key", "RunPod key"],
+      ["comfyui_url", t("ComfyUI address"), { wide: true }],
+      ["aitoolkit_path", t("AI-Toolkit folder"), { wide: true }],
+      ["hf_token", t("Hugging Face token")],
+      ["runpod_api_key", t("RunPod key")],
     ],
   },
 ];
@@ -78,7 +79,7 @@ export class SettingsCard {
     this.node = h(
       "section",
       { class: "setup-card settings-card", "aria-labelledby": "settings-title" },
-      h("div", { class: "card-head" }, h("h3", { id: "settings-title" }, "Settings"), h("p", { class: "soft" }, "Saved as soon as you change them.")),
+      h("div", { class: "card-head" }, h("h3", { id: "settings-title" }, t("Settings")), h("p", { class: "soft" }, t("Saved as soon as you change them."))),
       this.body,
     );
   }
@@ -93,12 +94,13 @@ export class SettingsCard {
   }
 
   draw(items) {
-    // What is being written stays as it is.
+    // What is being written stays as it is, and so does what is being saved or was refused.
     if (this.body.contains(document.activeElement) && document.activeElement.matches("input, textarea")) return;
+    if (this.body.querySelector(".setting:is(.saving, .wrong)")) return;
     const known = new Map(items.map((item) => [item.name, item]));
     const named = new Set(GROUPS.flatMap((group) => group.fields.map(([name]) => name)));
     const rest = items.filter((item) => !named.has(item.name) && !HIDDEN.has(item.name)).map((item) => [item.name, plainName(item.name)]);
-    const groups = rest.length ? [...GROUPS, { id: "more", title: "More", fields: rest }] : GROUPS;
+    const groups = rest.length ? [...GROUPS, { id: "more", title: t("More"), fields: rest }] : GROUPS;
     this.body.replaceChildren(
       ...groups.map((group) =>
         h(
@@ -119,7 +121,7 @@ export class SettingsCard {
     });
     const control = this.control(item, id, look, title);
     const help = h("p", { class: "setting-help", id: `${id}-help` }, ...item.help.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part)));
-    const environment = h("code", { class: "setting-env", "data-tip": "The name of this setting in the environment and in .env" }, item.environment);
+    const environment = h("code", { class: "setting-env", "data-tip": t("The name of this setting in the environment and in .env") }, item.environment);
     node.append(
       h(
         "div",
@@ -134,14 +136,14 @@ export class SettingsCard {
   }
 
   facts(item) {
-    if (item.secret) return [h("span", {}, "Only from the environment or .env")];
-    if (item.fixed_by) return [h("span", { class: "fact" }, icon("lock"), `Fixed by ${item.fixed_by}`)];
-    if (item.pending) return [h("span", { class: "fact waits" }, icon("retry"), "Applies after the next start")];
+    if (item.secret) return [h("span", {}, t("Only from the environment or .env"))];
+    if (item.fixed_by) return [h("span", { class: "fact" }, icon("lock"), t("Fixed by {what}", { what: item.fixed_by }))];
+    if (item.pending) return [h("span", { class: "fact waits" }, icon("retry"), t("Applies after the next start"))];
     return [];
   }
 
   control(item, id, look, title) {
-    if (item.kind === "secret") return h("span", { class: item.set ? "tag good" : "tag" }, item.set ? "Set" : "Not set");
+    if (item.kind === "secret") return h("span", { class: item.set ? "tag good" : "tag" }, item.set ? t("Set") : t("Not set"));
     const about = { id, "aria-describedby": `${id}-help`, "aria-label": item.fixed_by ? title : null, disabled: Boolean(item.fixed_by) };
     if (item.kind === "switch") {
       const box = h("input", { ...about, type: "checkbox", role: "switch", class: "toggle", onchange: () => this.save(item, box.checked, box) });
@@ -166,7 +168,7 @@ export class SettingsCard {
       inputmode: number ? "decimal" : null,
       spellcheck: "false",
       autocomplete: "off",
-      placeholder: item.default === null || item.default === "" ? (item.kind === "folder" ? "In the data folder" : "Not set") : String(item.default),
+      placeholder: item.default === null || item.default === "" ? (item.kind === "folder" ? t("In the data folder") : t("Not set")) : String(item.default),
     });
     field.value = item.value ?? "";
     field.addEventListener("change", () => this.save(item, field.value.trim() === "" ? null : number ? Number(field.value) : field.value, field));
@@ -182,7 +184,7 @@ export class SettingsCard {
 
   reset(item, title) {
     if (item.secret || item.fixed_by || item.value === item.default) return null;
-    return iconButton("restore", `Back to the default: ${item.default === "" || item.default === null ? "empty" : item.default}`, (event) => this.save(item, null, event.currentTarget, title), { class: "icon-button setting-reset" });
+    return iconButton("restore", item.default === "" || item.default === null ? t("Back to the default: empty") : t("Back to the default: {value}", { value: item.default }), (event) => this.save(item, null, event.currentTarget, title), { class: "icon-button setting-reset" });
   }
 
   async save(item, value, control) {
@@ -193,7 +195,7 @@ export class SettingsCard {
       const { items } = await patch("settings", { [item.name]: value });
       const [now] = items;
       const title = row.querySelector(".setting-title").textContent;
-      toast(now.pending ? `Saved: ${title}` : value === null ? `Back to the default: ${title}` : `Saved: ${title}`, { detail: now.pending ? "It applies after the next start of the studio." : "", ms: 4000 });
+      toast(!now.pending && value === null ? t("Back to the default: {value}", { value: title }) : t("Saved: {title}", { title }), { detail: now.pending ? t("It applies after the next start of the studio.") : "", ms: 4000 });
       const again = this.row(now, title, lookOf(item.name));
       const focused = row.contains(document.activeElement);
       row.replaceWith(again);

@@ -4,13 +4,14 @@ import { file, get, patch, preview, thumbnail } from "./api.js";
 import { h, icon, iconButton, paced, setText, store, toggle } from "./dom.js";
 import { ended, feed } from "./feed.js";
 import { say } from "./form.js";
+import { number, t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
 import { lookAt } from "./viewer.js";
-import { endWords, nameOf, plural, progressWords } from "./words.js";
+import { endWords, nameOf, progressWords } from "./words.js";
 
 const STRIP = 24;
 // What a grid can vary, as its labels say it.
-const VARIED = [["steps", "Steps"], ["cfg", "CFG"], ["sampler", ""], ["scheduler", ""], ["denoise", "Denoise"], ["preset", ""], ["seed", "Seed"]];
+const VARIED = [["steps", t("Steps")], ["cfg", t("CFG")], ["sampler", ""], ["scheduler", ""], ["denoise", t("Denoise")], ["preset", ""], ["seed", t("Seed")]];
 const IDEAS = [
   "portrait of a person with long red hair, tan skin, round glasses, smiling, wearing a green hoodie, light blue background, cartoon style",
   "portrait of a person with short curly black hair, dark skin, wearing a yellow sweater, pink background, flat avatar style",
@@ -24,10 +25,10 @@ class Stage extends HTMLElement {
     if (this.childElementCount) return;
     this.crisp = h("button", { type: "button", class: "quiet", onclick: () => this.setCrisp(store("crisp") !== "1") });
     this.words = h("p", { class: "stage-words", role: "status" });
-    this.live = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => ((this.pinned = null), this.draw()) }, "Back to the newest");
+    this.live = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => ((this.pinned = null), this.draw()) }, t("Back to the newest"));
     this.easel = h("div", { class: "easel" });
     this.bar = h("div", { class: "bar", hidden: true }, h("i"));
-    this.strip = h("ul", { class: "strip", "aria-label": "Newest pictures" });
+    this.strip = h("ul", { class: "strip", "aria-label": t("Newest pictures") });
     this.append(h("div", { class: "stage-bar" }, this.words, this.live, this.crisp), this.easel, this.bar, this.strip);
     this.setCrisp(store("crisp") === "1");
     feed.addEventListener("change", () => this.draw());
@@ -48,9 +49,9 @@ class Stage extends HTMLElement {
   setCrisp(on) {
     store("crisp", on ? "1" : null);
     document.documentElement.toggleAttribute("data-crisp", on);
-    this.crisp.replaceChildren(icon(on ? "grain" : "smooth"), on ? "Crisp" : "Smooth");
+    this.crisp.replaceChildren(icon(on ? "grain" : "smooth"), on ? t("Crisp") : t("Smooth"));
     this.crisp.setAttribute("aria-pressed", on);
-    this.crisp.dataset.tip = "How small pictures are enlarged: every pixel crisp, or smoothed";
+    this.crisp.dataset.tip = t("How small pictures are enlarged: every pixel crisp, or smoothed");
   }
 
   // What deserves the stage: what the person picked, what runs, what was made last.
@@ -64,7 +65,7 @@ class Stage extends HTMLElement {
   }
 
   draw() {
-    if (!feed.synced) return this.scene("wait", () => [h("div", { class: "waiting", "aria-label": "Loading" })]);
+    if (!feed.synced) return this.scene("wait", () => [h("div", { class: "waiting", "aria-label": t("Loading") })]);
     const job = this.job();
     toggle(this.live, "hidden", !this.pinned);
     if (!job) return this.drawEmpty();
@@ -81,7 +82,7 @@ class Stage extends HTMLElement {
     if (job.state === "done" && !feed.knows(job)) return;
     if (job.error) return this.drawTrouble(job);
     this.scene(`gone-${job.id}-${job.state}`, () => [
-      h("div", { class: "empty" }, icon("picture"), h("p", {}, job.state === "done" ? "These pictures are in the trash." : "Cancelled before a picture was finished.")),
+      h("div", { class: "empty" }, icon("picture"), h("p", {}, job.state === "done" ? t("These pictures are in the trash.") : t("Cancelled before a picture was finished."))),
     ]);
   }
 
@@ -93,19 +94,20 @@ class Stage extends HTMLElement {
         "div",
         { class: "empty welcome" },
         h("span", { class: "brand-mark large", "aria-hidden": "true" }),
-        h("h2", {}, "Your first picture starts with a sentence"),
-        h("p", { class: "soft" }, "Describe someone and press Generate. Or begin with one of these:"),
-        h("div", { class: "ideas" }, ...IDEAS.map((idea) => h("button", { type: "button", class: "idea", onclick: () => say(idea) }, idea))),
+        h("h2", {}, t("Your first picture starts with a sentence")),
+        h("p", { class: "soft" }, t("Describe someone and press Generate. Or begin with one of these:")),
+        h("div", { class: "ideas", lang: "en" }, ...IDEAS.map((idea) => h("button", { type: "button", class: "idea", onclick: () => say(idea) }, idea))),
       ),
     ]);
   }
 
   drawLive(job, pictures) {
-    const of = job.recipe.count > 1 ? ` · picture ${Math.min(pictures.length + 1, job.recipe.count)} of ${job.recipe.count}` : "";
-    setText(this.words, progressWords(job) + of);
+    const { count } = job.recipe;
+    const which = count > 1 && t("picture {number} of {count}", { number: Math.min(pictures.length + 1, count), count });
+    setText(this.words, [progressWords(job), which].filter(Boolean).join(" · "));
     this.scene(`live-${job.id}-${job.attempt}`, () => {
       this.shown = null;
-      this.canvas = h("img", { class: "picture live", alt: "The picture as it is being made", decoding: "async", hidden: true });
+      this.canvas = h("img", { class: "picture live", alt: t("The picture as it is being made"), decoding: "async", hidden: true });
       this.blank = h("div", { class: "blank" }, h("div", { class: "waiting" }));
       const frame = h("div", { class: "frame", style: { "--ratio": job.recipe.width / job.recipe.height } }, this.blank, this.canvas);
       this.made = h("div", { class: "made" });
@@ -149,7 +151,8 @@ class Stage extends HTMLElement {
     const all = jobs.flatMap((job) => feed.pictures(job) ?? []);
     const cells = jobs[0].recipe.cell ? Math.max(...jobs.map((job) => job.recipe.cell?.[0] ?? 0)) + 1 : 0;
     const left = jobs.filter((job) => !ended(job)).length;
-    setText(this.words, left ? `${plural(all.length, "picture")} of this batch, ${plural(left, "job")} left` : `${plural(all.length, "picture")} of ${plural(jobs.length, "job")}`);
+    const still = [tn("{count} picture of this batch", "{count} pictures of this batch", all.length), tn("{count} job left", "{count} jobs left", left)].join(", ");
+    setText(this.words, left ? still : tn("{count} picture of {jobs} jobs", "{count} pictures of {jobs} jobs", all.length, { jobs: number(jobs.length) }));
     this.scene(`batch-${all.map((picture) => picture.id).join()}-${jobs.length}`, () => {
       const { width, height } = jobs[0].recipe;
       const columns = cells || Math.max(1, Math.ceil(Math.sqrt(all.length)));
@@ -178,7 +181,7 @@ class Stage extends HTMLElement {
   }
 
   tile(pictures, picture, index, source, label = "") {
-    const words = `Picture ${index + 1} of ${pictures.length}, seed ${picture.seed}. Open it.`;
+    const words = t("Picture {number} of {count}, seed {seed}. Open it.", { number: index + 1, count: pictures.length, seed: picture.seed });
     const image = h("img", { class: "picture", src: source, alt: picture.recipe?.prompt ?? "", width: picture.width, height: picture.height, decoding: "async" });
     const open = h("button", { type: "button", class: "tile", "aria-label": words, onclick: () => lookAt(listOf(pictures), index) }, image);
     return h("div", { class: "result" }, open, label ? h("span", { class: "result-label" }, label) : null, acts(picture, index + 1));
@@ -210,7 +213,7 @@ class Stage extends HTMLElement {
             { dataset: { picture: picture.id } },
             h(
               "button",
-              { type: "button", class: "tile", "aria-label": `Open: ${(picture.recipe?.prompt ?? "picture").slice(0, 80)}`, onclick: () => this.openFromStrip(picture.id) },
+              { type: "button", class: "tile", "aria-label": t("Open: {prompt}", { prompt: (picture.recipe?.prompt ?? t("picture")).slice(0, 80) }), onclick: () => this.openFromStrip(picture.id) },
               h("img", { src: thumbnail(picture.id), alt: "", loading: index < 12 ? "eager" : "lazy", decoding: "async" }),
             ),
           ),
@@ -227,15 +230,15 @@ class Stage extends HTMLElement {
 }
 
 // What can be done with a picture without opening it.
-function acts(picture, number) {
-  const act = (name, words, run) => iconButton(name, words, run, { "aria-label": `${words}: picture ${number}` });
+function acts(picture, place) {
+  const act = (name, words, run) => iconButton(name, words, run, { "aria-label": t("{action}: picture {number}", { action: words, number: place }) });
   return h(
     "div",
     { class: "result-acts" },
-    act("sliders", "Reuse these settings", () => tell("likeness:reuse", picture.id)),
-    act("sparkle", "Make variations", () => tell("likeness:variations", { id: picture.id })),
-    act("picture", "Start from this picture", () => tell("likeness:use-image", { id: picture.id })),
-    picture.character_id ? act("check", "Make it the portrait", () => makePortrait(picture)) : null,
+    act("sliders", t("Reuse these settings"), () => tell("likeness:reuse", picture.id)),
+    act("sparkle", t("Make variations"), () => tell("likeness:variations", { id: picture.id })),
+    act("picture", t("Start from this picture"), () => tell("likeness:use-image", { id: picture.id })),
+    picture.character_id ? act("check", t("Make it the portrait"), () => makePortrait(picture)) : null,
   );
 }
 
@@ -244,7 +247,7 @@ const tell = (type, detail) => document.dispatchEvent(new CustomEvent(type, { de
 export async function makePortrait(picture) {
   try {
     const one = await patch(`characters/${encodeURIComponent(picture.character_id)}`, { portrait: picture.id });
-    toast(`This is ${one.name}'s portrait now`);
+    toast(t("This is {name}'s portrait now", { name: one.name }));
     document.dispatchEvent(new CustomEvent("likeness:characters"));
   } catch (problem) {
     complain(problem);
@@ -258,6 +261,6 @@ function batchOf(job) {
 
 const calm = () => (matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth");
 
-export const listOf = (pictures) => ({ total: pictures.length, at: async (index) => pictures[index] ?? null, countWords: plural(pictures.length, "picture") });
+export const listOf = (pictures) => ({ total: pictures.length, at: async (index) => pictures[index] ?? null, countWords: tn("{count} picture", "{count} pictures", pictures.length) });
 
 customElements.define("likeness-stage", Stage);

@@ -4,6 +4,7 @@ import { file, get, patch, post, send, thumbnail } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { Field } from "./fields.js";
 import { showTab } from "./header.js";
+import { t, tn } from "./language.js";
 import { paintMask } from "./mask.js";
 import { complain, toast } from "./toast.js";
 
@@ -36,24 +37,24 @@ class Source extends Field {
   }
 
   nothing() {
-    const choose = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": "Choose a picture to start from", onchange: () => choose.files[0] && this.upload(choose.files[0]) });
-    const gallery = h("button", { type: "button", class: "quiet", onclick: () => showTab("gallery") }, "From the gallery");
-    return [h("label", { class: "drop" }, choose, icon("picture"), h("span", {}, "Drop a picture here, or choose one")), gallery];
+    const choose = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": t("Choose a picture to start from"), onchange: () => choose.files[0] && this.upload(choose.files[0]) });
+    const gallery = h("button", { type: "button", class: "quiet", onclick: () => showTab("gallery") }, t("From the gallery"));
+    return [h("label", { class: "drop" }, choose, icon("picture"), h("span", {}, t("Drop a picture here, or choose one"))), gallery];
   }
 
   chosen() {
     const mine = this.picture?.id === this.value.image ? this.picture : null;
-    const image = h("img", { src: thumbnail(this.value.image), alt: "The picture to start from" });
-    this.amount = h("input", { type: "range", min: 0.05, max: 1, step: 0.05, "aria-label": "How much is drawn anew", "data-tip": "Low keeps the picture, high keeps only its idea.", oninput: () => this.change({ denoise: Number(this.amount.value) }) });
+    const image = h("img", { src: thumbnail(this.value.image), alt: t("The picture to start from") });
+    this.amount = h("input", { type: "range", min: 0.05, max: 1, step: 0.05, "aria-label": t("How much is drawn anew"), "data-tip": t("Low keeps the picture, high keeps only its idea."), oninput: () => this.change({ denoise: Number(this.amount.value) }) });
     this.amountWords = h("output");
-    const paint = h("button", { type: "button", class: "button", onclick: () => this.paint() }, this.value.mask ? "Change the mask" : "Paint a mask");
+    const paint = h("button", { type: "button", class: "button", onclick: () => this.paint() }, this.value.mask ? t("Change the mask") : t("Paint a mask"));
     const parts = [
-      h("div", { class: "source" }, image, iconButton("close", "Start from nothing again", () => this.clear())),
+      h("div", { class: "source" }, image, iconButton("close", t("Start from nothing again"), () => this.clear())),
       h("div", { class: "source-side" },
-        h("label", { class: "amount" }, h("span", {}, "Drawn anew"), this.amount, this.amountWords),
-        h("div", { class: "row-of-buttons" }, paint, this.value.mask ? h("button", { type: "button", class: "quiet", onclick: () => this.change({ mask: null }) }, "No mask") : null),
+        h("label", { class: "amount" }, h("span", {}, t("Drawn anew")), this.amount, this.amountWords),
+        h("div", { class: "row-of-buttons" }, paint, this.value.mask ? h("button", { type: "button", class: "quiet", onclick: () => this.change({ mask: null }) }, t("No mask")) : null),
         this.value.mask ? h("p", { class: "soft small" }, keptWords(mine)) : null,
-        mine && mine.kind !== "generated" && !mine.character_id ? askReal("Does it show a real person?", this.value, (more) => this.change(more)) : null,
+        mine && mine.kind !== "generated" && !mine.character_id ? askReal(t("Does it show a real person?"), this.value, (more) => this.change(more)) : null,
       ),
     ];
     return parts;
@@ -96,7 +97,7 @@ class Source extends Field {
   }
 
   async upload(chosen) {
-    setText(this.note, "Sending …");
+    setText(this.note, t("Sending …"));
     try {
       this.picture = await sendFile(chosen);
       this.pick({ image: this.picture.id });
@@ -123,8 +124,8 @@ class Source extends Field {
 
 // Width and height are under More settings; the shape is for whole pictures.
 function keptWords(picture) {
-  const size = picture ? ` (${picture.width} × ${picture.height} pixels)` : "";
-  return `Only the painted part is drawn anew; the rest and the picture's size${size} stay as they are. The shape does not count here; a width and height that you type do.`;
+  if (!picture) return t("Only the painted part is drawn anew. The picture keeps its size; a width and height that you type change it.");
+  return t("Only the painted part is drawn anew. The picture keeps its size of {width} × {height} pixels; a width and height that you type change it.", { width: picture.width, height: picture.height });
 }
 
 // Asked of every picture that came from outside; a real person must have agreed.
@@ -143,8 +144,8 @@ function askReal(question, said, change) {
     };
     return h("label", {}, label, h("input", { type: "text", value: agreed[part], maxlength: 400, oninput: write }));
   };
-  const consent = said.real_person ? h("div", { class: "consent-line" }, line("Who is it?", "who"), line("What did they agree to?", "what_for")) : null;
-  return h("fieldset", { class: "ask-real" }, h("legend", {}, question), option("No", false), option("Yes", true), consent);
+  const consent = said.real_person ? h("div", { class: "consent-line" }, line(t("Who is it?"), "who"), line(t("What did they agree to?"), "what_for")) : null;
+  return h("fieldset", { class: "ask-real" }, h("legend", {}, question), option(t("No"), false), option(t("Yes"), true), consent);
 }
 
 // The reference library: chosen ones stand under the field, all of them in a dialog of their own.
@@ -159,11 +160,11 @@ class References extends Field {
     const key = JSON.stringify([ids, this.value?.real_person]);
     if (key === this.drawn) return;
     this.drawn = key;
-    const thumbs = ids.slice(0, 8).map((id) => h("img", { class: "ref-thumb", src: thumbnail(id), alt: this.known.get(id)?.caption || "Reference", loading: "lazy" }));
+    const thumbs = ids.slice(0, 8).map((id) => h("img", { class: "ref-thumb", src: thumbnail(id), alt: this.known.get(id)?.caption || t("Reference"), loading: "lazy" }));
     const rest = ids.length > 8 ? [h("span", { class: "soft" }, `+ ${ids.length - 8}`)] : [];
-    const open = h("button", { type: "button", class: "button", onclick: () => this.open() }, ids.length ? "Change" : "Choose references");
-    const clear = ids.length ? [h("button", { type: "button", class: "quiet", onclick: () => this.choose([]) }, `${ids.length} selected · clear all`)] : [];
-    const question = ids.length ? askReal("Do they show real people?", this.value, (more) => this.change(more)) : null;
+    const open = h("button", { type: "button", class: "button", onclick: () => this.open() }, ids.length ? t("Change") : t("Choose references"));
+    const clear = ids.length ? [h("button", { type: "button", class: "quiet", onclick: () => this.choose([]) }, tn("{count} selected · clear all", "{count} selected · clear all", ids.length))] : [];
+    const question = ids.length ? askReal(t("Do they show real people?"), this.value, (more) => this.change(more)) : null;
     this.body.replaceChildren(...[h("div", { class: "ref-row" }, ...thumbs, ...rest), h("div", { class: "row-of-buttons" }, open, ...clear), question].filter(Boolean));
   }
 
@@ -179,9 +180,9 @@ class References extends Field {
 
   async open() {
     const chosen = new Set(this.value?.ids ?? []);
-    const grid = h("div", { class: "ref-grid", role: "group", "aria-label": "References" });
+    const grid = h("div", { class: "ref-grid", role: "group", "aria-label": t("References") });
     const words = h("button", { type: "button", class: "quiet", onclick: () => (chosen.clear(), show()) });
-    const category = h("select", { "aria-label": "Category", onchange: () => load() }, h("option", { value: "" }, "Every category"));
+    const category = h("select", { "aria-label": t("Category"), onchange: () => load() }, h("option", { value: "" }, t("Every category")));
     const adding = h("input", { type: "file", multiple: true, accept: "image/png,image/jpeg,image/webp", onchange: () => add([...adding.files]) });
     const folder = h("input", { type: "file", webkitdirectory: true, onchange: () => add([...folder.files].filter((one) => one.type.startsWith("image/"))) });
     const state = h("p", { class: "soft", role: "status" });
@@ -190,19 +191,19 @@ class References extends Field {
       dialog.close();
     };
     const dialog = h("dialog", { class: "library-dialog", "aria-labelledby": "references-title", onclose: () => dialog.remove() },
-      h("div", { class: "panel-head" }, h("h2", { id: "references-title" }, "References"), category, h("label", { class: "button" }, adding, "Add pictures"), h("label", { class: "button" }, folder, "Add a folder"), iconButton("close", "Close", done(false))),
+      h("div", { class: "panel-head" }, h("h2", { id: "references-title" }, t("References")), category, h("label", { class: "button" }, adding, t("Add pictures")), h("label", { class: "button" }, folder, t("Add a folder")), iconButton("close", t("Close"), done(false))),
       state,
       grid,
-      h("div", { class: "ask-acts" }, words, h("button", { type: "button", class: "button", onclick: done(false) }, "Cancel"), h("button", { type: "button", class: "button primary", onclick: done(true) }, "Use these")),
+      h("div", { class: "ask-acts" }, words, h("button", { type: "button", class: "button", onclick: done(false) }, t("Cancel")), h("button", { type: "button", class: "button primary", onclick: done(true) }, t("Use these"))),
     );
     const show = () => {
-      setText(words, `${chosen.size} selected · clear all`);
+      setText(words, tn("{count} selected · clear all", "{count} selected · clear all", chosen.size));
       toggle(words, "hidden", !chosen.size);
       for (const card of grid.children) card.querySelector("input[type=checkbox]").checked = chosen.has(card.dataset.id);
     };
     const card = (picture) => {
       this.known.set(picture.id, picture);
-      const tick = h("input", { type: "checkbox", "aria-label": picture.caption || picture.name || "Reference", onchange: () => (tick.checked ? chosen.add(picture.id) : chosen.delete(picture.id), show()) });
+      const tick = h("input", { type: "checkbox", "aria-label": picture.caption || picture.name || t("Reference"), onchange: () => (tick.checked ? chosen.add(picture.id) : chosen.delete(picture.id), show()) });
       const change = async (what) => {
         try {
           this.known.set(picture.id, await patchImage(picture.id, what));
@@ -210,21 +211,21 @@ class References extends Field {
           complain(problem);
         }
       };
-      const caption = h("input", { type: "text", value: picture.caption, placeholder: "What it shows", "aria-label": `Caption of ${picture.name || "this reference"}`, onchange: () => change({ caption: caption.value }) });
-      const kind = h("input", { type: "text", value: picture.category, placeholder: "Category", maxlength: 60, list: "reference-categories", "aria-label": `Category of ${picture.name || "this reference"}`, onchange: () => change({ category: kind.value }) });
+      const caption = h("input", { type: "text", value: picture.caption, placeholder: t("What it shows"), "aria-label": picture.name ? t("Caption of {name}", { name: picture.name }) : t("Caption of this reference"), onchange: () => change({ caption: caption.value }) });
+      const kind = h("input", { type: "text", value: picture.category, placeholder: t("Category"), maxlength: 60, list: "reference-categories", "aria-label": picture.name ? t("Category of {name}", { name: picture.name }) : t("Category of this reference"), onchange: () => change({ category: kind.value }) });
       return h("div", { class: "ref-card", dataset: { id: picture.id } }, h("label", {}, tick, h("img", { src: thumbnail(picture.id), alt: "", loading: "lazy" })), caption, kind);
     };
     const load = async () => {
       try {
         const found = await get("images", { kind: "reference", category: category.value, limit: PAGE });
         grid.replaceChildren(...found.items.map(card));
-        setText(state, found.items.length ? "" : "No references yet. Add pictures of poses, places or outfits; give each a caption, and jobs take it into their prompt.");
+        setText(state, found.items.length ? "" : t("No references yet. Add pictures of poses, places or outfits; give each a caption, and jobs take it into their prompt."));
         const names = [...new Set([...category.options].map((one) => one.value).concat(found.items.map((one) => one.category)))].filter(Boolean).sort();
         const now = category.value;
-        category.replaceChildren(h("option", { value: "" }, "Every category"), ...names.map((name) => h("option", { value: name }, name)));
+        category.replaceChildren(h("option", { value: "" }, t("Every category")), ...names.map((name) => h("option", { value: name }, name)));
         category.value = now;
         dialog.querySelector("datalist")?.remove();
-        dialog.append(h("datalist", { id: "reference-categories" }, ...["Poses", "Places", "Outfits", ...names].map((name) => h("option", { value: name }))));
+        dialog.append(h("datalist", { id: "reference-categories" }, ...[t("Poses"), t("Places"), t("Outfits"), ...names].map((name) => h("option", { value: name }))));
         show();
       } catch (problem) {
         complain(problem);
@@ -233,7 +234,7 @@ class References extends Field {
     const add = async (files) => {
       let count = 0;
       for (const one of files) {
-        setText(state, `Taking in ${++count} of ${files.length} …`);
+        setText(state, t("Taking in {number} of {count} …", { number: ++count, count: files.length }));
         try {
           const kept = await sendFile(one, { kind: "reference", category: category.value });
           chosen.add(kept.id);
@@ -277,14 +278,14 @@ document.addEventListener("likeness:variations", async (event) => {
   try {
     const picture = await get(`images/${encodeURIComponent(event.detail.id)}`);
     const { recipe, id } = picture;
-    if (!recipe) return toast("This picture was not made here", { kind: "warn", detail: "Start from it instead, and say what it should become." });
+    if (!recipe) return toast(t("This picture was not made here"), { kind: "warn", detail: t("Start from it instead, and say what it should become.") });
     const kept = Object.fromEntries(["prompt", "negative_prompt", "model", "loras", "width", "height", "steps", "cfg", "sampler", "scheduler", "character"].map((name) => [name, recipe[name]]));
     // What was painted stays painted: such a picture may be larger than any model draws as a whole.
     if (recipe.mask) Object.assign(kept, await sameMask(recipe.mask, picture));
     await post("generate", { ...kept, preset: "none", as_written: true, wildcards: false, image: id, denoise: VARIATION, count: 4 });
     showTab("generate");
     document.dispatchEvent(new CustomEvent("likeness:accepted"));
-    toast("4 variations on the way", { ms: 2500 });
+    toast(t("4 variations on the way"), { ms: 2500 });
   } catch (problem) {
     complain(problem);
   }

@@ -2,6 +2,7 @@
 
 import { feed } from "./feed.js";
 import { startForm } from "./form.js";
+import { startGradioWords } from "./gradio_words.js";
 import { startTheme } from "./theme.js";
 import { startTips } from "./tip.js";
 import "./fields.js";
@@ -16,6 +17,7 @@ import "./analytics.js";
 import "./characters.js";
 import { startSetup } from "./setup.js";
 
+startGradioWords();
 startTheme();
 startTips();
 startForm();

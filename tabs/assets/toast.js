@@ -1,6 +1,7 @@
 // Short messages in the corner: what happened, what can be done about it, and a way back where there is one.
 
 import { h, icon } from "./dom.js";
+import { t } from "./language.js";
 
 let host = null;
 
@@ -20,7 +21,7 @@ export function toast(message, { kind = "info", detail = "", action = null, act 
     const button = h("button", { type: "button", class: "quiet", onclick: () => (leave(), act()) }, action);
     card.append(button);
   }
-  card.append(h("button", { type: "button", class: "icon-button", "aria-label": "Dismiss", onclick: leave }, icon("close")));
+  card.append(h("button", { type: "button", class: "icon-button", "aria-label": t("Dismiss"), onclick: leave }, icon("close")));
   const wait = () => (timer = setTimeout(leave, ms));
   for (const [type, listener] of [["pointerenter", () => clearTimeout(timer)], ["focusin", () => clearTimeout(timer)], ["pointerleave", wait], ["focusout", wait]]) {
     card.addEventListener(type, listener);
@@ -38,7 +39,7 @@ export const complain = (problem) => toast(problem.message, { kind: "warn", deta
 
 // An open dialog makes everything outside of it inert, so the messages move into it while it is open.
 export function place() {
-  host ??= h("div", { id: "toasts", "aria-live": "polite", "aria-label": "Messages", role: "region" });
+  host ??= h("div", { id: "toasts", "aria-live": "polite", "aria-label": t("Messages"), role: "region" });
   const dialogs = document.querySelectorAll("dialog[open]");
   const home = dialogs[dialogs.length - 1] ?? document.body;
   if (host.parentElement !== home) home.append(host);

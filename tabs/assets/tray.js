@@ -3,8 +3,9 @@
 import { get, post, preview, thumbnail } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { ended, feed } from "./feed.js";
+import { number, t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
-import { endWords, plural, progressWords, title } from "./words.js";
+import { endWords, progressWords, title } from "./words.js";
 
 const QUEUED_SHOWN = 12;
 const ENDED_SHOWN = 12;
@@ -18,21 +19,21 @@ class Tray extends HTMLElement {
   connectedCallback() {
     if (this.childElementCount) return;
     this.count = h("span", { class: "count" });
-    this.cancelAll = h("button", { type: "button", class: "quiet danger", hidden: true, onclick: () => this.askCancelAll() }, "Cancel all");
+    this.cancelAll = h("button", { type: "button", class: "quiet danger", hidden: true, onclick: () => this.askCancelAll() }, t("Cancel all"));
     this.notice = h("p", { class: "notice", role: "status", hidden: true });
-    this.list = h("ul", { class: "rows", "aria-label": "Jobs" });
+    this.list = h("ul", { class: "rows", "aria-label": t("Jobs") });
     this.more = h("p", { class: "more-words", hidden: true });
-    this.past = h("ul", { class: "rows", "aria-label": "Ended jobs" });
-    this.pastHead = h("h3", { hidden: true }, "Lately");
+    this.past = h("ul", { class: "rows", "aria-label": t("Ended jobs") });
+    this.pastHead = h("h3", { hidden: true }, t("Lately"));
     this.empty = h(
       "div",
       { class: "empty", hidden: true },
       icon("tray"),
-      h("p", {}, "Nothing is being made."),
-      h("p", { class: "soft" }, "Jobs appear here and go on when you close the page."),
+      h("p", {}, t("Nothing is being made.")),
+      h("p", { class: "soft" }, t("Jobs appear here and go on when you close the page.")),
     );
     this.append(
-      h("div", { class: "panel-head" }, h("h2", {}, "Jobs"), this.count, this.cancelAll),
+      h("div", { class: "panel-head" }, h("h2", {}, t("Jobs")), this.count, this.cancelAll),
       this.notice,
       h("div", { class: "scroll" }, this.empty, this.list, this.more, this.pastHead, this.past),
     );
@@ -54,11 +55,11 @@ class Tray extends HTMLElement {
     this.place(this.past, past);
     const hidden = feed.queued.length - queued.length;
     toggle(this.more, "hidden", !hidden);
-    setText(this.more, `and ${hidden.toLocaleString("en")}${feed.queuedMore ? "+" : ""} more waiting`);
+    setText(this.more, tn("and {count} more waiting", "and {count} more waiting", hidden, { count: `${number(hidden)}${feed.queuedMore ? "+" : ""}` }));
     toggle(this.pastHead, "hidden", !past.length);
     toggle(this.empty, "hidden", live.length || past.length);
     const active = feed.running.length + feed.queued.length;
-    setText(this.count, active ? `${active.toLocaleString("en")}${feed.queuedMore ? "+" : ""}` : "");
+    setText(this.count, active ? `${number(active)}${feed.queuedMore ? "+" : ""}` : "");
     toggle(this.count, "hidden", !active);
     toggle(this.cancelAll, "hidden", active < 2);
     for (const [batch, head] of this.heads) if (!head.isConnected) this.heads.delete(batch);
@@ -92,18 +93,18 @@ class Tray extends HTMLElement {
     if (left.length + done < 2) return null;
     let head = this.heads.get(job.batch_id);
     if (!head) {
-      const cancel = h("button", { type: "button", class: "quiet danger", onclick: () => this.cancelBatch(job.batch_id) }, "Cancel these");
+      const cancel = h("button", { type: "button", class: "quiet danger", onclick: () => this.cancelBatch(job.batch_id) }, t("Cancel these"));
       head = h("li", { class: "batch-head" }, h("span", {}), cancel);
       this.heads.set(job.batch_id, head);
     }
-    setText(head.firstElementChild, `${plural(left.length, "job")} left${done ? `, ${done} ended` : ""}`);
+    setText(head.firstElementChild, [tn("{count} job left", "{count} jobs left", left.length), done && tn("{count} ended", "{count} ended", done)].filter(Boolean).join(", "));
     return head;
   }
 
   async cancelBatch(batch) {
     try {
       const { count } = await post("jobs/cancel", { batch_id: batch });
-      toast(`${plural(count, "job")} cancelled`);
+      toast(tn("{count} job cancelled", "{count} jobs cancelled", count));
     } catch (problem) {
       complain(problem);
     }
@@ -111,10 +112,10 @@ class Tray extends HTMLElement {
 
   async askCancelAll() {
     const count = feed.running.length + feed.queued.length;
-    if (!(await confirmed(`Cancel all ${plural(count, "job")}?`, "Pictures that are finished stay in the gallery. A cancelled job can be started again.", "Cancel all", "Let them run"))) return;
+    if (!(await confirmed(tn("Cancel all {count} job?", "Cancel all {count} jobs?", count), t("Pictures that are finished stay in the gallery. A cancelled job can be started again."), t("Cancel all"), t("Let them run")))) return;
     try {
       const { count: stopped } = await post("jobs/cancel", {});
-      toast(`${plural(stopped, "job")} cancelled`);
+      toast(tn("{count} job cancelled", "{count} jobs cancelled", stopped));
     } catch (problem) {
       complain(problem);
     }
@@ -133,7 +134,7 @@ class Tray extends HTMLElement {
       this.timer = 0;
       if (!feed.queued.length || feed.running.length) return;
       const health = await get("health").catch(() => null);
-      const words = { starting: "The worker is starting; jobs begin in a moment.", down: "The worker is down and is being started again." }[health?.worker];
+      const words = { starting: t("The worker is starting; jobs begin in a moment."), down: t("The worker is down and is being started again.") }[health?.worker];
       this.notice.hidden = !words;
       setText(this.notice, words ?? "");
       this.watchWorker();
@@ -146,14 +147,14 @@ class Row {
     this.id = id;
     this.picture = h("img", { alt: "", decoding: "async", draggable: "false" });
     this.picture.addEventListener("error", () => this.picture.removeAttribute("src"));
-    this.thumb = h("button", { type: "button", class: "thumb", "aria-label": "Show this job", onclick: () => this.look() }, this.picture, icon("picture"));
+    this.thumb = h("button", { type: "button", class: "thumb", "aria-label": t("Show this job"), onclick: () => this.look() }, this.picture, icon("picture"));
     this.words = h("p", { class: "prompt" });
     this.status = h("p", { class: "status" });
-    this.bar = h("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Progress" }, h("i"));
+    this.bar = h("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": t("Progress") }, h("i"));
     this.trouble = h("p", { class: "trouble" });
-    this.front = iconButton("front", "Move to the front", () => this.act("move", { to: "first" }));
-    this.cancel = iconButton("close", "Cancel", () => this.act("cancel"));
-    this.retry = iconButton("retry", "Try again", () => this.act("retry"));
+    this.front = iconButton("front", t("Move to the front"), () => this.act("move", { to: "first" }));
+    this.cancel = iconButton("close", t("Cancel"), () => this.act("cancel"));
+    this.retry = iconButton("retry", t("Try again"), () => this.act("retry"));
     this.node = h(
       "li",
       { class: "row", dataset: { job: id } },
@@ -172,8 +173,8 @@ class Row {
     this.words.title = job.request.prompt;
     const made = pictures?.length ?? 0;
     const { count } = job.recipe;
-    const of = count === 1 || over ? "" : job.state === "queued" ? ` · ${plural(count, "picture")}` : ` · ${made} of ${count}`;
-    setText(this.status, over ? endWords(job, pictures ? made : undefined) : progressWords(job) + of);
+    const many = count === 1 ? null : job.state === "queued" ? tn("{count} picture", "{count} pictures", count) : t("{made} of {count}", { made, count });
+    setText(this.status, over ? endWords(job, pictures ? made : undefined) : [progressWords(job), many].filter(Boolean).join(" · "));
     toggle(this.bar, "hidden", job.state !== "running");
     this.bar.setAttribute("aria-valuenow", Math.round(job.progress * 100));
     this.bar.firstElementChild.style.setProperty("--done", job.progress);
@@ -220,7 +221,7 @@ class Row {
   }
 }
 
-export function confirmed(question, explanation, yes, no = "Keep") {
+export function confirmed(question, explanation, yes, no = t("Keep")) {
   return new Promise((resolve) => {
     const answer = (value) => () => (dialog.close(), resolve(value));
     const dialog = h(

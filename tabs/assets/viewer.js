@@ -4,9 +4,10 @@ import { file, get, patch, post } from "./api.js";
 import { h, icon, iconButton, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { showTab } from "./header.js";
+import { number, t, tn } from "./language.js";
 import { favour } from "./library.js";
 import { complain, place, toast } from "./toast.js";
-import { bytes, duration, learnMore, learnNames, moment, nameOf, plural } from "./words.js";
+import { bytes, duration, learnMore, learnNames, moment, nameOf } from "./words.js";
 
 let viewer = null;
 
@@ -22,21 +23,21 @@ class Viewer {
     this.image = h("img", { class: "picture", alt: "" });
     this.image.addEventListener("load", () => this.frame.removeAttribute("data-loading"));
     this.frame = h("div", { class: "viewer-frame" }, this.image);
-    this.back = iconButton("left", "Previous picture (←)", () => this.step(-1), { class: "icon-button viewer-step back" });
-    this.next = iconButton("right", "Next picture (→)", () => this.step(1), { class: "icon-button viewer-step next" });
+    this.back = iconButton("left", t("Previous picture (←)"), () => this.step(-1), { class: "icon-button viewer-step back" });
+    this.next = iconButton("right", t("Next picture (→)"), () => this.step(1), { class: "icon-button viewer-step next" });
     this.count = h("p", { class: "soft viewer-count" });
-    this.heart = iconButton("heart", "Favourite (F)", () => this.favour(), { class: "icon-button viewer-heart", "aria-pressed": "false", "aria-keyshortcuts": "F" });
+    this.heart = iconButton("heart", t("Favourite (F)"), () => this.favour(), { class: "icon-button viewer-heart", "aria-pressed": "false", "aria-keyshortcuts": "F" });
     document.addEventListener("likeness:picture-changed", (event) => this.changed(event.detail));
     this.sheet = h("div", { class: "viewer-facts" });
     this.acts = h("div", { class: "viewer-acts" });
     this.dialog = h(
       "dialog",
-      { class: "viewer", "aria-label": "Picture", onclose: () => this.closed() },
+      { class: "viewer", "aria-label": t("Picture"), onclose: () => this.closed() },
       h("div", { class: "viewer-stage" }, this.back, this.frame, this.next),
       h(
         "aside",
-        { class: "viewer-side", "aria-label": "Parameters" },
-        h("div", { class: "panel-head" }, this.count, this.heart, iconButton("close", "Close (Esc)", () => this.dialog.close(), { autofocus: true })),
+        { class: "viewer-side", "aria-label": t("Parameters") },
+        h("div", { class: "panel-head" }, this.count, this.heart, iconButton("close", t("Close (Esc)"), () => this.dialog.close(), { autofocus: true })),
         this.sheet,
         this.acts,
       ),
@@ -117,7 +118,7 @@ class Viewer {
     this.image.width = picture.width;
     this.image.height = picture.height;
     this.image.src = file(picture.id);
-    this.image.alt = picture.recipe?.prompt || picture.caption || picture.name || "Uploaded picture";
+    this.image.alt = picture.recipe?.prompt || picture.caption || picture.name || t("Uploaded picture");
     this.place();
     this.showHeart();
     this.sheet.replaceChildren(...facts(picture));
@@ -129,7 +130,7 @@ class Viewer {
   place() {
     const { index } = this;
     const { total } = this.list;
-    setText(this.count, total > 1 ? `${(index + 1).toLocaleString("en")} of ${total.toLocaleString("en")}` : "");
+    setText(this.count, total > 1 ? t("{number} of {count}", { number: number(index + 1), count: number(total) }) : "");
     // A disabled button would drop the focus it has.
     for (const [button, end] of [[this.back, index <= 0], [this.next, index >= total - 1]]) button.toggleAttribute("data-end", end);
   }
@@ -182,13 +183,13 @@ class Viewer {
     // The buttons keep their places, so that a key pressed twice does the same thing twice.
     const about = (words) => ({ "data-tip": words });
     this.acts.replaceChildren(
-      picture.recipe ? button("sliders", "Use these settings", () => this.reuse(), "primary", about("Fill the form with everything that made this picture")) : "",
-      inTrash ? "" : button("reference", "Use as reference", () => this.hand("likeness:use-image"), "", about("Start the next picture from this one")),
-      picture.recipe && !inTrash ? button("variations", "Make variations", () => this.hand("likeness:variations"), "", about("The same words and settings, with other seeds")) : "",
-      picture.character_id && !inTrash ? button("person", "Set as portrait", () => this.portray(), "", about("Show this picture wherever the character is shown")) : "",
-      h("a", { class: "button", href: file(picture.id, true), download: "", ...about("Save the PNG, with all parameters inside") }, icon("download"), "Download"),
-      picture.recipe ? button("copy", "Copy", () => this.copy(), "", { "aria-label": "Copy parameters", "data-tip": "All parameters as text, as other programs read them" }) : "",
-      inTrash ? button("restore", "Restore", () => this.restore()) : button("trash", "To trash", () => this.trash(), "danger", about("It waits in the trash until you empty it (Del)")),
+      picture.recipe ? button("sliders", t("Use these settings"), () => this.reuse(), "primary", about(t("Fill the form with everything that made this picture"))) : "",
+      inTrash ? "" : button("reference", t("Use as reference"), () => this.hand("likeness:use-image"), "", about(t("Start the next picture from this one"))),
+      picture.recipe && !inTrash ? button("variations", t("Make variations"), () => this.hand("likeness:variations"), "", about(t("The same words and settings, with other seeds"))) : "",
+      picture.character_id && !inTrash ? button("person", t("Set as portrait"), () => this.portray(), "", about(t("Show this picture wherever the character is shown"))) : "",
+      h("a", { class: "button", href: file(picture.id, true), download: "", ...about(t("Save the PNG, with all parameters inside")) }, icon("download"), t("Download")),
+      picture.recipe ? button("copy", t("Copy"), () => this.copy(), "", { "aria-label": t("Copy parameters"), "data-tip": t("All parameters as text, as other programs read them") }) : "",
+      inTrash ? button("restore", t("Restore"), () => this.restore()) : button("trash", t("To trash"), () => this.trash(), "danger", about(t("It waits in the trash until you empty it (Del)"))),
     );
   }
 
@@ -204,7 +205,7 @@ class Viewer {
     try {
       const { name } = await patch(`characters/${encodeURIComponent(picture.character_id)}`, { portrait: picture.id });
       document.dispatchEvent(new CustomEvent("likeness:character-changed", { detail: { id: picture.character_id } }));
-      toast(`This is ${name}'s portrait now`, { ms: 3000 });
+      toast(t("This is {name}'s portrait now", { name }), { ms: 3000 });
     } catch (problem) {
       complain(problem);
     }
@@ -223,7 +224,7 @@ class Viewer {
   showHeart() {
     const on = this.picture.favourite;
     this.heart.setAttribute("aria-pressed", on);
-    this.heart.dataset.tip = on ? "A favourite; press F to take that back" : "Make it a favourite (F)";
+    this.heart.dataset.tip = on ? t("A favourite; press F to take that back") : t("Make it a favourite (F)");
   }
 
   reuse() {
@@ -235,7 +236,7 @@ class Viewer {
     try {
       const { infotext } = await get(`images/${encodeURIComponent(this.picture.id)}/metadata`);
       await copyText(infotext, this.dialog);
-      toast("Parameters copied", { ms: 2500 });
+      toast(t("Parameters copied"), { ms: 2500 });
     } catch (problem) {
       complain(problem);
     }
@@ -269,7 +270,7 @@ export async function toTrash(ids, undone = () => {}) {
   try {
     const { count } = await post("images/trash", { ids });
     feed.forgetPictures();
-    toast(`${plural(count, "picture")} moved to the trash`, { action: "Undo", act: () => (undone(), fromTrash(ids, "back in the gallery")), ms: 10_000 });
+    toast(tn("{count} picture moved to the trash", "{count} pictures moved to the trash", count), { action: t("Undo"), act: () => (undone(), fromTrash(ids, (back) => tn("{count} picture back in the gallery", "{count} pictures back in the gallery", back))), ms: 10_000 });
     return true;
   } catch (problem) {
     complain(problem);
@@ -277,11 +278,13 @@ export async function toTrash(ids, undone = () => {}) {
   }
 }
 
-export async function fromTrash(ids, words = "restored") {
+const restored = (count) => tn("{count} picture restored", "{count} pictures restored", count);
+
+export async function fromTrash(ids, words = restored) {
   try {
     const { count } = await post("images/restore", { ids });
     feed.forgetPictures();
-    toast(`${plural(count, "picture")} ${words}`, { ms: 3000 });
+    toast(words(count), { ms: 3000 });
     return true;
   } catch (problem) {
     complain(problem);
@@ -295,38 +298,38 @@ function facts(picture) {
     words ? h("section", {}, h("h3", {}, label), h("p", { class: "words", tabindex: "0", "aria-label": `${label}: ${words}` }, words)) : null;
   const short = (hash) => hash?.slice(0, 12);
   const rows = [
-    ["Character", nameOf("characters", picture.character_id), "character"],
-    ["Seed", picture.seed],
-    ["Size", `${picture.width} × ${picture.height}`],
-    ["Preset", nameOf("presets", recipe?.preset), "preset"],
-    ["Model", nameOf("models", recipe?.model), "model"],
-    ["Engine", recipe?.engine],
-    ["Sampler", nameOf("samplers", recipe?.sampler)],
-    ["Scheduler", nameOf("schedulers", recipe?.scheduler)],
-    ["Steps", recipe?.steps],
-    ["CFG scale", recipe?.cfg],
-    ["Denoise", recipe?.denoise],
-    ["LoRAs", recipe?.loras.map((use) => `${use.path} × ${use.strength}`).join(", ")],
-    ["Made from picture", recipe?.image],
-    ["Mask", recipe?.mask],
-    ["Reference", recipe?.reference],
-    ["Cell of its grid", recipe?.cell && `column ${recipe.cell[0] + 1}, row ${recipe.cell[1] + 1}`],
-    ["Category", picture.category],
-    ["Kind", recipe ? null : KINDS[picture.kind]],
-    ["Own name", picture.name],
-    ["Made in", picture.duration_s === null ? null : picture.duration_s < 1 ? `${Math.round(picture.duration_s * 1000)} ms` : duration(picture.duration_s)],
-    ["Created", moment(picture.created_at)],
-    ["In the trash since", picture.trashed_at && moment(picture.trashed_at)],
-    ["File", bytes(picture.bytes)],
-    ["Model hash", short(picture.model_hash), "", picture.model_hash],
-    ...Object.entries(picture.lora_hashes ?? {}).map(([path, hash]) => [`Hash of ${path}`, short(hash), "", hash]),
-    ["SHA-256", short(picture.sha256), "", picture.sha256],
-    ["Id", picture.id],
+    [t("Character"), nameOf("characters", picture.character_id), "character"],
+    [t("Seed"), picture.seed],
+    [t("Size"), `${picture.width} × ${picture.height}`],
+    [t("Preset"), nameOf("presets", recipe?.preset), "preset"],
+    [t("Model"), nameOf("models", recipe?.model), "model"],
+    [t("Engine"), recipe?.engine],
+    [t("Sampler"), nameOf("samplers", recipe?.sampler)],
+    [t("Scheduler"), nameOf("schedulers", recipe?.scheduler)],
+    [t("Steps"), recipe?.steps],
+    [t("CFG scale"), recipe?.cfg],
+    [t("Denoise"), recipe?.denoise],
+    [t("LoRAs"), recipe?.loras.map((use) => `${use.path} × ${use.strength}`).join(", ")],
+    [t("Made from picture"), recipe?.image],
+    [t("Mask"), recipe?.mask],
+    [t("Reference"), recipe?.reference],
+    [t("Cell of its grid"), recipe?.cell && t("column {column}, row {row}", { column: recipe.cell[0] + 1, row: recipe.cell[1] + 1 })],
+    [t("Category"), picture.category],
+    [t("Kind"), recipe ? null : KINDS[picture.kind]],
+    [t("Own name"), picture.name],
+    [t("Made in"), picture.duration_s === null ? null : picture.duration_s < 1 ? t("{count} ms", { count: Math.round(picture.duration_s * 1000) }) : duration(picture.duration_s)],
+    [t("Created"), moment(picture.created_at)],
+    [t("In the trash since"), picture.trashed_at && moment(picture.trashed_at)],
+    [t("File"), bytes(picture.bytes)],
+    [t("Model hash"), short(picture.model_hash), "", picture.model_hash],
+    ...Object.entries(picture.lora_hashes ?? {}).map(([path, hash]) => [t("Hash of {file}", { file: path }), short(hash), "", hash]),
+    [t("SHA-256"), short(picture.sha256), "", picture.sha256],
+    [t("Id"), picture.id],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
   return [
-    text("Prompt", recipe?.prompt),
-    text("Negative prompt", recipe?.negative_prompt),
-    text("Caption", picture.caption),
+    text(t("Prompt"), recipe?.prompt),
+    text(t("Negative prompt"), recipe?.negative_prompt),
+    text(t("Caption"), picture.caption),
     h(
       "dl",
       {},
@@ -338,7 +341,7 @@ function facts(picture) {
   ].filter(Boolean);
 }
 
-const KINDS = { upload: "Uploaded", photo: "Photo of a character", reference: "Reference", mask: "Mask" };
+const KINDS = { upload: t("Uploaded"), photo: t("Photo of a character"), reference: t("Reference"), mask: t("Mask") };
 
 export async function copyText(text, home) {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
@@ -349,7 +352,7 @@ export async function copyText(text, home) {
   area.select();
   const done = document.execCommand("copy");
   area.remove();
-  if (!done) throw { message: "The browser did not allow copying.", remedy: "Select the words and copy them by hand." };
+  if (!done) throw { message: t("The browser did not allow copying."), remedy: t("Select the words and copy them by hand.") };
   return undefined;
 }
 

@@ -5,16 +5,17 @@ import { get, patch, post } from "./api.js";
 import { checklist, doctorWords } from "./checks.js";
 import { h, icon, setText, toggle } from "./dom.js";
 import { Easel } from "./easel.js";
+import { t } from "./language.js";
 import { looks, portrait, templateFace } from "./portrait.js";
 import { complain } from "./toast.js";
 
-const STEPS = ["What this is", "Check-up", "First character", "First picture"];
+const STEPS = [t("What this is"), t("Check-up"), t("First character"), t("First picture")];
 const PROMPT = "portrait of a person, smiling, light blue background, cartoon style";
 const READY_MADE = "nova";
 const POINTS = [
-  { icon: "person", title: "Describe someone once", words: "A name and how they look. No account, no code, no long prompts." },
-  { icon: "sparkle", title: "They stay themselves", words: "Every picture you make starts from the same person." },
-  { icon: "lock", title: "It stays with you", words: "Pictures are made and kept on this computer. Nothing is sent anywhere." },
+  { icon: "person", title: t("Describe someone once"), words: t("A name and how they look. No account, no code, no long prompts.") },
+  { icon: "sparkle", title: t("They stay themselves"), words: t("Every picture you make starts from the same person.") },
+  { icon: "lock", title: t("It stays with you"), words: t("Pictures are made and kept on this computer. Nothing is sent anywhere.") },
 ];
 
 export class Walkthrough {
@@ -23,14 +24,14 @@ export class Walkthrough {
 
   constructor({ leave }) {
     this.leave = leave;
-    this.steps = h("ol", { class: "walk-steps", "aria-label": "Steps of the walkthrough" });
+    this.steps = h("ol", { class: "walk-steps", "aria-label": t("Steps of the walkthrough") });
     this.page = h("div", { class: "walk-page" });
     this.skip = h(
       "button",
-      { type: "button", class: "quiet walk-skip", "data-tip": "Straight to the studio. The walkthrough waits on the Setup tab.", onclick: () => this.finish(true) },
-      "Skip for now",
+      { type: "button", class: "quiet walk-skip", "data-tip": t("Straight to the studio. The walkthrough waits on the Setup tab."), onclick: () => this.finish(true) },
+      t("Skip for now"),
     );
-    this.node = h("section", { class: "walk", "aria-label": "First steps" }, h("div", { class: "walk-top" }, this.steps, this.skip), this.page);
+    this.node = h("section", { class: "walk", "aria-label": t("First steps") }, h("div", { class: "walk-top" }, this.steps, this.skip), this.page);
     this.go(0, { quiet: true });
   }
 
@@ -72,19 +73,19 @@ export class Walkthrough {
   // 1
 
   what() {
-    const show = h("button", { type: "button", class: "button", "data-tip": "One click: a ready-made character and a first picture of her", onclick: () => this.justShow(show) }, icon("sparkle"), "Just show me");
+    const show = h("button", { type: "button", class: "button", "data-tip": t("One click: a ready-made character and a first picture of her"), onclick: () => this.justShow(show) }, icon("sparkle"), t("Just show me"));
     return [
       h("span", { class: "brand-mark large", "aria-hidden": "true" }),
-      title("Pictures of someone who stays the same"),
-      h("p", { class: "walk-lead" }, "Likeness is a studio for characters. You invent a person once, and every picture shows that person again: another light, another outfit, another place."),
+      title(t("Pictures of someone who stays the same")),
+      h("p", { class: "walk-lead" }, t("Likeness is a studio for characters. You invent a person once, and every picture shows that person again: another light, another outfit, another place.")),
       h("ul", { class: "walk-points" }, ...POINTS.map((point) => h("li", {}, icon(point.icon), h("div", {}, h("strong", {}, point.title), h("span", {}, point.words))))),
       h(
         "div",
         { class: "walk-acts" },
-        h("button", { type: "button", class: "button primary", onclick: () => this.go(1) }, "Show me around"),
+        h("button", { type: "button", class: "button primary", onclick: () => this.go(1) }, t("Show me around")),
         show,
       ),
-      h("p", { class: "walk-note" }, "The walk takes about two minutes. “Just show me” makes a picture right away."),
+      h("p", { class: "walk-note" }, t("The walk takes about two minutes. “Just show me” makes a picture right away.")),
     ];
   }
 
@@ -99,7 +100,7 @@ export class Walkthrough {
     }
     setActive(this.character.id);
     this.page.dataset.step = "show";
-    this.page.replaceChildren(...this.stage({ after: h("button", { type: "button", class: "button", onclick: () => this.go(2) }, icon("plus"), "Make my own character") }));
+    this.page.replaceChildren(...this.stage({ after: h("button", { type: "button", class: "button", onclick: () => this.go(2) }, icon("plus"), t("Make my own character")) }));
     this.arrive();
     this.make();
   }
@@ -108,18 +109,18 @@ export class Walkthrough {
 
   checkup() {
     const list = h("div", { class: "walk-checks" });
-    const words = h("p", { class: "walk-lead", role: "status" }, "Looking at this computer …");
-    const on = h("button", { type: "button", class: "button primary", onclick: () => this.go(2) }, "Continue");
-    const again = h("button", { type: "button", class: "button", onclick: () => look() }, icon("retry"), "Check again");
+    const words = h("p", { class: "walk-lead", role: "status" }, t("Looking at this computer …"));
+    const on = h("button", { type: "button", class: "button primary", onclick: () => this.go(2) }, t("Continue"));
+    const again = h("button", { type: "button", class: "button", onclick: () => look() }, icon("retry"), t("Check again"));
     const look = async () => {
       again.disabled = true;
       list.replaceChildren(h("div", { class: "waiting", "aria-hidden": "true" }));
-      setText(words, "Looking at this computer …");
+      setText(words, t("Looking at this computer …"));
       try {
         const { checks } = await get("doctor");
         list.replaceChildren(...checklist(checks));
         setText(words, doctorWords(checks));
-        setText(on, checks.some((check) => check.status === "fail") ? "Continue anyway" : "Continue");
+        setText(on, checks.some((check) => check.status === "fail") ? t("Continue anyway") : t("Continue"));
       } catch (problem) {
         setText(words, `${problem.message} ${problem.remedy}`);
         list.replaceChildren();
@@ -127,17 +128,17 @@ export class Walkthrough {
       again.disabled = false;
     };
     look();
-    return [title("A quick check-up"), words, list, h("div", { class: "walk-acts" }, this.back(0), again, on)];
+    return [title(t("A quick check-up")), words, list, h("div", { class: "walk-acts" }, this.back(0), again, on)];
   }
 
   // 3
 
   someone() {
-    const cards = h("ul", { class: "walk-people", "aria-label": "Characters to start from" });
-    const name = h("input", { id: "walk-name", type: "text", maxlength: 80, autocomplete: "off", placeholder: "Mara", oninput: () => choose(null) });
-    const said = h("textarea", { id: "walk-looks", rows: 2, maxlength: 400, placeholder: "short black hair, brown skin, green eyes, round glasses", oninput: () => choose(null) });
+    const cards = h("ul", { class: "walk-people", "aria-label": t("Characters to start from") });
+    const name = h("input", { id: "walk-name", type: "text", maxlength: 80, autocomplete: "off", placeholder: t("Mara"), oninput: () => choose(null) });
+    const said = h("textarea", { id: "walk-looks", rows: 2, maxlength: 400, placeholder: t("short black hair, brown skin, green eyes, round glasses"), oninput: () => choose(null) });
     const fault = h("p", { class: "field-error", role: "alert", hidden: true });
-    const on = h("button", { type: "button", class: "button primary", disabled: true, onclick: () => take() }, "Continue");
+    const on = h("button", { type: "button", class: "button primary", disabled: true, onclick: () => take() }, t("Continue"));
     let chosen = null;
 
     const choose = (one) => {
@@ -145,7 +146,7 @@ export class Walkthrough {
       for (const card of cards.querySelectorAll("button")) card.setAttribute("aria-pressed", card.dataset.id === (one?.key ?? ""));
       const ready = one || name.value.trim();
       on.disabled = !ready;
-      setText(on, one ? `Continue with ${one.name}` : name.value.trim() ? `Continue with ${name.value.trim()}` : "Continue");
+      setText(on, one || name.value.trim() ? t("Continue with {name}", { name: one?.name ?? name.value.trim() }) : t("Continue"));
       fault.hidden = true;
     };
     const card = (one) =>
@@ -175,7 +176,7 @@ export class Walkthrough {
     };
     Promise.all([get("characters/templates"), get("characters")]).then(
       ([templates, there]) => {
-        const known = there.items.map((one) => ({ ...one, key: one.id, there: one, about: `Already here. ${looks(one.appearance)}` }));
+        const known = there.items.map((one) => ({ ...one, key: one.id, there: one, about: t("Already here. {looks}", { looks: looks(one.appearance) }) }));
         const ready = templates.items.map((one) => ({ key: `template-${one.id}`, name: one.name, about: one.about, fields: one.fields, portrait_url: templateFace(one.id) }));
         cards.replaceChildren(...[...known.slice(0, 3), ...ready].map(card));
         if (this.character) choose(known.find((one) => one.id === this.character.id) ?? null);
@@ -184,22 +185,22 @@ export class Walkthrough {
     );
     cards.append(...Array.from({ length: 6 }, () => h("li", { class: "ghost", "aria-hidden": "true" }, h("div", { class: "waiting" }))));
     return [
-      title("Who should it be?"),
-      h("p", { class: "walk-lead" }, "Take someone ready-made, or describe your own. Everything can be changed later."),
+      title(t("Who should it be?")),
+      h("p", { class: "walk-lead" }, t("Take someone ready-made, or describe your own. Everything can be changed later.")),
       cards,
-      h("p", { class: "walk-or" }, h("span", {}, "or someone of your own")),
+      h("p", { class: "walk-or" }, h("span", {}, t("or someone of your own"))),
       h(
         "div",
         { class: "walk-own" },
-        h("div", { class: "walk-field" }, h("label", { for: "walk-name" }, "Name"), name),
-        h("div", { class: "walk-field" }, h("label", { for: "walk-looks" }, "Looks, in a few words"), said),
+        h("div", { class: "walk-field" }, h("label", { for: "walk-name" }, t("Name")), name),
+        h("div", { class: "walk-field" }, h("label", { for: "walk-looks" }, t("Looks, in a few words")), said),
       ),
       fault,
       h(
         "div",
         { class: "walk-acts" },
         this.back(1),
-        h("button", { type: "button", class: "button", "data-tip": "A first picture of nobody in particular", onclick: () => ((this.character = null), this.go(3)) }, "Skip this step"),
+        h("button", { type: "button", class: "button", "data-tip": t("A first picture of nobody in particular"), onclick: () => ((this.character = null), this.go(3)) }, t("Skip this step")),
         on,
       ),
     ];
@@ -208,24 +209,24 @@ export class Walkthrough {
   // 4
 
   picture() {
-    const make = h("button", { type: "button", class: "button primary", "data-tip": "Takes a few seconds on most computers", onclick: () => ((make.hidden = true), this.make()) }, icon("sparkle"), "Make the picture");
+    const make = h("button", { type: "button", class: "button primary", "data-tip": t("Takes a few seconds on most computers"), onclick: () => ((make.hidden = true), this.make()) }, icon("sparkle"), t("Make the picture"));
     return this.stage({ before: make });
   }
 
   // The picture's place and what surrounds it: for the last step and for “Just show me”.
   stage({ before = null, after = null }) {
     const who = this.character;
-    const heading = title(who ? `A first picture of ${who.name}` : "A first picture");
-    const about = h("p", { class: "walk-lead" }, who ? looks(who.appearance) || "Made from what you wrote." : "Of nobody in particular: you can choose a character later.");
+    const heading = title(who ? t("A first picture of {name}", { name: who.name }) : t("A first picture"));
+    const about = h("p", { class: "walk-lead" }, who ? looks(who.appearance) || t("Made from what you wrote.") : t("Of nobody in particular: you can choose a character later."));
     const written = h("p", { class: "walk-written" });
-    const open = h("button", { type: "button", class: "button primary", hidden: true, onclick: () => this.finish() }, "Open Generate");
-    const again = h("button", { type: "button", class: "button", hidden: true, onclick: () => ((again.hidden = true), this.make()) }, icon("retry"), "Try again");
+    const open = h("button", { type: "button", class: "button primary", hidden: true, onclick: () => this.finish() }, t("Open Generate"));
+    const again = h("button", { type: "button", class: "button", hidden: true, onclick: () => ((again.hidden = true), this.make()) }, icon("retry"), t("Try again"));
     const others = [after].filter(Boolean);
     for (const one of others) one.hidden = true;
     this.easel = new Easel({
       done: () => {
-        setText(heading, who ? `This is ${who.name}` : "There it is");
-        setText(about, who ? `From now on, pictures are made of ${who.name} until you choose someone else. Give photos on the Characters tab for an even closer likeness.` : "Describe what you like on Generate, and make as many as you want.");
+        setText(heading, who ? t("This is {name}", { name: who.name }) : t("There it is"));
+        setText(about, who ? t("From now on, pictures are made of {name} until you choose someone else. Give photos on the Characters tab for an even closer likeness.", { name: who.name }) : t("Describe what you like on Generate, and make as many as you want."));
         written.hidden = true;
         for (const one of [open, ...others]) one.hidden = false;
         open.focus({ preventScroll: true });
@@ -237,7 +238,7 @@ export class Walkthrough {
       this.easel.bar.hidden = this.easel.waiting.hidden = true;
     }
     post("compose", this.request()).then(
-      ({ prompt }) => written.replaceChildren(h("span", {}, "What the engine will read"), prompt),
+      ({ prompt }) => written.replaceChildren(h("span", {}, t("What the engine will read")), prompt),
       () => {},
     );
     const acts = h("div", { class: "walk-acts" }, before ? this.back(2) : null, again, before, ...others, open);
@@ -260,7 +261,7 @@ export class Walkthrough {
   }
 
   back(step) {
-    return h("button", { type: "button", class: "quiet walk-back", onclick: () => this.go(step) }, icon("left"), "Back");
+    return h("button", { type: "button", class: "quiet walk-back", onclick: () => this.go(step) }, icon("left"), t("Back"));
   }
 }
 

@@ -1,42 +1,57 @@
 // Numbers and states in plain words.
 
-export const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+import { day, language, number, t, tn } from "./language.js";
+
+const sinceWords = new Intl.RelativeTimeFormat(language);
 
 export function duration(seconds) {
-  if (seconds < 1) return "less than a second";
-  if (seconds < 90) return plural(Math.round(seconds), "second");
-  if (seconds < 90 * 60) return plural(Math.round(seconds / 60), "minute");
-  return plural(Math.round(seconds / 3600), "hour");
+  if (seconds < 1) return t("less than a second");
+  const [count, unit] = inUnits(seconds);
+  return number(count, { style: "unit", unit, unitDisplay: "long" });
+}
+
+function inUnits(seconds) {
+  if (seconds < 90) return [Math.round(seconds), "second"];
+  if (seconds < 90 * 60) return [Math.round(seconds / 60), "minute"];
+  return [Math.round(seconds / 3600), "hour"];
 }
 
 export function ago(when) {
   const seconds = (Date.now() - new Date(when).getTime()) / 1000;
-  if (seconds < 45) return "just now";
-  if (seconds < 86400) return `${duration(seconds)} ago`;
-  return new Date(when).toLocaleDateString("en", { day: "numeric", month: "short", year: "numeric" });
+  if (seconds < 45) return t("just now");
+  if (seconds >= 86400) return day(new Date(when), { day: "numeric", month: "short", year: "numeric" });
+  const [count, unit] = inUnits(seconds);
+  return sinceWords.format(-count, unit);
 }
 
-export const moment = (when) => new Date(when).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" });
+export const moment = (when) => new Date(when).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
 
-export const bytes = (count) => (count < 2 ** 20 ? `${Math.max(1, Math.round(count / 1024))} KB` : `${(count / 2 ** 20).toFixed(1)} MB`);
+export function bytes(size) {
+  if (size < 2 ** 20) return t("{count} KB", { count: number(Math.max(1, Math.round(size / 1024))) });
+  return t("{count} MB", { count: number(size / 2 ** 20, { minimumFractionDigits: 1, maximumFractionDigits: 1 }) });
+}
 
 export function progressWords(job) {
-  if (job.cancel_requested) return "Stopping …";
-  if (job.state === "paused") return "Paused";
-  if (job.state === "queued") return job.note || "Waiting";
+  if (job.cancel_requested) return t("Stopping …");
+  if (job.state === "paused") return t("Paused");
+  if (job.state === "queued") return job.note || t("Waiting");
   const parts = [];
-  if (job.step > 0) parts.push(`Step ${job.step} of ${job.steps}`);
-  else parts.push(job.note || "Starting");
-  if (job.eta_s !== null) parts.push(job.eta_s < 1 ? "almost done" : `about ${duration(job.eta_s)} left`);
+  if (job.step > 0) parts.push(t("Step {step} of {steps}", { step: job.step, steps: job.steps }));
+  else parts.push(job.note || t("Starting"));
+  if (job.eta_s !== null) parts.push(job.eta_s < 1 ? t("almost done") : t("about {time} left", { time: duration(job.eta_s) }));
   return parts.join(" · ");
 }
 
 export function endWords(job, pictures) {
   const when = ago(job.finished_at);
-  if (job.state === "done") return `${plural(pictures ?? job.recipe.count, "picture")} · ${when}`;
-  if (job.state === "cancelled") return pictures ? `Cancelled after ${plural(pictures, "picture")} · ${when}` : `Cancelled · ${when}`;
-  if (job.state === "poisoned") return `Gave up after three crashes · ${when}`;
-  return `Failed · ${when}`;
+  return [end(job, pictures), when].join(" · ");
+}
+
+function end(job, pictures) {
+  if (job.state === "done") return tn("{count} picture", "{count} pictures", pictures ?? job.recipe.count);
+  if (job.state === "cancelled") return pictures ? tn("Cancelled after {count} picture", "Cancelled after {count} pictures", pictures) : t("Cancelled");
+  if (job.state === "poisoned") return t("Gave up after three crashes");
+  return t("Failed");
 }
 
 // How ids are written for people: {samplers: {id: name}, schedulers: {id: name}}, told by the page.
@@ -46,5 +61,5 @@ export const learnMore = (kind, more) => (names[kind] = { ...names[kind], ...mor
 export const nameOf = (kind, id) => names[kind]?.[id] ?? id;
 
 export function title(recipe) {
-  return recipe?.prompt || "Uploaded picture";
+  return recipe?.prompt || t("Uploaded picture");
 }

@@ -165,7 +165,7 @@ def test_a_painted_part_of_a_large_picture_leaves_its_size_and_the_rest(studio: 
     page.get_by_role("button", name="Paint a mask").click()
     page.locator(".mask-paper").click()
     page.get_by_role("button", name="Use this mask").click()
-    expect(page.get_by_text("the picture's size (900 × 600 pixels) stay as they are")).to_be_visible()
+    expect(page.get_by_text("keeps its size of 900 × 600 pixels")).to_be_visible()
     page.get_by_role("radio", name="No", exact=True).check()
     page.get_by_label("Prompt", exact=True).fill("portrait of a person with black hair")
     page.locator("#make").click()

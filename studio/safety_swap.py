@@ -1,0 +1,198 @@
+"""The grammar that `studio.safety` reads requests to exchange faces with: a verb, a face, and somebody else to put it on, in any language.
+
+The text is normalised (lower case, no accents), and whoever the asker knows or everybody knows reads `SOMEBODY`.
+"""
+
+# ruff: noqa: E501 - word lists and patterns read better unbroken
+
+from __future__ import annotations
+
+import re
+
+SOMEBODY = "xsomebodyx"
+
+
+def _any(*patterns: str) -> str:
+    return r"\b(?:" + "|".join(patterns) + r")\b"
+
+
+def _one(text: str) -> str:
+    return "(?:" + "|".join(text.split()) + ")"
+
+
+# Faces that are nobody's: taken out before reading.
+_CREATURE = _one(r"""
+cats? kittens? dogs? pupp(?:y|ies) lions? lioness(?:es)? tigers? wol(?:f|ves) fox(?:es)? horses? ponies pony bears? pandas? eagles? owls? birds? ravens? crows? parrots? frogs? toads? fish sharks? snakes? dragons? unicorns? goats? sheep rams? cows? bulls? pigs? monkeys? apes? gorillas? rabbits? bunn(?:y|ies) mouse mice rats? deers? stags? elephants? giraffes? zebras? leopards? panthers? crocodiles? lizards? turtles? ducks? chickens? roosters? goose swans? insects? bees? ants? spiders? butterfl(?:y|ies) dinosaurs?
+animals? robots? androids? aliens? monsters? zombies? vampires? demons? devils? skulls? skeletons? ghosts? goblins? orcs? trolls? gargoyles? medusa minotaur sphinx statues? sculptures? busts? dolls? puppets? toys? teddy mannequins? snowm[ae]n scarecrows? pumpkins? emojis? smileys? smiley clowns? masks? suns? moons? planets? flowers? sunflowers? clocks? watch(?:es)? dials? compass coins? dice cards? mountains? cliffs? rocks? buildings? dominos? cubes? hammers? golf axes? spears? arrows? buddhas? buddha pharaohs? oc characters? avatars? mascots? logos?
+katzen?\w* hunde?\w* lowen?\w* tigers? wolfs?\w* pferde?\w* chats? chiens? loups? cheva(?:l|ux) ours gatos? perros? leon(?:es)? lobos? caballos? gatt[oi] can[ei] leon[ei] lup[oi] caval(?:lo|li) cachorros? leao leoes cavalos? tigres? calabaza abobora zucca citrouille kurbis\w*
+""")  # fmt: skip
+NOBODYS_FACE = re.compile(
+    _any(
+        r"(?:face|head)[- ]?swap\w* (?:for|of|between|with|on) (?:\w+ ){0,2}" + _CREATURE,
+        _CREATURE + r"(?:'s|'|s')?[ -](?:\w+ )?(?:faces?|heads?)(?: swap\w*)?",
+        r"(?:faces?|heads?|gesichte?r?|kopf|tete|cara|rostro|cabeza|visage|volto|viso|faccia|testa|rosto|cabeca) (?:of|from|von|de|d'|di|do|da|del|della|eines|einer|des) ?(?:(?:an?|the|une?|un|una|um|uma|einem|einer|el|la|le|il|lo|l'|einen) ?)?(?:\w+ )?" + _CREATURE,
+        r"(?:north|south|east|west|rock|cliff|clock|watch|type|poker|wall|mountain|dial|quarry|coal|ice|inner|outer|blank|straight|smiley|paper|pretty|game|cube)[ -]?faces?",
+        r"faces?[ -](?:paint\w*|masks?|creams?|powders?|shields?|cloths?|scar(?:f|ves)|bands?|wash|serums?|cards?|value|lifts?|id|yoga|packs?|oils?|rollers?|moisturi[sz]er|covers?|tattoos?|gems|glitter|down|up|to[ -]face|forwards?|away|off|plate|first|detail\w*|sheet)",
+        r"heads? of (?:state|states|government|garlic|lettuce|cabbage|cauliflower|broccoli|hair|school|department|sales|design|marketing|security|cattle|household|house|table|stairs|the (?:table|line|queue|class|department|family|household|stairs|river|bed|school|valley|column|parade|company|delegation)|a (?:nail|pin|match|bed|table|hammer|comet|spear|river|family|department))",
+        r"heads?[ -](?:scar(?:f|ves)|bands?|lights?|lamps?|phones?|sets?|boards?|dress(?:es)?|pieces?|gear|shots?|first|start|over heels|to toe|on collision|and tails|and shoulders|count|room|stands?|wraps?|torch|massage|wear|rests?|to head|high|down|up|tilt\w*|turned)",
+        r"(?:shower|drum|cylinder|print|sprinkler|letter|mast|arrow|spear|bed|egg|thunder|talking|red|block|bridge|trail|mop|axe|hammer|golf club|guitar|match|pin|nail|screw)[ -]?heads?|(?:head|face) transplant (?:st?urgeon|surgery|patient|operation)s?|cara de (?:sorpresa|surpresa|asco|nojo|feliz|enfado|susto|miedo|medo|tristeza|alegria|poker|poquer|malo|bueno|perro|pocos)|(?:make|making|pull|pulling) (?:a |silly |funny )*faces?",
+        r"tetes? (?:de (?:lit|mort|liste|pont|serie|veau|ail|gondole)|d'ail|d'affiche|a tete)|en tete|cara (?:norte|sur|este|oeste|oculta|a cara|b|a)|cabeza de (?:ajo|serie|cartel)|cabeca de (?:alho|serie|cartaz)|testa (?:d'aglio|di serie|di ponte|a testa)|kopf bis fuss|kopf an kopf|von angesicht",
+        r"character'?s? (?:face|head)s?|face (?:and \w+ )?(?:of|from) (?:my |the |this |our )?(?:own |original |main )?character|(?:faces?|heads?) (?:of|from) (?:the |my )?(?:reference|character|model) sheet",
+    )
+)  # fmt: skip
+
+_W = r"[\w'&+-]+"
+_FACE = (
+    r"(?:(?:faces?|heads?|mugs?|noggin|visages?|likeness|facial features|features|tetes?|gueules?|gesichte?r?s?|gesichtszuge|kopfe?s?|antlitz|caras?|rostros?|cabezas?|jeta|volt[oi]|vis[oi]|facc(?:ia|e)|teste|testa|lineamenti|rostos?|cabecas?|gezicht(?:en)?|hoofd(?:en)?)(?:'s)?"
+    r"(?! (?:(?:to|toward|towards|in) (?:the )?(?:camera|viewer|profile|left|right|light|focus|sun|shadow)|turned|tilted|bowed|hidden|lit|visible|sculpte)))"
+)
+# Moods are not persons: "add a surprised face to the man in this picture".
+_MOOD = _one(r"""
+clean(?:er)? clear(?:er)? sharp(?:er)? blurr?(?:y|ed) smil(?:e|ing) surprised shocked happy sad angry calm kind serious funny silly grumpy tired sleepy laughing crying scared worried bored blank confused neutral winking grinning frowning painted hand hands hat hats crown smile glasses makeup freckles beard moustache mustache helmet veil scarf flower flowers mask tattoo sticker light shadow sunlight bandage blush scar snow spotlight filter blur emoji frame lachelnde\\w* sonrisa sourire sorriso expression expressions expresion expressao espressione sorpresa surpresa asco enfado susto
+""")  # fmt: skip
+_ONTO = _one(
+    "on onto over into upon in to atop auf in ins im an uber sur dans en sobre encima su sul sulla sull' sullo sui sugli nel nella nell' nello alla alle al no na nos nas num numa neste nesta nesse nessa naquele naquela em ao op"
+)
+_WITH = _one(
+    "with for by to into and mit durch gegen und zu in par avec contre pour et en por con contra y a al e pel[oa]s? com met door voor"
+)
+# Where a head may honestly rest, and where in a picture it may be.
+_REST = _one(r"""
+shoulders? chest lap pillows? hands? arms? knees? back stomach necks? palms? cushions? desks? tables? bed beds sofa couch floor bench walls? window coins? stamps? t-?shirts? shirts? posters? cakes? banners? balloons? magazines? covers? cards? billboards? medals? plates? pedestal cups? bills? banknotes? flags? locket
+cent(?:er|re) middle corner left right top bottom side foreground background distance frame light lights shadows? shade profile focus sun moonlight water mirrors? reflection puddle screens? crowd
+schulter brust schoss kissen handen tisch epaule genoux oreiller poitrine hombro pecho almohada regazo ombro colo travesseiro spalla petto cuscino grembo schouder kussen
+""")  # fmt: skip
+_BY = r"(?:with|by|durch|gegen|par|avec|por|con|pel[oa]|com|door)"
+_INSTEAD_OF = r"instead of|in place of|in lieu of|anstelle (?:von|des|der)|anstatt|statt|a la place d\w+|au lieu d\w+|en lugar d\w+|en vez d\w+|al posto d\w+|invece d\w+|no lugar d\w+|em vez d\w+|in plaats van"
+_STILL = (
+    r"(?:photo(?:graph|graphie|shoot)?s?|pictures?|images?|pics?|selfies?|portraits?|(?:mug)?shots?|headshots?|stills?|videos?|clips?|movies?|films?|scenes?|footage|gifs?|memes?|reels?|screen(?:shot|grab)s?|snap(?:shot)?s?|uploads?|mug|cctv|stock photo|(?:img|dsc|pic|photo|image)_?\d\w*"
+    r"|\w*(?:foto|bild|video|aufnahme|abbildung)(?:s|es|er|ern|en|n)?|clichés?|imagen(?:es)?|immagin[ei]|filmat[oi]|imagens?|imagem|fotografias?|fotografi[ea]|afbeelding(?:en)?|plaatjes?|montage|cuadro)"
+)
+_BODY = r"(?:body|bodies|torsos?|\w*korpers?|corps|cuerpos?|corp[oi]|lichaam|lijf|physique|figure)"
+_PERSON = _one(r"""
+m[ae]n wom[ae]n persons? people girls? guys? lad(?:y|ies) dudes? chicks? strangers? models? actors? actress(?:es)? brides? grooms? bridesmaids? dancers? singers? drivers? players? athletes? wrestlers? boxers? bodybuilders? soldiers? officers? cops? policem[ae]n criminals? robbers? thie(?:f|ves) suspects? prisoners? convicts? politicians? strippers? pornstars? hosts? anchors? heros? heroes? heroines? leads? stars? celebrity celebrities passengers? dudes? kids? child bab(?:y|ies) drunks? drunkard surfers? swimmers? gymnasts? cheerleaders? weightlifters? teachers? boss uncles? aunts? someone somebody everyone others? another else mine hers theirs him them me myself
+mann(?:es)? frau(?:en)? manner leuten? personen? typen? kerls? kerl braut brautigams? schauspielers? schauspielerin models? sangers? sangerin tanzerin betrunkenen? fremden? jemand\\w* anderen? anderer
+hommes? femmes? personnes? mecs? gars nanas? filles? mariee? acteurs? actrices? mannequins? danseuses? inconnue?s? quelqu'un autre autres
+hombres? mujer(?:es)? personas? chic[oa]s? tip[oa]s? novi[oa]s? actor(?:es)? actriz modelos? alguien otr[oa]s?
+uom(?:o|ini) donn[ae] person[ae] ragazz[aoie] tizi[oa] spos[oae] attor[ei] attric[ei] modell[aoie] qualcuno qualcun altr[oaie]
+homens? mulher(?:es)? pessoas? mocas? rapaz rapazes noiv[oa]s? ator atores atriz modelos? alguem outr[oa]s?
+vrouw(?:en)? persoon mensen meisje jongen acteurs? actrice bruid bruidegom iemand ander(?:e|en)?
+""")  # fmt: skip
+_THING = _one(r"""
+mugs? cups? statues? pumpkins? banners? cookies? keychains? stickers? logos? lego cartoons? toys? dolls? avatars? paintings? canvas frames? dollars? rushmore puzzle calendar blanket mask masks socks phone gingerbread snowman balloon pinata tapestry tattoo
+""")
+_NOT_ITS = r"(?!'s? (?:\w+ )?" + _REST + r")(?! (?:paint|calls?|albums?|booths?|walls?|papers?|books?|screens?|frames?|session|games?)\b)"
+_TARGET = r"(?:" + _STILL + "|" + _BODY + "|" + _PERSON + "|" + SOMEBODY + r")\b" + _NOT_ITS
+
+_PUT = _one(r"""
+put putting puts past(?:e|es|ed|ing) plac(?:e|es|ed|ing) transfer(?:s|red|ring)? st(?:ick|icks|uck|icking) superimpos(?:e|es|ed|ing) graft(?:s|ed|ing)? insert(?:s|ed|ing)? photoshop(?:s|ped|ping)? morph(?:s|ed|ing)? blend(?:s|ed|ing)? cop(?:y|ies|ied|ying) mov(?:e|es|ed|ing) map(?:s|ped|ping)? overlay(?:s|ed|ing)? lay(?:er)? attach(?:ed|ing)? add(?:s|ed|ing)? edit(?:s|ed|ing)? merg(?:e|es|ed|ing) impos(?:e|ed|ing) transplant(?:s|ed|ing)? appl(?:y|ies|ied|ying) drop(?:s|ped|ping)? slap(?:s|ped|ping)? composit(?:e|es|ed|ing) swap(?:s|ped|ping)? swop project(?:s|ed|ing)? render(?:ed)? fus(?:e|ed|ing) glu(?:e|ed|ing) clon(?:e|ed|ing) mount(?:ed)? bolt tape plaster(?:ed)? slid(?:e|ing) lift stitch(?:ed|ing)? sew splic(?:e|ed|ing) port plug fit pin weld shop warp(?:ed|ing)? replac(?:e|ing) implant(?:ed|ing)? deepfake mash pop plonk whack chuck throw match bring
+setze?n?t? gesetzt kleben? klebe? klebt montieren? montiere?t? packe?n? pack tue? lege?n? ubertragen? ubertrage?t? verpflanze?n? transplantiere?n? fuge?n? einfugen kopiere?n? baue?n? stecke?n? pflanze?n? retuschiere?n? schneide?n? projiziere?n? bringe? klatsche?n? bastele? mache?n? hange?n?
+mets?(?:-moi)? mettre mettez mis colle[rzs]? pose[rz] place[rz]? greffe[rzs]? incruste[rzs]? transpose[rzs]? ajoute[rzs]? transfere[rzs]? superpose[rzs]? insere[rzs]? applique[rzs]? fusionne[rzs]? implante[rz]? fous flanque transplante[rz]? copie[rz]?
+pon ponle pone poner ponga ponme pega pegar pegue pegale coloca colocar coloque colocale monta montar mete meter inserta insertar copia copiar transfiere transferir aplica aplicar superpon superponer injerta injertar fusiona incrusta trasplanta trasplantar traslada
+metti mettere mettimi mettigli mettile incolla incollare incollami appiccica applica applicare trasferisci trasferire trapianta trapiantare sovrapponi sovrapporre innesta innestare inserisci inserire piazza piazzare monta montare copia sposta
+coloca colocar coloque poe por ponha bota botar bote cola colar cole insere inserir insira monta montar transfere transferir transfira aplica aplicar sobrepoe sobrepor encaixa encaixar enfia implanta transplanta transplante passa passe copia copie
+zet zetten plak plakken plaats plaatsen monteer monteren kopieer kopieren breng
+""")  # fmt: skip
+_USE = _one(
+    "use using take taking takes grab extract steal borrow with give giving verwende?n? benutze?n? nimm nehme?n? utilise[rz]? prends? prendre usa use usar usando utiliza toma coge usa usare prendi gebruik neem pak pega pegue"
+)
+_EXCHANGE = _one(r"""
+swap(?:s|ped|ping)? swop(?:s|ped|ping)? switch(?:ed|ing)? exchang(?:e|ed|ing) trad(?:e|ed|ing) interchang(?:e|ed|ing) replac(?:e|es|ed|ing) substitut(?:e|es|ed|ing) chang(?:e|es|ed|ing) flip revers(?:e|ing) blend(?:ing)? merg(?:e|ing) mix(?:ing)? morph(?:ing)? combin(?:e|ing) fus(?:e|ing)
+tausche?n?t? vertausche?n? austauschen austausche? wechsle wechsele? wechseln ersetze?n?t? vermische? kombiniere
+echange[rzs]? remplace[rzs]? change[rzs]? permute[rz]? interverti[rs]? intervertissez substitue[rz]? fusionne[rz]? inverse[rz]?
+intercambia(?:r|me)? intercambie cambia(?:r|le|me)? cambie reemplaza(?:r|le)? reemplace sustituye sustituir fusiona(?:r)? combina(?:r)? mezcla(?:r)? invierte
+scambi(?:a|are|ami|ate)? sostitui(?:sci|re|scimi)? cambi(?:a|are|ami) fondi fondere unisci combina mescola inverti
+troca(?:r)? troque substitui(?:r)? substitua muda(?:r)? mude inverte inverter inverta mistura(?:r)? funde combina
+verwissel(?:en)? vervang(?:en)? wissel(?:en)? ruil(?:en)? omwisselen
+""")  # fmt: skip
+
+
+def _gap(most: int, *without: str) -> str:
+    """At most so many words, none of which is one of these."""
+    unless = r"(?!(?:" + "|".join(without) + r")\b)" if without else ""
+    return "(?:" + unless + _W + r" ){0," + str(most) + r"}?"
+
+
+_NOT_OBJECT = (_ONTO, r"(?:with|from|mit|avec|con|com|met|sans|sin|ohne)", _MOOD, _FACE)
+_OF = r"(?: (?:of|from|von|vom|des|der|de|du|d'\w+|del|della|dell'\w+|di|da|do|das|dos|in|on|aus|van|uit|meine[rsmn]?)\b)?"
+_THAT_OF = (
+    r"(?:" + SOMEBODY + r"|mine|hers|theirs|yours|me|myself|(?:that|the one|those) (?:of|from|in|on)|(?:an)?other (?:person|wom[ae]n|m[ae]n|girl|guy|one|photo|picture|face|head|actor|actress)\w*|(?:an)?other(?:'s)?|someone|somebody|a stranger|a celebrity|[\w-]+'s(?! (?:mask|smile|hat|helmet))"
+    r"|(?:the )?(?:first|second|other|left|right) (?:person|wom[ae]n|m[ae]n|girl|guy|one|photo|picture|image|pic)|(?:photo|picture|image|pic|foto|bild|imagen|imagem|immagine) (?:\d|[ab]\b|one|two)"
+    r"|(?:das|den|dem|die|der) (?:von|vom|des|meine[rs]?|ihre[rs]?|seine[rs]?|eine[rs]?|anderen?|der (?:frau|person))|meins|meinem|meinen|ihrem|seinem|eine[mnr] (?:andere[nrm]?|fremde[nrm]?|prominenten)"
+    r"|(?:celui|celle|ceux|celles) (?:de|du|des|d'\w+|qui|sur)|(?:le|la) (?:mien(?:ne)?|sien(?:ne)?)|(?:l[ae]|el) (?:mi[oa]|suy[oa]|de|del)\b|(?:quell[oaie]|il|la|le) (?:di|del|della|dell'\w+|dei|mi[oa]|su[oa])\b|(?:[oa]|pel[oa]) (?:meu|minha|d[eoa]|del[ea])\b|pel[oa] (?:d[eoa]|meu|minha)|d[eoa] (?:outr[oa]|meu|minha)|die van|dat van)"
+)  # fmt: skip
+_REF = (
+    r"(?:(?:the|my|this|that|his|her|dem|der|das|die|den|la|le|el|il|lo|l'|mi|mia|o|a|de|het|first|second|other|left|right|ersten?|zweiten?|anderen?|premiere?|deuxieme|seconde?|autre|primer[ao]?|segund[ao]|otr[ao]|prim[ao]|second[ao]|altr[ao]|primeir[ao]|outr[ao]|eerste|tweede|andere) ?){0,3}(?:"
+    + _STILL
+    + r"|file|source|reference|img|input|one)\b"
+)
+_FROM = r"(?:from|of|in|on|out of|aus|vom|von|auf|im|de|du|des|del|della|dell'|dalla|dal|dall'|da|do|na|no|van|uit|sur|en)"
+_KEEPER = r"(?:body|bodies|rest|everything else|torso|korper|corps|cuerpo|corpo|lichaam|reste|resto)"
+_WHO_SHOWN = (
+    r"(?:the |this |that |these |those |die |der |den |das |dies\w+ |le |la |les |l'|cette |cet |ce |el |los |las |esta |este |esa |ese |il |lo |i |gli |questa |questo |o |a |os |as |essa |esse |de |het |deze |dit )+(?:\w+ )?(?:"
+    + _PERSON
+    + r")"
+)
+_SHOWING = r"(?:photo(?:graph)?s?|pictures?|images?|pics?|selfies?|mugshots?|stills?|videos?|clips?|movies?|films?|scenes?|footage|gifs?|screenshots?|snapshots?|uploads?|cctv|\w*foto|\w*bild|imagen|immagine|imagem)"
+_LIKE = r"(?:look(?:s|ing)? (?:exactly |just |more |a lot )*like|resembl\w+|(?:in)?to be(?:come)?|into|become|is actually|aussehen wie|aussieht wie|ressembl\w+ a|devien\w+|parezca|parecer(?:se)?|somigli\w+ a|sembr\w+|ficar (?:igual|como)|lijken op)"
+
+SWAP_GRAMMAR = re.compile(
+    _any(
+        # Put a face on somebody else, his picture or her body.
+        _PUT + " " + _gap(7, *_NOT_OBJECT) + _FACE + _OF + " " + _gap(8, _REST, r"(?:with|mit|avec)") + _ONTO + " " + _gap(5, _REST) + _TARGET,
+        # Put on somebody's picture the face of another.
+        _PUT + " " + _ONTO + " " + _gap(5, _REST, _FACE) + r"(?:" + _STILL + "|" + _BODY + "|" + _PERSON + "|" + SOMEBODY + ") " + _gap(3, _FACE, _ONTO, _MOOD) + _FACE + r" (?:of|from|von|vom|de|du|d'|del|di|della|do|da|van|aus)",
+        _PUT + " " + _gap(3, *_NOT_OBJECT) + SOMEBODY + r"(?:'s)? " + _gap(2, _ONTO) + _FACE + " (?:there|here|instead|in there|on it|drauf|darauf|rein|dessus|ahi|aqui|encima|sopra|la|ali)",
+        # … the face of somebody, on whatever else.
+        _PUT + " " + _gap(3, *_NOT_OBJECT) + r"(?:" + SOMEBODY + r"(?:'s)? (?:\w+ )?" + _FACE + "|" + _FACE + r" (?:of|von|vom|des|de|du|d'|del|della|di|do|da|van) " + _gap(1) + SOMEBODY + r") (?:on|onto|over|atop|auf|sur|sobre|encima|su|sul|sulla|sullo|no|na|op) " + _gap(4, _REST, _THING) + r"(?!" + _REST + "|" + _THING + ")" + _W + r"(?=$|[,.;!?\n])",
+        _FACE + r" (?:\w+ )?(?:austauschen|tauschen|vertauschen|ersetzen|wechseln|swappen|verwisselen|wisselen|ruilen)",
+        r"(?:make|turn|let|have|cast|use|mach|fais|haz|fai|faz) " + SOMEBODY + r" (?:as |into |be |become |to be |appear as |look like |play |pose as )?" + _WHO_SHOWN + " " + _gap(4) + _SHOWING,
+        # Use a face for somebody else.
+        _USE + " " + _gap(5, *_NOT_OBJECT) + _FACE + _OF + " " + _gap(8, _REST, r"(?:with|mit|avec)") + r"(?:on|onto|over|for|as|auf|fur|als|sur|pour|en|sobre|para|su|sul|sulla|per|op|voor|no|na) " + _gap(4, _REST) + r"(?:" + _BODY + "|" + _PERSON + "|" + SOMEBODY + r"|videos?|clips?|movies?|films?|scenes?|footage|gifs?)\b" + _NOT_ITS,
+        r"(?:give|giving|gib|donne|dale|dagli|dalle|de|geef) " + _gap(6) + r"(?:" + SOMEBODY + r"(?:'s)? (?:\w+ )?" + _FACE + "|" + _FACE + r" (?:of|von|vom|de|du|d'|del|della|di|do|da|van) " + _gap(1) + SOMEBODY + ")",
+        # Exchange a face for that of another.
+        _EXCHANGE + " " + _gap(6, *_NOT_OBJECT) + _FACE + _OF + " " + _gap(7, _BY) + _WITH + " " + _gap(2, _MOOD, _WITH) + _THAT_OF,
+        _EXCHANGE + " (?:out )?" + _gap(4, *_NOT_OBJECT) + _FACE + r"[,;]? (?:and |und |et |y |e )?(?:use|using|take|insert|put|with|nimm|prends|usa|usando|pon|metti|coloca) " + _gap(2, _MOOD, _WITH) + _THAT_OF,
+        _FACE + r" (?:[\w',-]+ ){0,8}?(?:" + _INSTEAD_OF + r") ?" + _gap(3) + r"(?:" + _FACE + "|" + _PERSON + "|" + SOMEBODY + r"|celle|celui|quell[oa]|hers|mine|his|[\w-]+'s)\b",
+        _EXCHANGE + " " + _gap(4, *_NOT_OBJECT) + r"(?:(?:the|their|these|both|our|two|those|all|die|ihre|beide|les|leurs|nos|las|los|sus|los dos|i|le|as|os|de) )+(?:\w+ )?(?:faces|heads|gesichter|kopfe|visages|tetes|caras|rostros|cabezas|volti|facce|visi|teste|rostos|cabecas|gezichten|hoofden)(?! (?:in |to |toward|up|down|a bit|slightly|less|more|look))",
+        _EXCHANGE + r" (?:de |les |i |le |di |as |os |las |los )?(?:faces|heads|gesichter|visages|tetes|caras|rostros|volti|facce|visi|rostos|gezichten) (?:between|of|in|on|with|zwischen|entre|tra|fra|mit|avec|con|com|met|tussen|de|di|auf)",
+        _EXCHANGE + " " + _gap(3, *_NOT_OBJECT) + _FACE + r"s? (?:between|zwischen|entre|tra|fra|tussen)",
+        # What it is called.
+        r"(?:face|head|body|identity|gesichter?s?|kopf|kopfe)[ -]?(?:swap|swop|switch|exchange|tausch|wechsel|austausch|montage|replac|transplant|transfer|verpflanz)\w*|(?:swap|swop|switch)[ -]?faces?",
+        r"(?:echange|permutation|greffe|transfert|transplantation|remplacement|intercambio|trasplante|cambio|reemplazo|transferencia|scambio|trapianto|sostituzione|trasferimento|troca|transplante|substituicao|montagem|montaje|fotomontage) (?:facial|(?:de|des|di|del|dei|da|do|du|d'|dos|das) ?(?:la |el |il |un )?" + _FACE + r")(?! (?:de (?:moneda|cartas)|luna|piscina))",
+        r"gezichten? (?:om|ver)?(?:wisselen|ruilen)|gezichts?(?:wissel|ruil)\w*",
+        r"(?:fase|faec|fce|fayce|phace|vace|faze)[ -]?swap\w*|face[ -]?(?:swp|swapp|sawp|swup|shwap)\w*",
+        r"(?:in|sim|ghost)swap\w*|roop(?:-?unleashed)?|deep-?face-?l(?:ab|ive)\w*|face-?fusion|face-?shifter|hififace|face-?magic|swapface|reface\w*|fakeapp|zao app|deep-?live-?cam|face ?hijack\w*",
+        # A face of one, on another, with no verb.
+        r"(?:" + SOMEBODY + r"(?:'s)?|[\w-]+'s|my|his|her|their|someone else's|another \w+'s) (?:own |pretty |smiling )?(?:face|head|mug|likeness|features) (?:\w+ )?(?:on|onto|over|atop) (?:to )?" + _gap(4, _REST, r"(?:of|and|with)") + r"(?:" + _BODY + "|" + _PERSON + "|" + SOMEBODY + r"|[\w-]+'s (?:\w+ )?" + _STILL + r")\b" + _NOT_ITS,
+        _FACE + r" (?:of|von|vom|des|de|du|d'|del|della|di|do|da|dos|van) ?(?:\w+ )?" + SOMEBODY + r" (?:[\w-]+ )?(?:on|onto|over|atop|auf|sur|sobre|encima|su|sul|sulla|sull'|op) " + _gap(5, _REST) + _TARGET,
+        _FACE + r" (?:of|von|vom|des|de|du|d'|del|della|di|do|da|dos|van) ?(?:\w+ )?" + SOMEBODY + r" (?:[\w-]+ )?" + _ONTO + " " + _gap(5, _REST) + "(?:" + _BODY + "|" + _PERSON + r")\b" + _NOT_ITS,
+        r"(?:have|has|having|wears?|wearing|gets?|gotten) (?:the )?(?:" + SOMEBODY + r"(?:'s)? (?:\w+ )?" + _FACE + "|" + _FACE + r" of " + _gap(1) + SOMEBODY + ")",
+        _FACE + r"(?: [\w',-]+){0,8}?[,;]? (?:and|then|und|et|y|e|en|dann|puis|luego|poi|depois) " + _PUT + r"(?:-l[ae]|l[oa])? ?(?:it|this|that|them|es|ihn|lo|la|het)? ?" + _ONTO + " " + _gap(5, _REST) + _TARGET,
+        r"(?:want to be|wanna be|let me be|make me|turn me into|cast me as) " + _WHO_SHOWN + " " + _gap(4) + _SHOWING,
+        # The face from here, the body from there; from the first picture onto the second.
+        _FACE + " " + _gap(3) + _FROM + " " + _REF + r"(?=.{0,120}\b" + _KEEPER + " " + _gap(2) + _FROM + " " + _REF + ")",
+        _KEEPER + " " + _gap(2) + _FROM + " " + _REF + r"(?=.{0,120}\b" + _FACE + " " + _gap(3) + _FROM + " " + _REF + ")",
+        _FACE + r"(?: [\w',-]+){0,8}? " + _FROM + " " + _REF + r"(?: [\w',-]+){0,4}? (?:on|onto|to|into|over|auf|sur|dans|en|sobre|su|sulla|sul|nella|na|no|para|op|for) " + _gap(3, _REST) + _REF,
+        r"(?:source|target|donor) (?:face|head|body)|face donor",
+        # The person in a picture becomes another.
+        r"(?:turn|transform|convert|remodel|" + _EXCHANGE[3:-1] + r") (?:out )?" + _WHO_SHOWN + " " + _gap(6, _BY) + r"(?:with|for|by|into|to|durch|mit|gegen|par|avec|contre|por|con|pel[oa]|com|door|met) " + _gap(1, _ONTO) + r"(?:" + SOMEBODY + r"|myself|me(?= in\b| here\b|$|[,.;!])|mich|moi(?!ns)|mim|someone else|somebody else|a celebrity)",
+        _EXCHANGE + r" (?:out )?" + _gap(1, _WITH) + SOMEBODY + r" (?:with|for|and|by|mit|durch|gegen|und|par|avec|contre|et|por|con|y|pel[oa]|com|e|met|door|en) " + _gap(1, _WITH) + SOMEBODY,
+        r"(?:turn|change|transform|morph|convert|make|edit|alter|verwandle|mach|transforme|change|convierte|transforma|trasforma|transforma|verander)\w* " + _WHO_SHOWN + " " + _gap(6) + _SHOWING + " " + _gap(2) + r"(?:" + _LIKE + r"|to|in|en|em) " + _gap(2) + r"(?:" + SOMEBODY + r"|me\b(?! look))",
+        r"(?:lass|lasse|fais|haz que|fai|faz|faca|laat) " + _WHO_SHOWN + " " + _gap(6) + r"(?:" + SOMEBODY + r"|" + _LIKE + " " + _gap(2) + SOMEBODY + ")",
+        # As if it were somebody else.
+        r"(?:looks?|seems?|appears?|thinks?|believes?|pretend\w*|as) (?:like |as if |as though |that |if |though )?" + _gap(1) + _WHO_SHOWN + " " + _gap(5) + r"(?:is|was|were) " + _gap(1) + r"(?:" + SOMEBODY + r"|me)\b",
+        r"(?:look|seem|appear|looks|seems|thinks?|believes?) (?:like |as if |as though |that )?(?:it's |it is |it was )?" + _gap(1) + SOMEBODY + r" (?:(?:is|was|were|has|had|being) )?(?:actually |really )?(?:the (?:one|person|man|woman|guy|girl|driver|thief|actor|actress)|(?:being |getting )?(?:arrested|drunk|naked|robbing|stealing|cheating|kissing|committing|caught))",
+        r"(?:change|swap|switch|replace|transfer|steal|alter)\w* (?:\w+ ){0,3}identit(?:y|ies)|change who (?:this|that|she|he|the \w+) (?:person |man |woman )?is\b|change who is in (?:this|that|the)|pass (?:him|her|them|this \w+|the \w+) off as " + SOMEBODY,
+        r"(?:photoshop|edit|insert|paste|put|splice|composite|add|stick|drop|fake|montier\w*|setz\w*|mets|colle|pon|mete|metti|inserisci|coloca|bota|zet) (?:" + SOMEBODY + r"|me|him|her) (?:in|into|onto|on|auf|sur|dans|en|su|in|nel|no|na|op) " + _gap(4) + r"(?:mugshot|arrest|crime scene|cctv|security (?:cam\w*|footage)|surveillance|porn\w*|sex tape|jail|prison)",
+        r"(?:" + _PUT[3:-1] + r"|swap|edit|replace) (?:a |al? )?(?:" + SOMEBODY + r"|me|myself|him|her|mich|ihn|moi) (?:(?!tree)[\w',-]+ ){0,7}?(?:in place of|instead of|replacing|in the role of|anstelle|statt|a la place d\w+|en lugar d\w+|en vez d\w+|al posto d\w+|no lugar d\w+|em vez d\w+|in plaats van)",
+        r"(?:recast|re-cast) " + _gap(6) + SOMEBODY,
+        SOMEBODY + r"(?:'s)? (?:instead of|in place of|anstelle|statt|a la place d[eu]|en lugar de|en vez de|al posto d\w+|no lugar d\w+|em vez d\w+|in plaats van) " + _gap(2) + r"(?:" + _PERSON + "|" + SOMEBODY + ") " + _gap(3) + _SHOWING,
+    )
+)  # fmt: skip
+
+# A text without any of these needs no reading by the grammar.
+SWAP_HINT = re.compile(
+    r"\b(?:[\w-]*faces?|heads?|mug|noggin|visages?|liken|features|tetes?|gueule|\w*gesicht|kopf|antlitz|caras?\b|rostro|cabeza|jeta|volt[oi]\b|vis[oi]\b|facci?[ae]|teste?a?\b|rosto|cabeca|gezicht|hoofd|lineament|\w*swap|swop|roop|hifi|fakeapp|zao|identit|recast|re-cast|deep-?live|source|target|donor|who (?:this|that|she|he|the|is))"
+    r"|" + SOMEBODY
+)

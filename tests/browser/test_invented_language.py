@@ -1,0 +1,248 @@
+"""The whole page in a language that was made up: every text a person meets has been through a catalogue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from bench.rig import Running, running_studio
+from tabs.languages import collect
+from tests.browser.browsing import HOME, open_browser
+
+SCREENS = HOME / "test-results" / "screens"
+# Gradio and Intl know Japanese and write it without Latin letters, so English stands out wherever it comes from.
+KNOWN = "ja"
+# Gradio doesn't know Esperanto: there the page translates Gradio's components by itself.
+UNKNOWN = "eo"
+# What the studio itself says, what people wrote, and names: not the page's to translate.
+SAID_ELSEWHERE = (
+    "[lang=en], code, h1, img.picture, .compare-frame img, .ref-card label input, .viewer-facts .words, .engine dd, "
+    "[data-setting=explicit_threshold] .setting-title, "
+    ".check, .setting-help, .setting-control, .setting-env, [data-preset], .template, .models li, .written-line, "
+    ".viewer-facts dd, [role=listbox] [role=option], [data-filter=preset] option, .analytics-table th[scope=row], #analytics-charts, "
+    "#field-model input, [id^=field-character-preset] option, [id^=field-character-model] option, [id^=field-character-engine] option, "
+    "#field-character-slug-input, #field-character-trigger_word-input, .walk-written"
+)
+
+# Visible texts and named attributes with Latin words that stand outside of ⟦ and ⟧.
+ENGLISH = """(elsewhere) => {
+    const found = new Set();
+    const look = (text, where) => {
+        let rest = text;
+        for (let before = ''; before !== rest; ) {
+            before = rest;
+            rest = rest.replace(/⟦[^⟦⟧]*⟧/g, '');
+        }
+        if (/[A-Za-z]{2,}/.test(rest)) found.add(`${where}: ${text.trim()}`);
+    };
+    const names = ['aria-label', 'aria-description', 'aria-valuetext', 'title', 'placeholder', 'alt', 'data-tip', 'data-open'];
+    for (const node of document.body.querySelectorAll('*')) {
+        if (!node.checkVisibility() || node.closest(elsewhere) || ['SCRIPT', 'STYLE'].includes(node.tagName)) continue;
+        const where = [node.tagName.toLowerCase(), ...node.classList].join('.');
+        for (const part of node.childNodes) if (part.nodeType === Node.TEXT_NODE) look(part.data, where);
+        for (const name of names) if (node.hasAttribute(name)) look(node.getAttribute(name), `${where}[${name}]`);
+    }
+    return [...found];
+}"""
+
+expect.set_options(timeout=30_000)
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    data = tmp_path_factory.mktemp("languages") / "data"
+    folder = data / "languages"
+    folder.mkdir(parents=True)
+    for tag in (KNOWN, UNKNOWN):
+        texts = {key: f"⟦{text}⟧" for key, text in collect().items()}
+        (folder / f"{tag}.json").write_text(json.dumps(texts), encoding="utf-8")
+    with running_studio(data) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as opened:
+        yield opened
+
+
+class Walk:
+    """One page in a language, and what stayed English on the way through it."""
+
+    def __init__(self, browser: Browser, url: str, language: str) -> None:
+        self.context = browser.new_context(locale=language, viewport={"width": 1440, "height": 1200}, reduced_motion="reduce")
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(30_000)
+        self.english: list[str] = []
+        self.faults: list[str] = []
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.goto(url)
+        self.page.wait_for_function("document.documentElement.dataset.welcome")
+        self.page.wait_for_selector("#tabs [role=tab]")
+
+    def look(self, scene: str) -> None:
+        found: list[str] = self.page.evaluate(ENGLISH, SAID_ELSEWHERE)
+        self.english += [f"{scene}: {one}" for one in found]
+
+    def press(self, name: str, where: str = "body") -> None:
+        self.page.locator(where).get_by_role("button", name=f"⟦{name}⟧", exact=True).locator("visible=true").first.click()
+
+    def tab(self, name: str, ready: str) -> None:
+        self.page.locator(f'#tabs [role=tab][data-tab-id="{name}"]').click()
+        self.page.locator(ready).locator("visible=true").first.wait_for()
+
+
+def test_every_text_of_the_page_can_be_translated(studio: Running, browser: Browser, tmp_path: Path) -> None:
+    walk = Walk(browser, studio.url, KNOWN)
+    page = walk.page
+    walk_the_first_run(walk)
+    studio.post("characters", {"name": "ノバ", "appearance": {"hair": "長い赤い髪", "age": 30}, "slug": "nova", "trigger_word": "nova_lk"})
+    studio.post("generate?wait=60", {"prompt": "笑顔", "character": "nova", "count": 2, "steps": 2})
+    page.reload()
+    page.locator("[data-level=advanced]").click()
+    walk_generate(walk, tmp_path)
+    walk_characters(walk)
+    walk_the_rest(walk)
+    walk.context.close()
+    assert not walk.english, "\n".join(dict.fromkeys(walk.english))
+    assert walk.faults == []
+
+
+def test_a_language_that_gradio_does_not_know_is_whole_too(studio: Running, browser: Browser) -> None:
+    walk = Walk(browser, studio.url, UNKNOWN)
+    walk.tab("generate", "#make")
+    walk.page.locator("[data-level=advanced]").click()
+    walk.page.locator("#advanced button.label-wrap").click()
+    expect(walk.page.locator("#tabs [role=tab]").first).to_have_text("⟦Setup⟧")
+    expect(walk.page.locator("#make")).to_have_text("⟦Generate⟧")
+    expect(walk.page.locator("#field-sampler input")).to_have_value("⟦As the preset says⟧")
+    expect(walk.page.locator("#field-prompt textarea")).to_have_attribute("aria-label", "⟦Prompt⟧")
+    walk.look("generate")
+    walk.context.close()
+    assert not walk.english, "\n".join(walk.english)
+
+
+def test_a_browser_in_any_other_language_reads_english(studio: Running, browser: Browser) -> None:
+    walk = Walk(browser, studio.url, "de-AT")
+    expect(walk.page.locator("#tabs [role=tab]").first).to_have_text("Setup")
+    assert walk.page.evaluate("document.documentElement.lang") == "en"
+    walk.context.close()
+
+
+def walk_the_first_run(walk: Walk) -> None:
+    walk.tab("setup", ".walk-page h2")
+    walk.look("first run")
+    walk.press("Show me around")
+    walk.page.locator(".check").first.wait_for()
+    walk.look("check-up")
+    walk.press("Continue")
+    walk.page.locator(".template").first.wait_for()
+    walk.look("first character")
+    walk.press("Skip this step")
+    walk.look("first picture")
+    for tab, ready in (("generate", ".easel .welcome"), ("characters", ".people-welcome"), ("gallery", "likeness-gallery .empty")):
+        walk.tab(tab, ready)
+        walk.look(f"empty {tab}")
+    walk.tab("setup", ".walk-page h2")
+    walk.press("Skip for now")
+
+
+def walk_generate(walk: Walk, tmp_path: Path) -> None:
+    page = walk.page
+    walk.tab("generate", ".result")
+    for part in ("starting", "advanced"):
+        page.locator(f"#{part} button.label-wrap").click()
+    page.get_by_role("radio", name="ノバ").check(force=True)
+    page.locator("#field-prompt textarea").fill("笑顔")
+    page.locator("#field-grid select").first.select_option("cfg")
+    page.locator("#field-grid input").first.fill("2, 4")
+    expect(page.locator(".sum")).to_contain_text("⟦2 jobs⟧")
+    page.locator(".fold summary").click()
+    expect(page.locator(".row").first).to_be_visible()
+    walk.look("generate")
+    page.locator("#field-steps input").fill("0")
+    page.locator("#field-sampler input").click()
+    page.keyboard.press("Escape")
+    page.locator(".result").first.hover()
+    page.locator(".result-acts button").nth(2).click()
+    page.locator(".source-side").wait_for()
+    walk.press("Paint a mask")
+    page.locator(".mask-paper").wait_for()
+    walk.look("mask painter")
+    walk.press("Cancel", ".mask-dialog")
+    photo = tmp_path / "海.png"
+    Image.radial_gradient("L").resize((128, 128)).save(photo)
+    walk.press("Choose references")
+    page.locator(".library-dialog input[type=file][multiple]").set_input_files(photo)
+    expect(page.locator(".ref-card")).to_have_count(1)
+    walk.look("references")
+    walk.press("Use these", ".library-dialog")
+    page.locator(".ask-real input[type=radio]").last.check()
+    walk.look("a picture to start from")
+
+
+def walk_characters(walk: Walk) -> None:
+    page = walk.page
+    walk.tab("characters", ".person-card")
+    walk.look("characters")
+    page.locator(".person-open").first.click()
+    page.locator(".page-act, .page-acts").first.wait_for()
+    page.locator(".page-job").first.wait_for()
+    walk.look("a character")
+    walk.press("Edit")
+    page.locator(".character-form").wait_for()
+    walk.look("editing")
+    walk.press("Cancel", ".character-form")
+    walk.press("All characters")
+    walk.press("New character")
+    page.locator(".form-templates summary").click()
+    page.locator("input[name=character-kind][value=consented]").check(force=True)
+    page.locator("#field-character-appearance-age-input").fill("17")
+    page.locator(".character-form [type=submit]").click()
+    page.locator(".character-form .field-error").first.wait_for()
+    walk.press("Add a handle")
+    walk.look("a new character")
+    walk.press("Cancel", ".form-foot")
+    page.locator("dialog.ask").wait_for()
+    walk.look("leaving")
+    walk.press("Discard", "dialog.ask")
+
+
+def walk_the_rest(walk: Walk) -> None:
+    page = walk.page
+    walk.tab("gallery", ".cell:not([data-empty])")
+    page.locator(".filters").hover()
+    walk.look("gallery")
+    page.locator(".cell").first.click()
+    page.locator(".viewer-facts dl").wait_for()
+    walk.look("viewer")
+    page.keyboard.press("Escape")
+    page.locator(".cell").first.focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    walk.look("a selection")
+    walk.press("Compare")
+    page.locator("dialog.compare").wait_for()
+    walk.look("compare")
+    page.keyboard.press("Escape")
+    page.locator(".filter-heart").click()
+    page.locator("likeness-gallery .empty").wait_for()
+    walk.look("nothing found")
+    walk.tab("analytics", ".analytics-card")
+    page.locator("#analytics-days svg.main-svg").first.wait_for()
+    for fold in page.locator(".analytics-details summary").all():
+        fold.click()
+    expect(page.locator("#analytics-characters .legendtext").first).to_contain_text("⟦")
+    walk.look("analytics")
+    walk.tab("setup", ".setup-board .check")
+    page.locator(".setting").first.wait_for()
+    page.locator(".place").first.wait_for()
+    walk.look("setup")
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENS / "languages-setup.png")
