@@ -227,6 +227,10 @@ class ComfyServer:
                 return
             time.sleep(0.05)
 
+    def forget(self, prompt_id: str) -> None:
+        """Take a job that ended out of the history; its files stay."""
+        self._ask("POST", "/history", json={"delete": [prompt_id]}, statuses=(200,))
+
     def upload(self, image: bytes, name: str, *, subfolder: str = "likeness") -> str:
         """Put a picture where LoadImage finds it; gives the name to load, which is another one if that name holds other bytes."""
         files = {"image": (name, image, "application/octet-stream")}
