@@ -1,5 +1,6 @@
 """The ComfyUI engine: pictures made by a ComfyUI server, here or elsewhere, over HTTP and a WebSocket. Nothing of ComfyUI is imported."""
 
+from engines.comfyui.engine import Comfy, GraphFor, Uploaded
 from engines.comfyui.faults import MissingNode, NeedsSignIn, NotComfy, Unreachable
 from engines.comfyui.progress import Progress
 from engines.comfyui.server import (
@@ -16,10 +17,12 @@ from engines.comfyui.server import (
 from engines.comfyui.watch import Patience, run, with_prefix
 
 __all__ = [
+    "Comfy",
     "ComfyServer",
     "Device",
     "Entry",
     "Graph",
+    "GraphFor",
     "MissingNode",
     "NeedsSignIn",
     "NotComfy",
@@ -30,6 +33,7 @@ __all__ = [
     "ServerModels",
     "SystemStats",
     "Unreachable",
+    "Uploaded",
     "choices",
     "run",
     "with_prefix",

@@ -125,6 +125,14 @@ class ComfyServer:
         )
         self._nodes: dict[str, Any] | None = None
 
+    @classmethod
+    def like(cls, other: ComfyServer, *, patience_s: float) -> ComfyServer:
+        """Another client of the same server, with a patience and connections of its own."""
+        client = cls(other.url, patience_s=patience_s)
+        client.headers.update(other.headers)
+        client._http.headers.update(other.headers)
+        return client
+
     def __enter__(self) -> Self:
         return self
 

@@ -65,13 +65,13 @@ def run(
     return entry
 
 
-def with_prefix(graph: Graph, name: str) -> dict[str, Any]:
-    """The graph with another file name for everything it saves, in the folder it had."""
+def with_prefix(graph: Graph, name: str, *, whole: bool = False) -> dict[str, Any]:
+    """The graph with another file name for everything it saves: in the folder it had, or, as a `whole`, in the one that `name` says."""
     changed: dict[str, Any] = dict(graph)
     for node, it in graph.items():
         prefix = _prefix(it)
         if prefix is not None:
-            folder = prefix.rpartition("/")[0]
+            folder = "" if whole else prefix.rpartition("/")[0]
             changed[node] = {**it, "inputs": {**it["inputs"], "filename_prefix": f"{folder}/{name}" if folder else name}}
     return changed
 

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from engines.embedded.source import fitted
 from studio import models
 from studio.contracts import EngineState, Family, ModelSpec, Recipe
 from studio.engine import Artifact, Inputs, Report
 from studio.errors import OutOfMemory
 from studio.settings import Settings
+from studio.source import fitted
 
 if TYPE_CHECKING:
     from engines.embedded.pipeline import Warm

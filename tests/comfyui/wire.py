@@ -31,7 +31,7 @@ class Line:
 
     def close(self) -> None:
         """Break all connections, and take no new ones."""
-        self._listener.close()
+        _shut(self._listener)
         self.cut()
 
     def cut(self) -> None:
@@ -88,7 +88,7 @@ class Stranger:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._listener.close()
+        _shut(self._listener)
 
     def _serve(self) -> None:
         while True:

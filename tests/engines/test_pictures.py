@@ -14,11 +14,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from engines.embedded import Embedded
-from engines.embedded.source import fitted
 from studio.contracts import LoraUse
 from studio.engine import Artifact, Cancelled, Inputs, denoise_of
 from studio.errors import InvalidFieldValue, OutOfMemory
 from studio.models import SAMPLERS, SCHEDULERS
+from studio.source import fitted
 from tests.engines.test_embedded import _ENVIRONMENT, HOME, PROMPT, STARTER, Said, _digest, _pixels, _recipe, _same, _settings
 
 BLONDE = "portrait of a person with short blonde hair, pale skin, wearing a blue suit, light blue background, cartoon style"
