@@ -327,7 +327,7 @@ class _Socket:
                 additional_headers=headers,
                 proxy=None if self._server.local else True,
                 compression=None,
-                open_timeout=3,
+                open_timeout=min(3.0, self._server.patience_s),
                 close_timeout=1,
                 # The server itself never asks whether anybody is there.
                 ping_interval=10,

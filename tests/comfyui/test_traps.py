@@ -1,5 +1,5 @@
-"""The sixteen ways in which a real ComfyUI surprises its clients, each held against the real server. The numbers are those of the list
-that docs/comfyui.md gives."""
+"""The sixteen ways in which a real ComfyUI surprises its clients, by their numbers in docs/comfyui.md. The 11th, its restart, is in
+test_watch.py."""
 
 from __future__ import annotations
 
