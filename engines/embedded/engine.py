@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from engines.embedded.crop import Cutout, needs_crop
-from engines.embedded.source import check_mask, fitted
 from studio import models
 from studio.contracts import EngineState, Family, Inventory, ModelSpec, Recipe
+from studio.crop import Cutout, needs_crop
 from studio.engine import Artifact, Inputs, Report
 from studio.errors import OutOfMemory
 from studio.settings import Settings
+from studio.source import check_mask, fitted
 
 if TYPE_CHECKING:
     from engines.embedded.pipeline import Warm
