@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -157,7 +157,8 @@ class Workflow(Asked):
     """A graph with `{{variables}}` and what there is to know about it.
 
     `comfyui` is the version it needs, where one is known; `names` translates the field's samplers and schedulers where this workflow
-    wants others than usual; `source` says where the wiring comes from.
+    wants others than usual; `source` says where the wiring comes from; `matches` are words in a model file's name (small letters and digits
+    alone) that tell that this workflow draws with it.
     """
 
     id: Id
@@ -170,6 +171,7 @@ class Workflow(Asked):
     comfyui: Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)*$")] | None = None
     parameters: tuple[Parameter, ...] = ()
     models: tuple[ModelFile, ...] = ()
+    matches: tuple[str, ...] = ()
     packs: tuple[NodePack, ...] = ()
     loras: LoraHook | None = None
     names: dict[str, dict[str, str]] = Field(default_factory=dict)
@@ -337,26 +339,41 @@ def missing(
 
     `models` are the server's files by folder, `values` what was chosen in the place of the defaults, `version` the server's own.
     """
-    lacks: list[Lack] = []
-    update = f"Update ComfyUI to {workflow.comfyui} or newer." if workflow.comfyui else "Update ComfyUI."
-    if workflow.comfyui and version and _older(version, workflow.comfyui):
-        told = f"“{workflow.name}” needs ComfyUI {workflow.comfyui} or newer; this server is {version}."
-        lacks.append(Lack(kind=LackKind.version, name=workflow.comfyui, message=told, remedy=update))
     chosen = {**_stand_ins(workflow), **(values or {})}
+    lacks = list(lacking(workflow, nodes, models, values=chosen, version=version))
     for fault in check(render(workflow, chosen), nodes):
-        if fault.kind is FaultKind.unknown_node:
-            lack = _missing_node(workflow, fault.class_type, update)
-        elif fault.kind is FaultKind.model_missing or not fault.blocking:
+        if fault.kind in {FaultKind.unknown_node, FaultKind.model_missing} or not fault.blocking:
             continue
-        else:
-            lack = Lack(kind=LackKind.choice, name=f"{fault.class_type}.{fault.input}", message=fault.message, remedy=update)
+        lack = Lack(kind=LackKind.choice, name=f"{fault.class_type}.{fault.input}", message=fault.message, remedy=_update(workflow))
         if lack not in lacks:
             lacks.append(lack)
+    return tuple(lacks)
+
+
+def lacking(
+    workflow: Workflow,
+    node_classes: Container[str],
+    models: Mapping[str, Collection[str]],
+    *,
+    values: Mapping[str, Value] | None = None,
+    version: str | None = None,
+) -> tuple[Lack, ...]:
+    """What a server lacks, as far as the names of its nodes and files tell; empty if nothing is missing by name."""
+    lacks: list[Lack] = []
+    if workflow.comfyui and version and _older(version, workflow.comfyui):
+        told = f"“{workflow.name}” needs ComfyUI {workflow.comfyui} or newer; this server is {version}."
+        lacks.append(Lack(kind=LackKind.version, name=workflow.comfyui, message=told, remedy=_update(workflow)))
+    lacks += [_missing_node(workflow, node, _update(workflow)) for node in workflow.node_classes if node not in node_classes]
+    chosen = {**_stand_ins(workflow), **(values or {})}
     for parameter in workflow.parameters:
         file = chosen.get(parameter.name)
         if parameter.type is ParameterType.model and isinstance(file, str) and file not in models.get(parameter.folder, ()):
             lacks.append(_missing_model(workflow, parameter, file, sorted(models.get(parameter.folder, ()))))
     return tuple(lacks)
+
+
+def _update(workflow: Workflow) -> str:
+    return f"Update ComfyUI to {workflow.comfyui} or newer." if workflow.comfyui else "Update ComfyUI."
 
 
 def save_workflow(folder: Path, workflow: Workflow) -> Path:

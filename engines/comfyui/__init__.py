@@ -1,6 +1,6 @@
 """The ComfyUI engine: pictures made by a ComfyUI server, here or elsewhere, over HTTP and a WebSocket. Nothing of ComfyUI is imported."""
 
-from engines.comfyui.engine import Comfy, GraphFor, Uploaded
+from engines.comfyui.engine import Address, Comfy, GraphFor, Uploaded
 from engines.comfyui.faults import MissingNode, NeedsSignIn, NotComfy, Unreachable
 from engines.comfyui.progress import Progress
 from engines.comfyui.server import (
@@ -17,6 +17,7 @@ from engines.comfyui.server import (
 from engines.comfyui.watch import Patience, run, with_prefix
 
 __all__ = [
+    "Address",
     "Comfy",
     "ComfyServer",
     "Device",

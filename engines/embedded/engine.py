@@ -151,7 +151,7 @@ class Embedded:
         self._state = "asleep"
 
 
-def split(recipe: Recipe, family: Family) -> tuple[range, ...]:
+def split(recipe: Recipe, family: str) -> tuple[range, ...]:
     """The indices of a recipe's pictures in the batches they are made in: a matter of recipe and family alone, never of the machine."""
     most = max(1, min(_LARGEST_BATCH, _PIXELS[family] // (recipe.width * recipe.height)))
     number = math.ceil(recipe.count / most)
@@ -161,7 +161,7 @@ def split(recipe: Recipe, family: Family) -> tuple[range, ...]:
 
 _LARGEST_BATCH = 8
 # How many pixels one batch may have: what fits beside the weights on the smallest card that runs the family.
-_PIXELS = {
+_PIXELS: dict[str, int] = {
     Family.starter: 8 * 192 * 192,
     Family.sd15: 4 * 512 * 512,
     Family.sd2: 2 * 768 * 768,

@@ -10,15 +10,17 @@ from comfyui.graphs import Graph, Said, node, text_to_image
 from comfyui.server import Server, free_port
 from PIL import Image, ImageChops
 
-from engines.comfyui import Comfy, ComfyServer, Uploaded
+from bench.rig import wait_until
+from engines.comfyui import Address, Comfy, ComfyServer, Uploaded
 from studio.contracts import Recipe
 from studio.engine import Artifact, Cancelled, Inputs
 from studio.errors import EngineFailed
 
 
 @pytest.fixture
-def engine(server: ComfyServer) -> Iterator[Comfy]:
-    made = Comfy(server, _graph)
+def engine(comfy: Server) -> Iterator[Comfy]:
+    made = Comfy(lambda: [Address(comfy.url)], _graph)
+    wait_until(lambda: made.state().state == "ready", 30, "the server was not seen")
     yield made
     made.close()
 
@@ -59,11 +61,11 @@ def test_a_cancelled_recipe_leaves_nothing_running(engine: Comfy, server: ComfyS
     assert not [job for job in (*queue.running, *queue.pending) if job.startswith("run-cancelled")]
 
 
-def test_a_workflow_without_pictures_says_so(server: ComfyServer) -> None:
-    def silent(recipe: Recipe, server: ComfyServer, names: Uploaded) -> Graph:
+def test_a_workflow_without_pictures_says_so(comfy: Server) -> None:
+    def silent(recipe: Recipe, names: Uploaded) -> Graph:
         return {"1": node("EmptyImage", width=64, height=64, batch_size=1, color=recipe.seed), "2": node("PreviewAny", source="words")}
 
-    engine = Comfy(server, silent)
+    engine = Comfy(lambda: [Address(comfy.url)], silent)
     with pytest.raises(EngineFailed, match="without a picture"):
         list(engine.generate(_recipe(), INPUTS, "run-silent", Said()))
     engine.close()
@@ -73,17 +75,20 @@ def test_the_state_says_whether_the_server_answers(engine: Comfy) -> None:
     state = engine.state()
     assert (state.name, state.state, state.device) == ("comfyui", "ready", "cpu")
     assert "0.3.75" in state.note
-    with ComfyServer(f"http://127.0.0.1:{free_port()}") as nobody:
-        lonely = Comfy(nobody, _graph)
-        state = lonely.state()
-        assert state.state == "asleep" and "not answering" in state.note
-        lonely.close()
+    nobody = Address(f"http://127.0.0.1:{free_port()}")
+    lonely = Comfy(lambda: [nobody], _graph)
+    wait_until(lambda: lonely.state().state == "offline", 30, "nobody looked")
+    assert "not answering" in lonely.state().note
+    lonely.close()
+    unset = Comfy(list, _graph)
+    assert unset.state().state == "unset"
+    unset.close()
 
 
 INPUTS = Inputs(Path("tiny"))
 
 
-def _graph(recipe: Recipe, server: ComfyServer, names: Uploaded) -> Graph:
+def _graph(recipe: Recipe, names: Uploaded) -> Graph:
     graph = text_to_image(seed=recipe.seed, steps=recipe.steps, n3={"denoise": recipe.denoise or 1.0}, n6={"text": recipe.prompt})
     if names.image:
         graph["10"] = node("LoadImage", image=names.image)
