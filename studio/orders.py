@@ -210,7 +210,7 @@ class Orders:
 
     def _model_for(self, request: GenerateRequest, character: Character | None) -> ModelSpec:
         wanted = request.model or (character.model if character else None)
-        if wanted is None and request.engine not in (None, "embedded"):
+        if wanted is None and request.engine == COMFYUI:
             there = [spec for spec in self._remote.models() if spec.engine == request.engine]
             if not there:
                 raise offline(self._remote.inventory())
