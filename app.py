@@ -31,19 +31,22 @@ if TYPE_CHECKING:
 HOME = Path(__file__).resolve().parent
 STARTER_MODEL = HOME / "engines" / "embedded" / "starter_model"
 PRESETS = HOME / "presets"
+WORKFLOWS = HOME / "workflows"
 
 
 def open_studio(settings: Settings) -> Studio:
     """A studio on the settings' data root; its database is created or upgraded first."""
     from studio.db import migrate, open_database
     from studio.files import prepare_data_root
+    from studio.remote import WorkflowShelf
     from studio.shelf import ModelShelf, PresetShelf
     from studio.studio import Studio
 
     prepare_data_root(settings.data)
     migrate(settings.database)
     shelf = ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL])
-    return Studio(settings, open_database(settings.database), shelf=shelf, preset_shelf=PresetShelf(PRESETS))
+    workflows = WorkflowShelf(WORKFLOWS, settings.data / "workflows")
+    return Studio(settings, open_database(settings.database), shelf=shelf, preset_shelf=PresetShelf(PRESETS), workflow_shelf=workflows)
 
 
 def create_web(settings: Settings, studio: Studio | None = None) -> ASGIApp:
@@ -53,17 +56,34 @@ def create_web(settings: Settings, studio: Studio | None = None) -> ASGIApp:
 
 def make_worker(settings: Settings, database: Database) -> Worker:
     """The worker with every engine and the handler of every kind of job."""
+    from engines.comfyui import Address, Comfy, Uploaded
     from engines.embedded import Embedded
     from engines.embedded.classifier import load_judge
     from studio.characters import Characters
-    from studio.contracts import JobKind
+    from studio.contracts import JobKind, Recipe
+    from studio.engine import Generator
     from studio.gallery import Gallery
     from studio.generate import make_pictures
+    from studio.graphs import Graph
     from studio.jobs import Jobs
+    from studio.remote import WorkflowShelf, graph_of, spec_of
+    from studio.settings import reread
     from studio.shelf import ModelShelf
     from studio.worker import Worker
 
-    engines = {"embedded": Embedded(settings)}
+    workflows = WorkflowShelf(WORKFLOWS, settings.data / "workflows")
+
+    def graph_for(recipe: Recipe, uploaded: Uploaded) -> Graph:
+        return graph_of(recipe, workflows.workflow(recipe.workflow or ""), image=uploaded.image, mask=uploaded.mask)
+
+    def addresses() -> list[Address]:
+        now = reread(settings)
+        return [Address(url.strip(), now.comfyui_token.get_secret_value()) for url in now.comfyui_url.split(",") if url.strip()]
+
+    engines: dict[str, Generator] = {
+        "embedded": Embedded(settings),
+        "comfyui": Comfy(addresses, graph_for, lambda recipe: spec_of(recipe, workflows.workflows())),
+    }
     generate = functools.partial(
         make_pictures,
         jobs=Jobs(database),

@@ -87,7 +87,7 @@ class CharacterStatus(StrEnum):
 
 
 class Family(StrEnum):
-    """A model architecture: what decides which LoRAs fit. A new one is a line here and its data."""
+    """The model architectures that the embedded engine knows. Engines elsewhere know more: theirs are named by their workflows."""
 
     starter = "starter"
     sd15 = "sd15"
@@ -196,6 +196,8 @@ class GenerateRequest(Asked):
     count: int = Field(1, ge=1, le=MAX_COUNT)
     prompt_suffix: Prompt = ""
     negative_suffix: Prompt = ""
+    workflow: Name | None = Field(None, description="The ComfyUI workflow that makes it; None takes the model's own")
+    values: dict[Name, Prompt | bool | int | float] = Field({}, max_length=64, description="Values of the workflow's own parameters")
 
 
 class Recipe(Contract):
@@ -227,6 +229,8 @@ class Recipe(Contract):
     real_person: bool = False
     consent: Consent | None = None
     cell: tuple[int, int] | None = None
+    workflow: str | None = None
+    values: dict[str, str | bool | int | float] = {}
 
     def seed_of(self, index: int) -> int:
         """The seed of picture `index` of this batch."""
@@ -443,7 +447,7 @@ class Preset(Contract):
     category: str
     tooltip: str
     engines: tuple[str, ...] = ("embedded",)
-    families: tuple[Family, ...] = (Family.starter,)
+    families: tuple[str, ...] = (Family.starter,)
     prompt_suffix: str = ""
     negative_prompt: str = ""
     width: int | None = None
@@ -463,7 +467,7 @@ class ModelSpec(Contract):
     name: str
     about: str
     engine: str
-    family: Family
+    family: str
     path: str
     licence: str
     side_min: int
@@ -478,25 +482,50 @@ class ModelSpec(Contract):
 
 
 class LoraSpec(Contract):
-    """A LoRA that can be chosen. `path` is its name in the LoRA folder; `family` is read from its tensors' shapes."""
+    """A LoRA that can be chosen. `path` is its name in the LoRA folder; `family` is read from its tensors' shapes.
+
+    One on another engine's servers is only a name there: its family is `other`, its size 0.
+    """
 
     path: Name
     name: str
-    family: Family
+    family: str
     bytes: int
     trigger: str = ""
+    engine: str = "embedded"
 
 
 class EngineState(Contract):
     """What the worker last said of an engine; the web process reads it and asks no engine itself."""
 
     name: str
-    state: str = Field(description="asleep (nothing loaded) | loading | ready | busy")
+    state: str = Field(description="asleep (nothing loaded) | loading | ready | busy | offline | unset (no address)")
     device: str = ""
     model: str | None = None
     memory_mb: float = 0
     note: str = ""
     updated_at: datetime | None = None
+
+
+class ServerState(Contract):
+    """One server of an engine that runs elsewhere. `state` is reachable or offline; memory in MB; `problem` and `remedy` say why not."""
+
+    url: str
+    state: str
+    version: str = ""
+    device: str = ""
+    vram_mb: float = 0
+    queued: int = 0
+    problem: str = ""
+    remedy: str = ""
+
+
+class Inventory(Contract):
+    """What an engine that runs elsewhere has. `files` are names by folder (checkpoints, loras, vae …) that at least one server knows."""
+
+    servers: tuple[ServerState, ...] = ()
+    files: dict[str, tuple[str, ...]] = {}
+    nodes: tuple[str, ...] = ()
 
 
 class Health(Contract):

@@ -109,6 +109,8 @@ characters = Table(
     Index("ix_characters_status", "status", "created_at", "id"),
 )
 
+# Before an engine's name: the row with its inventory. The bare name has its state.
+INVENTORY = "inventory:"
 engine_states = Table(
     "engine_states",
     metadata,

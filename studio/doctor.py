@@ -328,14 +328,14 @@ def _told_states(settings: Settings) -> dict[str, tuple[EngineState, float]]:
     import sqlalchemy as sa
 
     from studio.contracts import EngineState
-    from studio.db import engine_states, open_database
+    from studio.db import INVENTORY, engine_states, open_database
 
     database = open_database(settings.database)
     try:
         with database.read() as connection:
             if not sa.inspect(connection).has_table("engine_states"):
                 return {}
-            rows = connection.execute(sa.select(engine_states)).all()
+            rows = connection.execute(sa.select(engine_states).where(~engine_states.c.name.startswith(INVENTORY))).all()
     finally:
         database.close()
     return {row.name: (EngineState.model_validate_json(row.body), row.updated_at) for row in rows}

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from PIL.Image import Image
 
-from studio.contracts import EngineState, Recipe
+from studio.contracts import EngineState, Inventory, Recipe
 
 
 class Cancelled(Exception):
@@ -101,6 +101,14 @@ class Generator(Protocol):
         the image's own size with a mask may be larger than the model draws: the part around the mask is drawn then.
         Raises LikenessError with a remedy: OUT_OF_MEMORY, MODEL_INVALID, LORA_MISMATCH ….
         """
+        ...
+
+    def places(self) -> int:
+        """How many jobs may run on it at once, at least 1."""
+        ...
+
+    def inventory(self) -> Inventory | None:
+        """What it has where it runs, as last seen: no network is asked. None for an engine whose files lie on this computer."""
         ...
 
     def idle(self) -> None:

@@ -6,7 +6,7 @@
     │                   NOT_FOUND · CONFLICT · SAFETY_FILTER · CONSENT_MISSING · IMAGE_INVALID · FILE_TOO_LARGE
     ├─ models           MODEL_INVALID · MODEL_UNSAFE · LORA_MISMATCH · LICENSE_UNKNOWN
     ├─ downloads        DOWNLOAD_FAILED · CHECKSUM_MISMATCH · CHECKSUM_MISSING
-    ├─ engines          ENGINE_OFFLINE · ENGINE_TIMEOUT · OUT_OF_MEMORY · JOB_POISONED · INSUFFICIENT_FUNDS
+    ├─ engines          ENGINE_OFFLINE · ENGINE_TIMEOUT · ENGINE_FAILED · OUT_OF_MEMORY · JOB_POISONED · INSUFFICIENT_FUNDS
     └─ the machine      DEPENDENCY_MISSING · DB_UNAVAILABLE · DB_TOO_NEW · DATA_ROOT_LOCKED · DATA_ROOT_READ_ONLY ·
                         SECRETS_UNREADABLE · DISK_FULL · PORT_IN_USE · UNKNOWN_ERROR
 
@@ -273,6 +273,15 @@ class EngineTimeout(LikenessError):
     status = 504
     default_message = "The engine showed no progress for too long."
     default_remedy = "Retry the job. For a slow machine or a big model raise LIKENESS_ENGINE_TIMEOUT_S."
+
+
+class EngineFailed(LikenessError):
+    """An engine of its own, such as ComfyUI, stopped a job with an error of its own."""
+
+    code = "ENGINE_FAILED"
+    status = 502
+    default_message = "The engine stopped with an error."
+    default_remedy = "Look at the engine's own log, then retry the job."
 
 
 class OutOfMemory(LikenessError):

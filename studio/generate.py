@@ -39,10 +39,14 @@ def make_pictures(
     engine = engines.get(run.recipe.engine)
     if engine is None:
         raise EngineOffline(f"There is no engine called {run.recipe.engine!r} here.")
-    spec = shelf.model(run.recipe.model)
-    lora_files = tuple(shelf.lora_file(use) for use in run.recipe.loras)
+    if run.recipe.workflow is None:
+        spec = shelf.model(run.recipe.model)
+        name, file, lora_files = spec.name, Path(spec.path), tuple(shelf.lora_file(use) for use in run.recipe.loras)
+    else:
+        # Its files lie where the engine's servers are.
+        name, file, lora_files = Path(run.recipe.model).stem, Path(), ()
     inputs = Inputs(
-        model=Path(spec.path),
+        model=file,
         loras=lora_files,
         image=gallery.pixels(run.recipe.image) if run.recipe.image else None,
         mask=gallery.pixels(run.recipe.mask, "L") if run.recipe.mask else None,
@@ -62,7 +66,7 @@ def make_pictures(
             with gallery.database.begin() as connection:
                 gallery.record(unrecorded, connection)
             unrecorded = []
-        unrecorded.append(gallery.save(artifact, job_id=run.job_id, recipe=run.recipe, model_name=spec.name))
+        unrecorded.append(gallery.save(artifact, job_id=run.job_id, recipe=run.recipe, model_name=name))
     # The last picture's row and the job's end share one transaction: a finished job has all its pictures.
     with gallery.database.begin() as connection:
         gallery.record(unrecorded, connection)

@@ -29,7 +29,10 @@ APPLICATION = "likeness"
 APPLICATION_VERSION = "1"
 WORKFLOW = "run_job"
 LANE_LOCAL = "local"
-LANES = (LANE_LOCAL,)
+LANE_COMFYUI = "comfyui"
+# How many runs a worker may hold of a lane: this computer's device takes one while the next is at hand; servers keep a queue of their own.
+LANES = {LANE_LOCAL: 2, LANE_COMFYUI: 8}
+LANE_OF_ENGINE = {"comfyui": LANE_COMFYUI}
 MAX_CRASHES = 3
 MIDDLE_PRIORITY = 1_000_000
 FOLLOW_S = 0.05
@@ -65,9 +68,11 @@ class Jobs:
         *,
         correlation_id: str,
         first: bool = False,
-        lane: str = LANE_LOCAL,
     ) -> tuple[str, tuple[str, ...]]:
-        """Write the jobs and enqueue their runs in one transaction; gives the batch's id and the jobs' ids, in order."""
+        """Write the jobs and enqueue their runs in one transaction; gives the batch's id and the jobs' ids, in order.
+
+        Each waits in the lane of its engine, so that a server elsewhere never waits for this computer.
+        """
         client = self._dbos()
         batch_id = new_id()
         # Ids of one millisecond are random: in order they keep a batch in order wherever it is listed.
@@ -77,6 +82,7 @@ class Jobs:
             priority = self._edge(connection, "first") if first else MIDDLE_PRIORITY
             for job_id, (request, recipe) in zip(job_ids, work, strict=True):
                 run_id = f"{job_id}-1"
+                lane = LANE_OF_ENGINE.get(recipe.engine, LANE_LOCAL)
                 values = {
                     **_fresh(recipe, now),
                     "id": job_id,
@@ -191,6 +197,11 @@ class Jobs:
         return self._new_attempt(job_id, (JobState.queued,), priority)
 
     # What a worker does
+
+    def lane(self, run_id: str) -> str:
+        """The lane that a run waits in; one whose row is gone is the local lane's, where `begin` settles it."""
+        with self.database.read() as connection:
+            return connection.execute(sa.select(jobs.c.lane).where(jobs.c.run_id == run_id)).scalar() or LANE_LOCAL
 
     def begin(self, run_id: str) -> Run | None:
         """Mark a run as started and count it as a crash until it ends; None when there is nothing left to do.

@@ -98,7 +98,7 @@ def check_checkpoint(path: Path) -> None:
         raise
 
 
-def check_sampling(sampler: str, scheduler: str, family: Family) -> None:
+def check_sampling(sampler: str, scheduler: str, family: str) -> None:
     """See that a model of this family can be sampled so. Raises InvalidFieldValue naming the field and what can be chosen."""
     for field, value, choices in (("sampler", sampler, SAMPLERS), ("scheduler", scheduler, SCHEDULERS)):
         words = [choice.id for choice in choices]
@@ -111,7 +111,7 @@ def check_sampling(sampler: str, scheduler: str, family: Family) -> None:
             )
 
 
-def is_flow(family: Family) -> bool:
+def is_flow(family: str) -> bool:
     """True for families trained by flow matching, which are sampled with Euler only."""
     return family in {Family.sd3, Family.flux}
 
@@ -207,7 +207,7 @@ class _Wants:
     scheduler: str = "karras"
 
 
-_FAMILIES: Mapping[Family, _Wants] = {
+_FAMILIES: Mapping[str, _Wants] = {
     Family.starter: _Wants("the starter model", 64, 256, 32, 128, 16, 4.0, "dpmpp_2m", "normal"),
     Family.sd15: _Wants("Stable Diffusion 1.5", side_max=1024, side=512),
     Family.sd2: _Wants("Stable Diffusion 2", side_max=1536, side=768),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from studio import safety
+from studio import models, safety
 from studio.batches import expand
 from studio.characters import Characters, check_consent
 from studio.contracts import (
@@ -22,8 +22,10 @@ from studio.contracts import (
 )
 from studio.errors import InvalidFieldValue, MissingRequiredField, NotFound, SafetyFilter
 from studio.gallery import Gallery
+from studio.graphs import texts
 from studio.metadata import too_many_pixels
 from studio.prompts import check_something_to_draw, compose, prompts_of
+from studio.remote import COMFYUI, Remote, graph_of, offline
 from studio.settings import Settings
 from studio.shelf import ModelShelf, PresetShelf, require_classifier
 
@@ -33,12 +35,25 @@ NO_PRESET = "none"  # asked for where a character's own preset is not wanted
 class Orders:
     """Requests of one studio, checked and spelled out."""
 
-    def __init__(self, settings: Settings, shelf: ModelShelf, preset_shelf: PresetShelf, characters: Characters, gallery: Gallery) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        shelf: ModelShelf,
+        preset_shelf: PresetShelf,
+        characters: Characters,
+        gallery: Gallery,
+        remote: Remote,
+    ) -> None:
         self.settings = settings
         self.shelf = shelf
         self.preset_shelf = preset_shelf
         self._characters = characters
         self._gallery = gallery
+        self._remote = remote
+
+    def models(self) -> tuple[ModelSpec, ...]:
+        """Every model: those on this computer, then those on servers."""
+        return (*self.shelf.models(), *self._remote.models())
 
     def compose(self, request: GenerateRequest) -> Composed:
         """What a request would make, without making it. Raises as `generate` does, but for safety and consent."""
@@ -78,11 +93,15 @@ class Orders:
             if part.reference:
                 recipe = recipe.model_copy(update={"image": part.reference, "reference": part.reference})
             recipe = self._with_consent(recipe, request, character).model_copy(update={"cell": part.cell})
-            if (model.id, recipe.loras) not in checked:
+            said: tuple[str, ...] = (part.request.prompt, recipe.prompt)
+            if model.engine == COMFYUI:
+                recipe, baked = self._on_server(recipe, model, part.request)
+                said = (*said, *baked)
+            elif (model.id, recipe.loras) not in checked:
                 self.shelf.check(model, recipe.loras)
                 checked.add((model.id, recipe.loras))
             # A negative prompt says what must not be seen; below a CFG scale of 1 it would say the opposite.
-            said = (part.request.prompt, recipe.prompt, *([recipe.negative_prompt] if recipe.cfg < 1 else []))
+            said = (*said, *([recipe.negative_prompt] if recipe.cfg < 1 else []))
             if said not in checked:
                 safety.check(said)
                 checked.add(said)
@@ -150,6 +169,21 @@ class Orders:
             require_classifier(self.settings.data)
         return recipe.model_copy(update={"real_person": real or shows_real, "consent": consent})
 
+    def _on_server(self, recipe: Recipe, model: ModelSpec, request: GenerateRequest) -> tuple[Recipe, tuple[str, ...]]:
+        """The recipe with its workflow, and every text of the graph but the negative prompt. Raises for what no server can do."""
+        workflow = self._remote.workflow_for(
+            model, named=request.workflow, from_picture=recipe.image is not None, masked=recipe.mask is not None
+        )
+        recipe = recipe.model_copy(update={"workflow": workflow.id, "values": dict(request.values)})
+        recipe = self._remote.checked(recipe, workflow)
+        drawn = recipe
+        if recipe.mask and not models.draws(recipe.width, recipe.height, model):
+            # Of a large picture only the part around the mask is drawn, at a size that the model likes.
+            drawn = recipe.model_copy(update={"width": model.width, "height": model.height})
+        # Rendered as the engine will: what can't be is told now, and no text hides in a graph.
+        graph = graph_of(drawn, workflow, image="image.png", mask="mask.png")
+        return recipe, tuple(text for text in texts(graph) if text != recipe.negative_prompt)
+
     def _character_of(self, request: GenerateRequest) -> Character | None:
         if request.character is None:
             return None
@@ -175,7 +209,13 @@ class Orders:
             ) from error
 
     def _model_for(self, request: GenerateRequest, character: Character | None) -> ModelSpec:
-        model = self.shelf.model(request.model or (character.model if character else None))
+        wanted = request.model or (character.model if character else None)
+        if wanted is None and request.engine == COMFYUI:
+            there = [spec for spec in self._remote.models() if spec.engine == request.engine]
+            if not there:
+                raise offline(self._remote.inventory())
+            return there[0]
+        model = models.resolve_model(wanted, self.models()) if wanted else self.shelf.model(None)
         if request.engine is not None and request.engine != model.engine:
             raise InvalidFieldValue(
                 f"The engine “{request.engine}” can't run the model “{model.id}”.",

@@ -182,7 +182,7 @@ def _check_preset(preset: Preset, model: ModelSpec) -> None:
         raise InvalidFieldValue(
             f"The preset “{preset.name}” is not made for the model “{model.name}”.",
             field="preset",
-            remedy=f"Choose a preset for {model.family.value} models, or a model of the kind {', '.join(preset.families)}.",
+            remedy=f"Choose a preset for {model.family} models, or a model of the kind {', '.join(preset.families)}.",
         )
 
 

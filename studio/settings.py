@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -77,7 +78,12 @@ class Settings(BaseSettings):
     comfyui_url: str = Field(
         "",
         validation_alias=_names("LIKENESS_COMFYUI_URL", "COMFYUI_URL"),
-        description="The address of a ComfyUI server. Kept for the ComfyUI engine; nothing calls it yet.",
+        description="The address of a ComfyUI server, such as http://127.0.0.1:8188; several with commas between them.",
+    )
+    comfyui_token: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_names("LIKENESS_COMFYUI_TOKEN", "COMFYUI_TOKEN"),
+        description="What the ComfyUI servers want to hear: a bearer token, or user:password.",
     )
     aitoolkit_path: Path | None = Field(
         None,
@@ -115,6 +121,18 @@ class Settings(BaseSettings):
         if value not in {"auto", "float32", "bfloat16", "float16"}:
             raise ValueError("choose auto, float32, bfloat16 or float16")
         return value
+
+    @field_validator("comfyui_url")
+    @classmethod
+    def _web_addresses(cls, value: str) -> str:
+        addresses = [part.strip().rstrip("/") for part in value.split(",") if part.strip()]
+        for address in addresses:
+            parts = urlsplit(address)
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError("write addresses as http://127.0.0.1:8188")
+            if "@" in parts.netloc:
+                raise ValueError("put user and password into LIKENESS_COMFYUI_TOKEN, not into the address")
+        return ", ".join(addresses)
 
     @classmethod
     def settings_customise_sources(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MOST_LETTERS = 4000
 # What the page's process asks its settings for each time; everything else is read once, at the start.
-AT_ONCE = frozenset({"walked_through", "prompt_template", "max_upload_megapixels"})
+AT_ONCE = frozenset({"walked_through", "prompt_template", "max_upload_megapixels", "comfyui_url"})
 CHOICES: dict[str, tuple[str, ...]] = {
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
     "device": ("auto", "cpu", "cuda", "mps"),

@@ -26,6 +26,7 @@ from studio.contracts import (
     Facets,
     GenerateRequest,
     Health,
+    Inventory,
     Job,
     JobKind,
     JobState,
@@ -40,7 +41,7 @@ from studio.contracts import (
     Submitted,
     new_id,
 )
-from studio.db import Database, characters, engine_states
+from studio.db import INVENTORY, Database, characters, engine_states
 from studio.doctor import gpu_available
 from studio.errors import (
     DiskFull,
@@ -52,9 +53,11 @@ from studio.jobs import Jobs
 from studio.logs import job_folder, read_job_log
 from studio.orders import Orders
 from studio.parcel import pack as pack_pictures
+from studio.remote import Remote, WorkflowShelf
 from studio.settings import Settings
 from studio.setup import AT_ONCE, Value, change_settings
 from studio.shelf import ModelShelf, PresetShelf, find_classifier
+from studio.workflows import Workflow
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 # Without this much free space a job would be accepted only to fail at its end.
@@ -65,7 +68,9 @@ WORKER_SILENT_S = 20.0
 class Studio:
     """One studio over one data root. Thread-safe; holds no state but its connections."""
 
-    def __init__(self, settings: Settings, database: Database, *, shelf: ModelShelf, preset_shelf: PresetShelf) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, *, shelf: ModelShelf, preset_shelf: PresetShelf, workflow_shelf: WorkflowShelf
+    ) -> None:
         self.settings = settings
         self.database = database
         self.shelf = shelf
@@ -73,7 +78,8 @@ class Studio:
         self._jobs = Jobs(database)
         self._gallery = Gallery(database, settings.data)
         self._characters = Characters(database)
-        self._orders = Orders(settings, shelf, preset_shelf, self._characters, self._gallery)
+        self._remote = Remote(database, workflow_shelf)
+        self._orders = Orders(settings, shelf, preset_shelf, self._characters, self._gallery, self._remote)
         self._casting = Casting(settings, shelf, self._characters, self._gallery)
 
     # Jobs
@@ -249,12 +255,20 @@ class Studio:
         raise NotFound(f"There is no preset {preset_id!r}.", remedy="GET /api/v1/presets lists them.")
 
     def models(self) -> tuple[ModelSpec, ...]:
-        """Models on this computer, those that come with Likeness first."""
-        return self.shelf.models()
+        """Models, those that come with Likeness first, then those on this computer, then those on servers as last seen."""
+        return self._orders.models()
 
     def loras(self) -> tuple[LoraSpec, ...]:
-        """LoRAs on this computer."""
-        return self.shelf.loras()
+        """LoRAs on this computer, then those on servers as last seen."""
+        return (*self.shelf.loras(), *self._remote.loras())
+
+    def workflows(self) -> tuple[Workflow, ...]:
+        """Workflows, by id: those that come with Likeness and a person's own."""
+        return self._remote.shelf.workflows()
+
+    def inventory(self) -> Inventory:
+        """What ComfyUI's servers have, as the worker last saw them."""
+        return self._remote.inventory()
 
     def health(self) -> Health:
         """How the studio is; asks no engine and no network."""
@@ -361,7 +375,8 @@ class Studio:
 
     def _engine_states(self) -> tuple[EngineState, ...]:
         with self.database.read() as connection:
-            rows = connection.execute(sa.select(engine_states).order_by(engine_states.c.name)).all()
+            told = sa.select(engine_states).where(~engine_states.c.name.startswith(INVENTORY)).order_by(engine_states.c.name)
+            rows = connection.execute(told).all()
         return tuple(EngineState.model_validate_json(row.body).model_copy(update={"updated_at": _utc(row.updated_at)}) for row in rows)
 
 

@@ -22,11 +22,11 @@ from filelock import FileLock, Timeout
 from PIL.Image import Image
 
 from studio.contracts import EngineState, JobKind, JobState, new_id
-from studio.db import Database, engine_states
+from studio.db import INVENTORY, Database, engine_states
 from studio.engine import Cancelled, Generator, Report, Stopping
 from studio.errors import DataRootLocked, EngineTimeout, LikenessError, OutOfMemory, UnknownError, from_os_error
 from studio.files import replace_quickly, write_atomically
-from studio.jobs import APPLICATION, APPLICATION_VERSION, LANES, WORKFLOW, Jobs, Run
+from studio.jobs import APPLICATION, APPLICATION_VERSION, LANE_LOCAL, LANE_OF_ENGINE, LANES, WORKFLOW, Jobs, Run
 from studio.logs import job_folder, job_log, log_context, write_event
 from studio.settings import Settings
 
@@ -63,7 +63,8 @@ class Worker:
         self.engines = engines
         self.handlers = handlers
         self.stopping = threading.Event()
-        self._device = threading.Lock()
+        self._taken = dict.fromkeys(LANES, 0)
+        self._ended = threading.Condition()
         self._running: dict[str, _Progress] = {}
         self._parked = threading.Semaphore(0)
         self._stuck = threading.Event()
@@ -98,19 +99,33 @@ class Worker:
             connection.execute(sa.delete(engine_states))
 
     def _run(self, run_id: str) -> None:
-        # Two runs are claimed at once so that the next is at hand; the device takes one.
-        while not self._device.acquire(timeout=0.1):
-            if self.stopping.is_set():
-                _park()
-        try:
+        # More runs are claimed than may run at once, so that the next is at hand when one ends.
+        lane = self._insist(lambda: self.jobs.lane(run_id))
+        with self._turn(lane):
             if self.stopping.is_set():
                 _park()
             run = self._insist(lambda: self.jobs.begin(run_id))
             if run is not None:
                 with log_context(correlation_id=run.correlation_id, job_id=run.job_id), job_log(self.settings.data, run.job_id):
                     self._work(run)
+
+    @contextmanager
+    def _turn(self, lane: str) -> Iterator[None]:
+        with self._ended:
+            while self._taken[lane] >= self._places(lane) and not self.stopping.is_set():
+                self._ended.wait(0.1)
+            self._taken[lane] += 1
+        try:
+            yield
         finally:
-            self._device.release()
+            with self._ended:
+                self._taken[lane] -= 1
+                self._ended.notify_all()
+
+    def _places(self, lane: str) -> int:
+        if lane == LANE_LOCAL:
+            return 1
+        return max([engine.places() for name, engine in self.engines.items() if LANE_OF_ENGINE.get(name) == lane], default=1)
 
     def _work(self, run: Run) -> None:
         report = _Progress(run, self.jobs, self.settings, self.stopping)
@@ -193,12 +208,14 @@ class Worker:
     def _tell_state(self) -> None:
         states = [engine.state() for engine in self.engines.values()]
         states.append(EngineState(name="worker", state="running", note=str(os.getpid())))
+        told = {state.name: state.model_dump_json() for state in states}
+        told |= {f"{INVENTORY}{name}": found.model_dump_json() for name, engine in self.engines.items() if (found := engine.inventory())}
         with self.database.begin_quick() as connection:
-            for state in states:
-                values = {"body": state.model_dump_json(), "updated_at": time.time()}
-                known = connection.execute(sa.update(engine_states).where(engine_states.c.name == state.name).values(**values))
+            for name, body in told.items():
+                values = {"body": body, "updated_at": time.time()}
+                known = connection.execute(sa.update(engine_states).where(engine_states.c.name == name).values(**values))
                 if known.rowcount == 0:
-                    connection.execute(sa.insert(engine_states).values(name=state.name, **values))
+                    connection.execute(sa.insert(engine_states).values(name=name, **values))
 
 
 @contextmanager
@@ -385,10 +402,10 @@ def _launch(settings: Settings, database: Database, run: Callable[[str], None]) 
     DBOS.listen_queues(list(LANES))
     DBOS.launch()
     _look_only_after_changes(dbos, database)
-    for lane in LANES:
+    for lane, most in LANES.items():
         DBOS.register_queue(
             lane,
-            worker_concurrency=2,
+            worker_concurrency=most,
             polling_interval_sec=settings.poll_interval_s,
             on_conflict="always_update",
         )

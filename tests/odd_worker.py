@@ -15,7 +15,7 @@ from PIL import Image
 from app import STARTER_MODEL
 from engines.embedded.classifier import load_judge
 from studio.characters import Characters
-from studio.contracts import EngineState, JobKind, Recipe
+from studio.contracts import EngineState, Inventory, JobKind, Recipe
 from studio.db import Database, open_database
 from studio.engine import Artifact, Inputs, Report
 from studio.errors import OutOfMemory
@@ -35,6 +35,12 @@ class OddEngine:
 
     def state(self) -> EngineState:
         return EngineState(name=self.name, state="ready", device="cpu")
+
+    def places(self) -> int:
+        return 1
+
+    def inventory(self) -> Inventory | None:
+        return None
 
     def idle(self) -> None:
         pass

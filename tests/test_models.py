@@ -44,9 +44,9 @@ def test_models_are_found_two_levels_down_and_new_ones_at_once(tmp_path: Path) -
     shutil.copytree(STARTER, tmp_path / "mine", ignore=shutil.ignore_patterns("likeness.json", "*.png", "reader"))
     found = {spec.id: spec for spec in models.find_models(tmp_path, [STARTER])}
     assert list(found) == ["starter", "mine", "old.safetensors", "sdxl/nice.safetensors"]
-    assert found["sdxl/nice.safetensors"].family is Family.sdxl
+    assert found["sdxl/nice.safetensors"].family == Family.sdxl
     assert found["sdxl/nice.safetensors"].width == 1024
-    assert found["old.safetensors"].family is Family.sd15
+    assert found["old.safetensors"].family == Family.sd15
     assert found["mine"].licence == "unknown"
     assert {spec.engine for spec in found.values()} == {"embedded"}
     (tmp_path / "old.safetensors").unlink()
@@ -256,7 +256,7 @@ def test_a_lora_name_never_leads_out_of_the_folder(tmp_path: Path, name: str) ->
 def test_a_lora_that_fits_passes_in_every_layout(tmp_path: Path, starter: ModelSpec, layout: str) -> None:
     path = _safetensors(tmp_path / "fits.safetensors", _lora(192, module=_OF_STARTER, into=192, layout=layout))
     models.check_lora(path, starter)
-    assert models.find_loras(tmp_path)[0].family is Family.starter
+    assert models.find_loras(tmp_path)[0].family == Family.starter
 
 
 @pytest.mark.parametrize("layout", ["peft", "old", "kohya"])

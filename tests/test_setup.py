@@ -111,7 +111,7 @@ def test_a_value_that_cannot_work_names_its_field_and_changes_nothing(client: Te
 @pytest.mark.parametrize("name", ["idle_unload_s", "comfyui_url"])
 def test_a_setting_that_the_environment_fixes_is_a_conflict(client: TestClient, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     variable = {"idle_unload_s": "likeness_idle_unload_s", "comfyui_url": "COMFYUI_URL"}[name]
-    monkeypatch.setenv(variable, "60")
+    monkeypatch.setenv(variable, {"idle_unload_s": "60", "comfyui_url": "http://127.0.0.1:8188"}[name])
 
     answer = client.patch("settings", json={name: 5})
 

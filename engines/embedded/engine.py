@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from engines.embedded.crop import Cutout, needs_crop
-from engines.embedded.source import check_mask, fitted
 from studio import models
-from studio.contracts import EngineState, Family, ModelSpec, Recipe
+from studio.contracts import EngineState, Family, Inventory, ModelSpec, Recipe
+from studio.crop import Cutout, needs_crop
 from studio.engine import Artifact, Inputs, Report
 from studio.errors import OutOfMemory
 from studio.settings import Settings
+from studio.source import check_mask, fitted
 
 if TYPE_CHECKING:
     from engines.embedded.pipeline import Warm
@@ -77,6 +77,14 @@ class Embedded:
         cutout = Cutout(inputs, spec)
         for artifact in self._batches(cutout.recipe(recipe), spec, cutout.inputs(), cutout.watched(report)):
             yield replace(artifact, image=cutout.put_back(artifact.image), crop=cutout.crop)
+
+    def places(self) -> int:
+        """One: a second job on the same device would only slow the first."""
+        return 1
+
+    def inventory(self) -> Inventory | None:
+        """None: its models lie on this computer, where the shelf finds them."""
+        return None
 
     def idle(self) -> None:
         """Let go of the model when it has not been used for the set time."""
@@ -143,7 +151,7 @@ class Embedded:
         self._state = "asleep"
 
 
-def split(recipe: Recipe, family: Family) -> tuple[range, ...]:
+def split(recipe: Recipe, family: str) -> tuple[range, ...]:
     """The indices of a recipe's pictures in the batches they are made in: a matter of recipe and family alone, never of the machine."""
     most = max(1, min(_LARGEST_BATCH, _PIXELS[family] // (recipe.width * recipe.height)))
     number = math.ceil(recipe.count / most)
@@ -153,7 +161,7 @@ def split(recipe: Recipe, family: Family) -> tuple[range, ...]:
 
 _LARGEST_BATCH = 8
 # How many pixels one batch may have: what fits beside the weights on the smallest card that runs the family.
-_PIXELS = {
+_PIXELS: dict[str, int] = {
     Family.starter: 8 * 192 * 192,
     Family.sd15: 4 * 512 * 512,
     Family.sd2: 2 * 768 * 768,

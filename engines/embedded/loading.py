@@ -82,9 +82,14 @@ def fingerprints(settings: Settings) -> Path:
 
 # Models with more numbers than this are kept as bfloat16 on CPUs, where that is fast: twice as many fit.
 _LARGE = 1_500_000_000
-_HALF = {Family.sd15: torch.float16, Family.sd2: torch.float16, Family.sdxl: torch.float16, Family.starter: torch.float32}
+_HALF: dict[str, torch.dtype] = {
+    Family.sd15: torch.float16,
+    Family.sd2: torch.float16,
+    Family.sdxl: torch.float16,
+    Family.starter: torch.float32,
+}
 _SINGLE_FILE = Path(__file__).parent / "single_file"
-_KINDS: dict[Family, Any] = {Family.sd15: StableDiffusionPipeline, Family.sdxl: StableDiffusionXLPipeline}
+_KINDS: dict[str, Any] = {Family.sd15: StableDiffusionPipeline, Family.sdxl: StableDiffusionXLPipeline}
 _NAMED = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -111,7 +116,7 @@ def choose_place(settings: Settings, spec: ModelSpec, numbers: int) -> Place:
     return Place(device, weights, autocast, offload)
 
 
-def _choose_numbers(wanted: str, device: str, family: Family, numbers: int) -> tuple[torch.dtype, torch.dtype | None]:
+def _choose_numbers(wanted: str, device: str, family: str, numbers: int) -> tuple[torch.dtype, torch.dtype | None]:
     """The dtype of the weights, and that of the computing where it differs."""
     if device != "cpu":
         auto = _HALF.get(family, torch.bfloat16) if device == "cuda" else torch.float16
@@ -159,7 +164,7 @@ def _from_folder(path: Path, place: Place, report: Report) -> Any:
 
 def _from_file(path: Path, spec: ModelSpec, place: Place, report: Report) -> Any:
     """A single file holds weights only: what they mean and how prompts are read lies in `single_file/`, so that nobody is asked."""
-    config = _SINGLE_FILE / spec.family.value
+    config = _SINGLE_FILE / spec.family
     kind = _KINDS.get(spec.family)
     if kind is None:
         raise ModelInvalid(
@@ -169,7 +174,7 @@ def _from_file(path: Path, spec: ModelSpec, place: Place, report: Report) -> Any
         )
     report(0.0, "Reading the weights")
     options: dict[str, Any] = {"tokenizer": _clip_tokenizer("<|endoftext|>")}
-    if spec.family is Family.sdxl:
+    if spec.family == Family.sdxl:
         options["tokenizer_2"] = _clip_tokenizer("!")
     return kind.from_single_file(str(path), config=str(config), dtype=place.weights, local_files_only=True, **options)
 

@@ -17,10 +17,10 @@ from engines.embedded import repaint
 from engines.embedded.lora import Wardrobe
 from engines.embedded.preview import Preview
 from engines.embedded.sampling import make_sampler, steps_of
-from engines.embedded.source import kept
 from studio import models
 from studio.contracts import ModelSpec, Recipe
 from studio.engine import Artifact, Inputs, Report, denoise_of
+from studio.source import kept
 
 log = logging.getLogger(__name__)
 

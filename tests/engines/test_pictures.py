@@ -14,12 +14,12 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from engines.embedded import Embedded
-from engines.embedded.crop import Cutout, crop_around
-from engines.embedded.source import fitted
 from studio.contracts import LoraUse, ModelSpec
+from studio.crop import Cutout, crop_around
 from studio.engine import Artifact, Cancelled, Crop, Inputs, denoise_of
 from studio.errors import InvalidFieldValue, OutOfMemory
 from studio.models import SAMPLERS, SCHEDULERS, describe, draws
+from studio.source import fitted
 from tests.engines.test_embedded import _ENVIRONMENT, HOME, PROMPT, STARTER, Said, _digest, _pixels, _recipe, _same, _settings
 
 BLONDE = "portrait of a person with short blonde hair, pale skin, wearing a blue suit, light blue background, cartoon style"

@@ -1,0 +1,354 @@
+"""ComfyUI as an engine: the pictures of a recipe, made one after another by a graph that somebody renders."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+
+from PIL import Image, UnidentifiedImageError
+
+from engines.comfyui.faults import Unreachable
+from engines.comfyui.server import ComfyServer, Entry, Graph, OutputFile
+from engines.comfyui.watch import Patience, run, with_prefix
+from studio.contracts import EngineState, Inventory, ModelSpec, Recipe, ServerState
+from studio.crop import Cutout, needs_crop
+from studio.engine import Artifact, Inputs, Report
+from studio.errors import EngineFailed, LikenessError
+from studio.remote import offline
+from studio.source import check_mask, fitted, kept
+
+PLACES = 2  # jobs in flight per server
+LOOK_S = 3.0
+READ_S = 60.0
+STARTING_S = 20.0
+HANDED_ON_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What LoadImage is to load: the names that the picture to start from and its mask have on the server. None where there is none."""
+
+    image: str | None = None
+    mask: str | None = None
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server is, and what it wants to hear: a bearer token, or `user:password`."""
+
+    url: str
+    token: str = ""
+
+
+GraphFor = Callable[[Recipe, Uploaded], Graph]
+"""Renders the graph of one picture: the recipe's `count` is 1 and its `seed` the picture's own. Raises LikenessErrors."""
+
+SpecFor = Callable[[Recipe], ModelSpec | None]
+"""What the model of a recipe wants; None where nobody knows."""
+
+
+class Comfy:
+    """The pictures of recipes, made on one or several servers. May be used from several threads: servers have queues of their own.
+
+    `addresses` is asked again every few seconds, so that a changed setting counts without a new start.
+    """
+
+    name = "comfyui"
+
+    def __init__(
+        self,
+        addresses: Callable[[], Sequence[Address]],
+        graph_for: GraphFor,
+        spec_for: SpecFor = lambda _recipe: None,
+        *,
+        patience: Patience | None = None,
+    ) -> None:
+        self._addresses = addresses
+        self._graph_for = graph_for
+        self._spec_for = spec_for
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._seen: dict[Address, Seen] = {}
+        self._known = Inventory()
+        self._model: str | None = None
+        self._closed = threading.Event()
+        self._looking = threading.Thread(target=self._look, name="comfyui", daemon=True)
+        self._looking.start()
+
+    def state(self) -> EngineState:
+        """What the last look at the servers found; asks none of them."""
+        servers = self._known.servers
+        if not servers:
+            return EngineState(name=self.name, state="unset", note="No address is set.")
+        reachable = [server for server in servers if server.state == "reachable"]
+        if not reachable:
+            return EngineState(name=self.name, state="offline", note=f"{servers[0].problem} {servers[0].remedy}")
+        busy = any(seen.taken for seen in self._seen.values())
+        return EngineState(
+            name=self.name,
+            state="busy" if busy else "ready",
+            device=reachable[0].device,
+            model=self._model if busy else None,
+            note=", ".join(f"ComfyUI {server.version} at {server.url}" for server in reachable),
+        )
+
+    def inventory(self) -> Inventory | None:
+        return self._known
+
+    def places(self) -> int:
+        """Two per server: while one is drawn the next is at hand."""
+        return max(1, PLACES * sum(seen.state.state == "reachable" for seen in list(self._seen.values())))
+
+    def generate(self, recipe: Recipe, inputs: Inputs, run_id: str, report: Report) -> Iterator[Artifact]:
+        """Yield the pictures of a recipe, each as soon as it is done; picture i is prompt `<run id>.<i>` on the server.
+
+        A server that goes away hands what is left to another one that has what it takes.
+        Raises what `watch.run` raises, what the graph's renderer raises, and what `report` raises.
+        """
+        check_mask(inputs)
+        spec = self._spec_for(recipe)
+        if spec is None or not needs_crop(recipe, inputs, spec):
+            yield from self._made(recipe, fitted(recipe, inputs), run_id, report)
+            return
+        cutout = Cutout(inputs, spec)
+        for artifact in self._made(cutout.recipe(recipe), cutout.inputs(), run_id, cutout.watched(report)):
+            yield replace(artifact, image=cutout.put_back(artifact.image), crop=cutout.crop)
+
+    def _made(self, recipe: Recipe, inputs: Inputs, run_id: str, report: Report) -> Iterator[Artifact]:
+        self._model = recipe.model
+        done: set[int] = set()
+        avoided: set[Address] = set()
+        while True:
+            with self._place(recipe, run_id, avoided, report) as (address, server):
+                others = any(seen.state.state == "reachable" for at, seen in self._seen.items() if at not in {*avoided, address})
+                # Where another server can take over, one that restarts is not waited for.
+                patience = replace(self._patience or Patience(), outage=HANDED_ON_S) if others else self._patience
+                try:
+                    names = _upload(server, inputs)
+                    for index in range(recipe.count):
+                        if index not in done:
+                            yield from self._one(server, recipe, inputs, names, index, run_id, report, patience)
+                            done.add(index)
+                    return
+                except Unreachable as error:
+                    avoided.add(address)
+                    self._lost(address, error)
+                    log.warning("%s is gone: %s", server.url, error.message)
+                    if not any(seen.state.state == "reachable" for at, seen in self._seen.items() if at not in avoided):
+                        raise
+
+    def idle(self) -> None:
+        """Nothing to let go of here: servers keep their own memory."""
+
+    def close(self) -> None:
+        """Stop looking at the servers and let go of the connections."""
+        self._closed.set()
+        for seen in self._seen.values():
+            seen.close()
+
+    @contextmanager
+    def _place(self, recipe: Recipe, run_id: str, avoided: set[Address], report: Report) -> Iterator[tuple[Address, ComfyServer]]:
+        """A place on the server that has the model and the fewest jobs; one that knows the run already goes before all others."""
+        until = time.monotonic() + STARTING_S
+        while True:
+            fit = {at: seen for at, seen in dict(self._seen).items() if at not in avoided and seen.state.state == "reachable"}
+            if fit:
+                break
+            if time.monotonic() > until:
+                raise offline(self._known)
+            report(0.0, "Waiting for a ComfyUI server")
+            time.sleep(0.2)
+        own = [at for at, seen in fit.items() if len(fit) > 1 and _knows(seen.server, f"{run_id}.", recipe.count)]
+        folder, _, name = recipe.model.removeprefix(f"{self.name}/").partition("/")
+        with self._lock:
+            having = [at for at, seen in fit.items() if name in seen.files.get(folder, ())]
+            address = min(own or having or list(fit), key=lambda at: fit[at].taken + fit[at].state.queued)
+            seen = fit[address]
+            seen.taken += 1
+        try:
+            yield address, seen.server
+        finally:
+            with self._lock:
+                seen.taken -= 1
+
+    def _look(self) -> None:
+        while True:
+            try:
+                self._look_once()
+            except Exception:  # looking must outlive any one fault
+                log.exception("Looking at the ComfyUI servers failed")
+            if self._closed.wait(LOOK_S):
+                return
+
+    def _look_once(self) -> None:
+        wanted = tuple(dict.fromkeys(self._addresses()))
+        with self._lock:
+            # One that is not wanted any more is left to the jobs that are still on it.
+            self._seen = {at: self._seen.get(at) or Seen(at) for at in wanted}
+        for seen in list(self._seen.values()):
+            seen.look()
+        self._known = _together(list(self._seen.values()))
+
+    def _lost(self, address: Address, error: LikenessError) -> None:
+        seen = self._seen.get(address)
+        if seen is not None:
+            seen.lost(error)
+            self._known = _together(list(self._seen.values()))
+
+    def _one(
+        self,
+        server: ComfyServer,
+        recipe: Recipe,
+        inputs: Inputs,
+        names: Uploaded,
+        index: int,
+        run_id: str,
+        report: Report,
+        patience: Patience | None,
+    ) -> Iterator[Artifact]:
+        seed = recipe.seed_of(index)
+        graph = self._graph_for(recipe.model_copy(update={"count": 1, "seed": seed}), names)
+        # A name of its own: the server never takes it for a picture that it made before. A folder a day: it is read with every save.
+        graph = with_prefix(graph, f"likeness/{datetime.now(UTC):%Y-%m-%d}/{run_id}-{index}", whole=True)
+        began = time.monotonic()
+        entry = run(server, graph, f"{run_id}.{index}", _Share(report, inputs, index, recipe.count), patience=patience)
+        images = [kept(_fetch(server, file), inputs) for file in _pictures(entry)]
+        if not images:
+            raise EngineFailed("The workflow ended without a picture.", remedy="Choose a workflow that ends in a Save Image node.")
+        # A workflow may save several: each request counts as many pictures as it has outputs then.
+        for place, image in enumerate(images):
+            yield Artifact(
+                index=index * len(images) + place,
+                image=image,
+                seed=seed,
+                model_hash="",
+                duration_s=(time.monotonic() - began) / len(images),
+            )
+
+
+class Seen:
+    """One server as the last look found it. `taken` counts the jobs of ours that hold a place on it."""
+
+    def __init__(self, address: Address) -> None:
+        self.server = _client(address)
+        # Looking must not take long: other servers wait for their turn.
+        self._quick = ComfyServer.like(self.server, patience_s=3.0)
+        self.state = ServerState(url=self.server.url, state="offline", problem="It was not asked yet.", remedy="Wait a few seconds.")
+        self.files: dict[str, tuple[str, ...]] = {}
+        self.nodes: tuple[str, ...] = ()
+        self.taken = 0
+        self._read_at = 0.0
+
+    def look(self) -> None:
+        """Ask whether it answers, how long its queue is, and now and then what it has."""
+        try:
+            stats, queue = self._quick.system_stats(), self._quick.queue()
+            if self.state.state != "reachable" or time.monotonic() - self._read_at > READ_S:
+                found = self.server.models(refresh=True)
+                self.files = {field.name: getattr(found, field.name) for field in fields(found)}
+                self.nodes = tuple(sorted(self.server.object_info()))
+                self._read_at = time.monotonic()
+        except LikenessError as error:
+            self.lost(error)
+            return
+        device = stats.devices[0] if stats.devices else None
+        self.state = ServerState(
+            url=self.server.url,
+            state="reachable",
+            version=stats.version,
+            device=device.name if device else "",
+            vram_mb=device.vram_mb if device else 0,
+            queued=len(queue.running) + len(queue.pending),
+        )
+
+    def lost(self, error: LikenessError) -> None:
+        """It can't be used, and this is why."""
+        self.state = ServerState(url=self.server.url, state="offline", problem=error.message, remedy=error.remedy)
+
+    def close(self) -> None:
+        """Let go of the open connections."""
+        self.server.close()
+        self._quick.close()
+
+
+def _client(address: Address) -> ComfyServer:
+    user, colon, password = address.token.partition(":")
+    if colon:
+        return ComfyServer(address.url, sign_in=(user, password))
+    return ComfyServer(address.url, token=address.token or None)
+
+
+def _together(seen: Sequence[Seen]) -> Inventory:
+    reachable = [one for one in seen if one.state.state == "reachable"]
+    folders = sorted({folder for one in reachable for folder in one.files})
+    return Inventory(
+        servers=tuple(one.state for one in seen),
+        files={folder: tuple(sorted({name for one in reachable for name in one.files.get(folder, ())})) for folder in folders},
+        nodes=tuple(sorted({name for one in reachable for name in one.nodes})),
+    )
+
+
+def _knows(server: ComfyServer, prefix: str, count: int) -> bool:
+    try:
+        queue = server.queue()
+        live = any(name.startswith(prefix) for name in (*queue.running, *queue.pending))
+        return live or any(server.history(f"{prefix}{index}") is not None for index in range(count))
+    except LikenessError:
+        return False
+
+
+def _upload(server: ComfyServer, inputs: Inputs) -> Uploaded:
+    image = None if inputs.image is None else _send(server, inputs.image)
+    # As a mask its red channel is read.
+    mask = None if inputs.mask is None else _send(server, inputs.mask.convert("RGB"))
+    return Uploaded(image, mask)
+
+
+def _send(server: ComfyServer, image: Image.Image) -> str:
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=1)
+    content = out.getvalue()
+    return server.upload(content, f"{hashlib.sha256(content).hexdigest()[:32]}.png")
+
+
+def _fetch(server: ComfyServer, file: OutputFile) -> Image.Image:
+    content = server.view(file)
+    try:
+        return Image.open(io.BytesIO(content)).convert("RGB")
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise EngineFailed(f"ComfyUI sent “{file.name}”, which is not a picture that can be read.") from error
+
+
+class _Share:
+    """The report of one picture of several."""
+
+    def __init__(self, report: Report, inputs: Inputs, index: int, count: int) -> None:
+        self._report = report
+        self._inputs = inputs
+        self._index = index
+        self._count = count
+
+    def __call__(self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Image.Image | None = None) -> None:
+        preview = None if preview is None else kept(preview, self._inputs)
+        self._report((self._index + progress) / self._count, note, step=step, steps=steps, preview=preview)
+
+    def wants_preview(self) -> bool:
+        return self._report.wants_preview()
+
+
+_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def _pictures(entry: Entry) -> list[OutputFile]:
+    """The pictures that a job saved; those that it only showed, where it saved none."""
+    pictures = [file for file in entry.files if file.name.lower().endswith(_ENDINGS)]
+    return [file for file in pictures if file.kind == "output"] or pictures

@@ -1,0 +1,257 @@
+"""What lies on an engine's own servers: the models there, the workflow that draws with each, and the graph of a recipe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from studio.contracts import Inventory, LoraSpec, LoraUse, ModelSpec, Recipe
+from studio.db import INVENTORY, Database, engine_states
+from studio.errors import DependencyMissing, EngineOffline, InvalidFieldValue, MissingRequiredField, NotFound
+from studio.graphs import Graph
+from studio.workflows import LackKind, Parameter, ParameterType, Value, Workflow, WorkflowKind, lacking, load_workflows, render, values_of
+
+COMFYUI = "comfyui"
+# The parameters that hold the model itself; a workflow's other files are its own.
+_MAIN = ("checkpoint", "diffusion_model")
+
+
+class WorkflowShelf:
+    """The workflows that come with Likeness and a person's own, re-read when their folders change. An own one goes before a shipped one."""
+
+    def __init__(self, shipped: Path, own: Path) -> None:
+        self.shipped = shipped
+        self.own = own
+        self._read: tuple[tuple[tuple[str, int], ...], tuple[Workflow, ...]] = ((), ())
+
+    def workflows(self) -> tuple[Workflow, ...]:
+        """Every workflow, by id. Raises ContractMismatch naming a file that can't be read."""
+        files = sorted(path for folder in (self.shipped, self.own) for path in folder.glob("[!.]*/*"))
+        stamp = tuple((str(path), path.stat().st_mtime_ns) for path in files)
+        if stamp != self._read[0]:
+            found = {workflow.id: workflow for folder in (self.shipped, self.own) for workflow in load_workflows(folder)}
+            self._read = (stamp, tuple(found[name] for name in sorted(found)))
+        return self._read[1]
+
+    def workflow(self, name: str) -> Workflow:
+        """One workflow by its id or name. Raises NotFound."""
+        wanted = name.strip().casefold()
+        for workflow in self.workflows():
+            if wanted in {workflow.id, workflow.name.casefold()}:
+                return workflow
+        raise NotFound(f"There is no workflow called “{name}”.", field="workflow", remedy="GET /api/v1/workflows lists them.")
+
+
+class Remote:
+    """What the worker last saw on the servers of ComfyUI. Asks no server."""
+
+    def __init__(self, database: Database, shelf: WorkflowShelf) -> None:
+        self.shelf = shelf
+        self._database = database
+        self._known: tuple[str, Inventory] = ("", Inventory())
+
+    def inventory(self) -> Inventory:
+        """Servers, files and nodes as last seen; empty before the worker saw any."""
+        with self._database.read() as connection:
+            body = connection.execute(sa.select(engine_states.c.body).where(engine_states.c.name == f"{INVENTORY}{COMFYUI}")).scalar()
+        if body is None:
+            return Inventory()
+        if body != self._known[0]:
+            self._known = (body, Inventory.model_validate_json(body))
+        return self._known[1]
+
+    def models(self) -> tuple[ModelSpec, ...]:
+        """The models on the servers that a workflow draws with."""
+        return models_of(self.inventory(), self.shelf.workflows())
+
+    def loras(self) -> tuple[LoraSpec, ...]:
+        """The LoRAs on the servers."""
+        return tuple(
+            LoraSpec(path=name, name=_bare(name), family="other", bytes=0, engine=COMFYUI)
+            for name in self.inventory().files.get("loras", ())
+        )
+
+    def workflow_for(self, model: ModelSpec, *, named: str | None, from_picture: bool, masked: bool) -> Workflow:
+        """The workflow that was named, or the one that a model draws with: from words, from a picture, or a part of one.
+
+        Raises InvalidFieldValue when there is none.
+        """
+        workflows = self.shelf.workflows()
+        if named is not None:
+            try:
+                return self.shelf.workflow(named)
+            except NotFound as error:
+                raise InvalidFieldValue(error.message, field="workflow", remedy=error.remedy) from error
+        own = drawing_with(model.path, workflows)
+        if own is None:
+            raise InvalidFieldValue(f"No workflow draws with “{model.name}”.", field="model", remedy="Choose a workflow yourself.")
+        wanted = WorkflowKind.inpaint if masked else WorkflowKind.image_to_image if from_picture else own.kind
+        if wanted is own.kind or (own.parameter("image") and not masked):
+            return own
+        folder = _main(own)
+        for workflow in workflows:
+            main = _main(workflow)
+            if workflow.kind is wanted and workflow.family == own.family and main and folder and main.folder == folder.folder:
+                return workflow
+        what = "redraws a part of a picture" if masked else "starts from a picture"
+        raise InvalidFieldValue(
+            f"No workflow for {own.family} models {what}.",
+            field="image",
+            remedy="Choose an SD 1.5 or SDXL model, or start from words alone.",
+        )
+
+    def checked(self, recipe: Recipe, workflow: Workflow) -> Recipe:
+        """The recipe with LoRAs by the names that they have on the servers.
+
+        Raises EngineOffline when no server was seen, InvalidFieldValue or DependencyMissing for what the servers lack.
+        """
+        inventory = self.inventory()
+        if not any(server.state == "reachable" for server in inventory.servers):
+            raise offline(inventory)
+        there = inventory.files.get("loras", ())
+        if recipe.loras and workflow.loras is None:
+            raise InvalidFieldValue(
+                f"“{workflow.name}” takes no LoRAs.", field="loras", remedy="Leave them out, or choose another workflow."
+            )
+        recipe = recipe.model_copy(update={"loras": tuple(_named(use, there) for use in recipe.loras)})
+        if workflow.parameter("image") and recipe.image is None:
+            raise MissingRequiredField(
+                f"“{workflow.name}” starts from a picture.", field="image", remedy="Choose the picture to start from."
+            )
+        versions = [server.version for server in inventory.servers if server.state == "reachable"]
+        for lack in lacking(
+            workflow, inventory.nodes, inventory.files, values=chosen(recipe, workflow), version=max(versions, default=None)
+        ):
+            if lack.kind is LackKind.model:
+                raise InvalidFieldValue(lack.message, field="model", remedy=lack.remedy)
+            raise DependencyMissing(lack.message, remedy=lack.remedy)
+        return recipe
+
+
+def models_of(inventory: Inventory, workflows: Sequence[Workflow]) -> tuple[ModelSpec, ...]:
+    """The models of an inventory that a workflow draws with, in the order of their names."""
+    found: list[ModelSpec] = []
+    for folder in ("checkpoints", "diffusion_models"):
+        for name in inventory.files.get(folder, ()):
+            workflow = drawing_with(f"{folder}/{name}", workflows)
+            if workflow is not None:
+                found.append(_spec(folder, name, workflow))
+    return tuple(found)
+
+
+def spec_of(recipe: Recipe, workflows: Sequence[Workflow]) -> ModelSpec | None:
+    """What the model of a recipe wants; None for one that no workflow draws with."""
+    path = recipe.model.removeprefix(f"{COMFYUI}/")
+    workflow = drawing_with(path, workflows)
+    folder, _, name = path.partition("/")
+    return None if workflow is None else _spec(folder, name, workflow)
+
+
+def drawing_with(path: str, workflows: Sequence[Workflow]) -> Workflow | None:
+    """The workflow for a model file (`folder/name`): the one made for this very file, else the one with the longest word of its name."""
+    folder, _, name = path.partition("/")
+    plain = re.sub(r"[^a-z0-9]", "", Path(name).stem.casefold())
+    best: tuple[int, Workflow] | None = None
+    for workflow in workflows:
+        main = _main(workflow)
+        if main is None or main.folder != folder:
+            continue
+        fits = [len(word) for word in workflow.matches if word in plain]
+        if fits and main.default == name:
+            return workflow
+        if fits and (best is None or max(fits) > best[0]):
+            best = (max(fits), workflow)
+    return best[1] if best else None
+
+
+def chosen(recipe: Recipe, workflow: Workflow) -> dict[str, Value]:
+    """The values of a recipe in a workflow's words, with its model, and what was set of the workflow's own."""
+    said = values_of(recipe, workflow)
+    main = _main(workflow)
+    if main is not None and recipe.model.startswith(f"{COMFYUI}/{main.folder}/"):
+        said[main.name] = recipe.model.removeprefix(f"{COMFYUI}/{main.folder}/")
+    return said | recipe.values
+
+
+def graph_of(recipe: Recipe, workflow: Workflow, *, image: str | None = None, mask: str | None = None) -> Graph:
+    """The graph of one picture. `image` and `mask` are their names on the server. Raises as `workflows.render` does."""
+    values = chosen(recipe, workflow)
+    for name, value in (("image", image), ("mask", mask)):
+        if value is not None and workflow.parameter(name):
+            values[name] = value
+    return render(workflow, values, [(use.path, use.strength) for use in recipe.loras])
+
+
+def offline(inventory: Inventory) -> EngineOffline:
+    """Why nothing can be made on the servers, and what to do."""
+    for server in inventory.servers:
+        if server.problem:
+            return EngineOffline(f"ComfyUI can't be used: {server.problem}", field="engine", remedy=server.remedy)
+    return EngineOffline(
+        "No ComfyUI server is known, or it was not asked yet.",
+        field="engine",
+        remedy="Enter its address on the Setup tab, or wait a few seconds.",
+    )
+
+
+def _spec(folder: str, name: str, workflow: Workflow) -> ModelSpec:
+    def number(parameter: str, otherwise: float) -> float:
+        found = workflow.parameter(parameter)
+        return found.default if found and isinstance(found.default, int | float) else otherwise
+
+    def word(parameter: str, otherwise: str) -> str:
+        found = workflow.parameter(parameter)
+        default = str(found.default) if found and found.default else otherwise
+        back = {theirs: ours for ours, theirs in workflow.names.get(parameter, {}).items()}
+        return back.get(default, _OURS.get(default, default))
+
+    side = workflow.parameter("width")
+    return ModelSpec(
+        id=f"{COMFYUI}/{folder}/{name}",
+        name=_bare(name),
+        about=f"On ComfyUI. {workflow.about}",
+        engine=COMFYUI,
+        family=workflow.family,
+        path=f"{folder}/{name}",
+        licence=next((file.licence for file in workflow.models if file.file == name), "unknown"),
+        side_min=int(side.minimum or 64) if side else 64,
+        side_max=int(side.maximum or 4096) if side else 4096,
+        side_step=int(side.step or 8) if side else 8,
+        width=int(number("width", 1024)),
+        height=int(number("height", 1024)),
+        steps=int(number("steps", 20)),
+        cfg=float(number("cfg", 1.0)),
+        sampler=word("sampler", "euler"),
+        scheduler=word("scheduler", "normal"),
+    )
+
+
+_OURS = {"euler_ancestral": "euler_a", "uni_pc": "unipc", "simple": "normal"}
+
+
+def _main(workflow: Workflow) -> Parameter | None:
+    for name in _MAIN:
+        found = workflow.parameter(name)
+        if found is not None and found.type is ParameterType.model:
+            return found
+    return None
+
+
+def _bare(name: str) -> str:
+    return name.rpartition("/")[2].removesuffix(".safetensors")
+
+
+def _named(use: LoraUse, there: Sequence[str]) -> LoraUse:
+    wanted = use.path.casefold()
+    for name in there:
+        if wanted in {name.casefold(), name.casefold().removesuffix(".safetensors"), _bare(name).casefold()}:
+            return use.model_copy(update={"path": name})
+    known = f" There are: {', '.join(there[:10])}{' …' if len(there) > 10 else ''}." if there else ""
+    raise InvalidFieldValue(
+        f"The LoRA “{use.path}” is not on the ComfyUI server.{known}",
+        field="loras",
+        remedy="Put it into the server's folder models/loras, or leave it out.",
+    )

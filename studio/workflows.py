@@ -1,0 +1,563 @@
+"""Workflows: ComfyUI graphs with variables, each with a manifest that says what it does, what can be set and what it needs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Collection, Container, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from studio.contracts import Asked, Contract, Name, Prompt, Recipe
+from studio.errors import (
+    Conflict,
+    ContractMismatch,
+    FileTooLarge,
+    InvalidFieldType,
+    InvalidFieldValue,
+    LikenessError,
+    NotFound,
+    from_os_error,
+    from_validation,
+)
+from studio.files import sync_folder, write_atomically
+from studio.graphs import MAX_GRAPH_BYTES, Graph, Node, check_files, check_wiring, escapes, fill, link, places, variables
+from studio.nodes import FaultKind, Nodes, check
+
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(?:[-_][a-z0-9]+)*$", max_length=60)]
+Value = str | int | float | bool
+
+# The field's names and ComfyUI's; a workflow's `names` go before them.
+SAMPLERS = {
+    "dpmpp_2m": "dpmpp_2m",
+    "dpmpp_2m_sde": "dpmpp_2m_sde",
+    "euler": "euler",
+    "euler_a": "euler_ancestral",
+    "ddim": "ddim",
+    "unipc": "uni_pc",
+    "lcm": "lcm",
+}
+SCHEDULERS = {name: name for name in ("normal", "karras", "exponential", "sgm_uniform", "beta")}
+
+_EXPORT_MARK = "likeness_workflow"
+_GRAPH, _MANIFEST = "graph.json", "manifest.yaml"
+_MEND = "Mend the file or take it away."
+
+
+class WorkflowKind(StrEnum):
+    """What a workflow does."""
+
+    text_to_image = "text_to_image"
+    image_to_image = "image_to_image"
+    inpaint = "inpaint"
+    hires_fix = "hires_fix"
+    upscale = "upscale"
+    controlnet = "controlnet"
+    reference = "reference"
+    edit = "edit"
+    character_sheet = "character_sheet"
+    other = "other"
+
+
+class WorkflowStatus(StrEnum):
+    """How sure it is that a workflow works."""
+
+    ran = "ran"  # on a real server
+    schema = "schema"  # checked against the recorded nodes of a server
+    template = "template"  # wired as a published template is, which needs a newer server than the recorded one
+    imported = "imported"  # a person's own
+
+
+class ParameterType(StrEnum):
+    """What kind of value a parameter takes, and so which control it gets."""
+
+    text = "text"
+    integer = "integer"
+    number = "number"
+    boolean = "boolean"
+    choice = "choice"
+    image = "image"  # the name of a picture that was uploaded to the server
+    model = "model"  # the name of a file in one of the server's model folders
+
+
+class Parameter(Asked):
+    """One value of a workflow that a person can set. Without a default it must be given.
+
+    A choice without `choices` takes what the server's node lists. Integers keep to their step, counted from 0.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+    label: Name
+    type: ParameterType
+    tooltip: Prompt = ""
+    default: Value | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    step: int | float | None = Field(None, gt=0)
+    choices: tuple[str, ...] = ()
+    folder: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]*$", max_length=60)] = Field(
+        "", description="For models: the server's folder, as in checkpoints"
+    )
+
+    @model_validator(mode="after")
+    def _default_fits(self) -> Parameter:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"the range of {self.name} is empty")
+        if self.default is not None:
+            try:
+                check_value(self, self.default)
+            except LikenessError as error:
+                raise ValueError(f"the default does not fit: {error.message}") from error
+        return self
+
+
+class ModelFile(Asked):
+    """A file that a workflow is made for: its name in the server's folder, where it comes from, and its licence as far as known."""
+
+    folder: Name
+    file: Name
+    url: str = ""
+    sha256: str = ""
+    licence: str = "unknown"
+
+
+class NodePack(Asked):
+    """Custom nodes that a workflow needs; `commit` is the one it is known to work with."""
+
+    name: Name
+    repository: str
+    commit: str = "unknown"
+    nodes: tuple[str, ...]
+
+
+class LoraHook(Asked):
+    """The outputs that LoRAs are hung on: a node and the number of its output. Without `clip` only the model is changed."""
+
+    model: tuple[str, int]
+    clip: tuple[str, int] | None = None
+
+
+class View(Asked):
+    """One picture of a character sheet: what it is called, and the prompt that makes it."""
+
+    name: Name
+    group: Name
+    prompt: Prompt
+
+
+class Workflow(Asked):
+    """A graph with `{{variables}}` and what there is to know about it.
+
+    `comfyui` is the version it needs, where one is known; `names` translates the field's samplers and schedulers where this workflow
+    wants others than usual; `source` says where the wiring comes from; `matches` are words in a model file's name (small letters and digits
+    alone) that tell that this workflow draws with it.
+    """
+
+    id: Id
+    name: Name
+    about: Prompt = ""
+    kind: WorkflowKind = WorkflowKind.other
+    family: Name = "other"
+    status: WorkflowStatus = WorkflowStatus.imported
+    source: Prompt = ""
+    comfyui: Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)*$")] | None = None
+    parameters: tuple[Parameter, ...] = ()
+    models: tuple[ModelFile, ...] = ()
+    matches: tuple[str, ...] = ()
+    packs: tuple[NodePack, ...] = ()
+    loras: LoraHook | None = None
+    names: dict[str, dict[str, str]] = Field(default_factory=dict)
+    views: tuple[View, ...] = ()
+    graph: Graph
+
+    @property
+    def node_classes(self) -> tuple[str, ...]:
+        """Every class of nodes in the graph, sorted."""
+        return tuple(sorted({node["class_type"] for node in self.graph.values()}))
+
+    def parameter(self, name: str) -> Parameter | None:
+        """The parameter of that name."""
+        return next((parameter for parameter in self.parameters if parameter.name == name), None)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Workflow:
+        names = [parameter.name for parameter in self.parameters]
+        used = set(variables(self.graph))
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"there are two parameters “{name}”")
+            if name not in used:
+                raise ValueError(f"the parameter “{name}” is nowhere in the graph")
+        for name in sorted(used - set(names)):
+            raise ValueError(f"the graph's variable “{name}” is no parameter")
+        try:
+            check_wiring(self.graph)
+        except LikenessError as error:
+            raise ValueError(error.message) from error
+        for hook in (self.loras.model, self.loras.clip) if self.loras else ():
+            if hook and hook[0] not in self.graph:
+                raise ValueError(f"LoRAs hang on node {hook[0]}, which is not there")
+        return self
+
+
+class LackKind(StrEnum):
+    """What a server lacks for a workflow."""
+
+    version = "version"
+    node = "node"
+    choice = "choice"
+    model = "model"
+
+
+class Lack(Contract):
+    """One thing that a server lacks for a workflow, and what to do about it."""
+
+    kind: LackKind
+    name: str
+    message: str
+    remedy: str
+    url: str = ""
+
+
+def load_workflows(folder: Path) -> tuple[Workflow, ...]:
+    """Every workflow of a folder by id: one folder each, with `graph.json` and `manifest.yaml`.
+
+    Raises ContractMismatch naming the file and the field at fault.
+    """
+    return tuple(load_workflow(path.parent) for path in sorted(folder.glob(f"[!.]*/{_MANIFEST}")))
+
+
+def load_workflow(folder: Path) -> Workflow:
+    """The workflow in a folder that has its id for a name. Raises ContractMismatch naming the file and the field at fault."""
+    try:
+        said = yaml.safe_load((folder / _MANIFEST).read_text(encoding="utf-8"))
+        graph = json.loads((folder / _GRAPH).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ContractMismatch(f"{folder.name}: {_GRAPH} or {_MANIFEST} can't be read.", remedy=_MEND) from error
+    if not isinstance(said, dict):
+        raise ContractMismatch(f"{folder.name}/{_MANIFEST} holds no workflow.", remedy=_MEND)
+    workflow = _validated({**said, "graph": graph}, folder.name)
+    if workflow.id != folder.name:
+        raise ContractMismatch(f"{folder.name}: its id is “{workflow.id}”, not the name of its folder.", field="id", remedy=_MEND)
+    return workflow
+
+
+def render(workflow: Workflow, values: Mapping[str, Value], loras: Sequence[tuple[str, float]] = ()) -> Graph:
+    """The graph to post: every variable filled in, and the LoRAs (file and strength, in order) hung on.
+
+    A lone `{{variable}}` keeps its type, one inside a text becomes part of it. Raises InvalidFieldValue or InvalidFieldType naming the
+    parameter, for values that are missing, unknown, out of range, or lead out of the server's folders.
+    """
+    for name in values:
+        if workflow.parameter(name) is None:
+            known = ", ".join(parameter.name for parameter in workflow.parameters)
+            raise InvalidFieldValue(f"“{workflow.name}” has nothing called “{name}”.", field=name, remedy=f"It has: {known}.")
+    filled: dict[str, Value] = {}
+    for parameter in workflow.parameters:
+        value = values.get(parameter.name, parameter.default)
+        if value is None:
+            raise InvalidFieldValue(f"“{parameter.label}” is missing.", field=parameter.name, remedy="Fill it in.")
+        filled[parameter.name] = check_value(parameter, value)
+    graph = fill(workflow.graph, filled)
+    check_files(graph)
+    return _with_loras(workflow, graph, loras)
+
+
+def check_value(parameter: Parameter, value: object) -> Value:
+    """The value as the graph takes it (whole numbers as integers). Raises InvalidFieldType or InvalidFieldValue naming the parameter."""
+    if parameter.type in {ParameterType.integer, ParameterType.number}:
+        return _checked_number(parameter, value)
+    wanted = bool if parameter.type is ParameterType.boolean else str
+    if not isinstance(value, wanted):
+        raise InvalidFieldType(
+            f"“{parameter.label}” wants {'yes or no' if wanted is bool else 'a text'}.",
+            field=parameter.name,
+            remedy="Send the type it wants.",
+        )
+    if isinstance(value, str):
+        _check_text(parameter, value)
+    return value
+
+
+def values_of(recipe: Recipe, workflow: Workflow) -> dict[str, Value]:
+    """What a recipe says, in the workflow's words; what the workflow has no place for is left out.
+
+    Files are the caller's to add: `image`, `mask`, and the model under `checkpoint` or `diffusion_model`.
+    """
+    said: dict[str, Value | None] = {
+        "prompt": recipe.prompt,
+        "negative_prompt": recipe.negative_prompt,
+        "width": recipe.width,
+        "height": recipe.height,
+        "steps": recipe.steps,
+        "cfg": recipe.cfg,
+        "sampler": translated(workflow, "sampler", recipe.sampler),
+        "scheduler": translated(workflow, "scheduler", recipe.scheduler),
+        "seed": recipe.seed,
+        "count": recipe.count,
+        "denoise": recipe.denoise,
+    }
+    return {name: value for name, value in said.items() if value is not None and workflow.parameter(name)}
+
+
+def translated(workflow: Workflow, field: str, name: str) -> str:
+    """ComfyUI's name of a sampler or scheduler (`field` says which); one that is not in the tables is taken as it is."""
+    table = {"sampler": SAMPLERS, "scheduler": SCHEDULERS}[field]
+    return workflow.names.get(field, {}).get(name) or table.get(name, name)
+
+
+def choices_of(workflow: Workflow, name: str, nodes: Nodes) -> tuple[str, ...]:
+    """What a parameter can be on this server: its own choices, or what the node it goes to lists. Empty where anything goes."""
+    parameter = workflow.parameter(name)
+    if parameter is not None and parameter.choices:
+        return parameter.choices
+    for node_id, taker in places(workflow.graph, name):
+        schema = nodes.get(workflow.graph[node_id]["class_type"])
+        taken = schema.inputs.get(taker) if schema else None
+        if taken and taken.choices is not None:
+            return tuple(str(choice) for choice in taken.choices)
+    return ()
+
+
+def missing(
+    workflow: Workflow,
+    nodes: Nodes,
+    models: Mapping[str, Collection[str]],
+    *,
+    values: Mapping[str, Value] | None = None,
+    version: str | None = None,
+) -> tuple[Lack, ...]:
+    """What this server lacks for a workflow, in words; empty if it can run.
+
+    `models` are the server's files by folder, `values` what was chosen in the place of the defaults, `version` the server's own.
+    """
+    chosen = {**_stand_ins(workflow), **(values or {})}
+    lacks = list(lacking(workflow, nodes, models, values=chosen, version=version))
+    for fault in check(render(workflow, chosen), nodes):
+        if fault.kind in {FaultKind.unknown_node, FaultKind.model_missing} or not fault.blocking:
+            continue
+        lack = Lack(kind=LackKind.choice, name=f"{fault.class_type}.{fault.input}", message=fault.message, remedy=_update(workflow))
+        if lack not in lacks:
+            lacks.append(lack)
+    return tuple(lacks)
+
+
+def lacking(
+    workflow: Workflow,
+    node_classes: Container[str],
+    models: Mapping[str, Collection[str]],
+    *,
+    values: Mapping[str, Value] | None = None,
+    version: str | None = None,
+) -> tuple[Lack, ...]:
+    """What a server lacks, as far as the names of its nodes and files tell; empty if nothing is missing by name."""
+    lacks: list[Lack] = []
+    if workflow.comfyui and version and _older(version, workflow.comfyui):
+        told = f"“{workflow.name}” needs ComfyUI {workflow.comfyui} or newer; this server is {version}."
+        lacks.append(Lack(kind=LackKind.version, name=workflow.comfyui, message=told, remedy=_update(workflow)))
+    lacks += [_missing_node(workflow, node, _update(workflow)) for node in workflow.node_classes if node not in node_classes]
+    chosen = {**_stand_ins(workflow), **(values or {})}
+    for parameter in workflow.parameters:
+        file = chosen.get(parameter.name)
+        if parameter.type is ParameterType.model and isinstance(file, str) and file not in models.get(parameter.folder, ()):
+            lacks.append(_missing_model(workflow, parameter, file, sorted(models.get(parameter.folder, ()))))
+    return tuple(lacks)
+
+
+def _update(workflow: Workflow) -> str:
+    return f"Update ComfyUI to {workflow.comfyui} or newer." if workflow.comfyui else "Update ComfyUI."
+
+
+def save_workflow(folder: Path, workflow: Workflow) -> Path:
+    """Keep a workflow in `folder/<id>/`, whole or not at all. Raises Conflict where that id is taken, DiskFull, DataRootReadOnly."""
+    kept = folder / workflow.id
+    if kept.exists():
+        raise Conflict(f"There is a workflow “{workflow.id}” already.", field="id", remedy="Choose another name, or delete that one first.")
+    unfinished = folder / f".{workflow.id}.{secrets.token_hex(4)}.tmp"
+    try:
+        write_atomically(unfinished / _GRAPH, _pretty(workflow.graph))
+        write_atomically(
+            unfinished / _MANIFEST, yaml.safe_dump(_manifest(workflow), allow_unicode=True, sort_keys=False, width=120).encode()
+        )
+        os.rename(unfinished, kept)
+        sync_folder(folder)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise from_os_error(error, "save the workflow") from error
+    return kept
+
+
+def delete_workflow(folder: Path, id: str) -> None:
+    """Take a saved workflow away. Raises NotFound."""
+    kept = folder / id
+    if not re.fullmatch(r"[a-z0-9]+(?:[-_][a-z0-9]+)*", id) or not (kept / _MANIFEST).is_file():
+        raise NotFound(f"There is no workflow of yours called “{id}”.", field="id")
+    gone = folder / f".{id}.{secrets.token_hex(4)}.tmp"
+    try:
+        os.rename(kept, gone)
+        sync_folder(folder)
+    except OSError as error:
+        raise from_os_error(error, "delete the workflow") from error
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def export_workflow(workflow: Workflow) -> bytes:
+    """A workflow as one JSON file, which `read_workflow` reads."""
+    return _pretty({_EXPORT_MARK: 1, **_manifest(workflow), "graph": workflow.graph})
+
+
+def is_exported(data: bytes) -> bool:
+    """Whether a file looks like one that `export_workflow` wrote, and not like a graph of ComfyUI's own."""
+    return not data.startswith(b"\x89PNG") and f'"{_EXPORT_MARK}"'.encode() in data[:200]
+
+
+def read_workflow(data: bytes) -> Workflow:
+    """A workflow that was exported. Raises FileTooLarge, or ContractMismatch naming the field at fault."""
+    if len(data) > MAX_GRAPH_BYTES:
+        raise FileTooLarge("The workflow is too large.", field="file", remedy=f"{MAX_GRAPH_BYTES >> 20} MB are allowed.")
+    try:
+        said = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ContractMismatch("This file is not JSON.", field="file", remedy="Give a workflow that was exported here.") from error
+    if not isinstance(said, dict) or said.pop(_EXPORT_MARK, None) != 1:
+        raise ContractMismatch("This file is no workflow of Likeness.", field="file", remedy="Give a workflow that was exported here.")
+    return _validated(said, "the file")
+
+
+def _validated(said: dict[str, object], where: str) -> Workflow:
+    try:
+        return Workflow.model_validate(said)
+    except ValidationError as error:
+        fault = from_validation(error)
+        raise ContractMismatch(f"{where}: {fault.message}", field=fault.field, remedy=_MEND) from error
+
+
+def _manifest(workflow: Workflow) -> dict[str, object]:
+    return workflow.model_dump(mode="json", exclude={"graph"}, exclude_defaults=True)
+
+
+def _pretty(said: object) -> bytes:
+    return (json.dumps(said, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _checked_number(parameter: Parameter, value: object) -> Value:
+    whole = parameter.type is ParameterType.integer
+    if isinstance(value, bool) or not isinstance(value, int | float) or (whole and isinstance(value, float) and not value.is_integer()):
+        raise InvalidFieldType(f"“{parameter.label}” wants a {'whole ' * whole}number.", field=parameter.name, remedy="Send a number.")
+    low, high = parameter.minimum, parameter.maximum
+    if not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
+        limits = " and ".join(f"{word} {limit:g}" for word, limit in (("at least", low), ("at most", high)) if limit is not None)
+        raise InvalidFieldValue(f"“{parameter.label}” is out of range.", field=parameter.name, remedy=f"It can be {limits or 'finite'}.")
+    if whole and parameter.step and int(value) % int(parameter.step):
+        raise InvalidFieldValue(
+            f"“{parameter.label}” goes in steps of {parameter.step:g}.",
+            field=parameter.name,
+            remedy=f"Choose a multiple of {parameter.step:g}.",
+        )
+    return int(value) if whole else float(value)
+
+
+def _check_text(parameter: Parameter, value: str) -> None:
+    if "\0" in value:
+        raise InvalidFieldValue(f"“{parameter.label}” can't hold null characters.", field=parameter.name)
+    if parameter.choices and value not in parameter.choices:
+        raise InvalidFieldValue(
+            f"“{parameter.label}” can't be “{value}”.", field=parameter.name, remedy=f"Choose one of: {', '.join(parameter.choices)}."
+        )
+    files = parameter.type in {ParameterType.image, ParameterType.model} or parameter.name == "filename_prefix"
+    if files and (not value or escapes(value)):
+        raise InvalidFieldValue(
+            f"“{parameter.label}” must be the name of a file on the server.",
+            field=parameter.name,
+            remedy="Choose it by its name, without a path.",
+        )
+
+
+def _with_loras(workflow: Workflow, graph: Graph, loras: Sequence[tuple[str, float]]) -> Graph:
+    if not loras:
+        return graph
+    hook = workflow.loras
+    if hook is None:
+        raise InvalidFieldValue(f"“{workflow.name}” takes no LoRAs.", field="loras", remedy="Leave them out, or choose another workflow.")
+    model, clip = hook.model, hook.clip
+    added: Graph = {}
+    for file, strength in loras:
+        if not file or escapes(file) or not math.isfinite(strength):
+            raise InvalidFieldValue(f"“{file}” can't be used as a LoRA.", field="loras", remedy="Choose one of the server's by its name.")
+        node_id = _free(f"lora_{len(added) + 1}", graph)
+        node: Node = {"class_type": "LoraLoaderModelOnly", "inputs": {"model": [*model], "lora_name": file, "strength_model": strength}}
+        if clip:
+            node["class_type"] = "LoraLoader"
+            node["inputs"] |= {"clip": [*clip], "strength_clip": strength}
+            clip = (node_id, 1)
+        added[node_id], model = node, (node_id, 0)
+    moved = {hook.model: model} | ({hook.clip: clip} if hook.clip and clip else {})
+    return {node_id: _rewired(node, moved) for node_id, node in graph.items()} | added
+
+
+def _rewired(node: Node, moved: Mapping[tuple[str, int], tuple[str, int]]) -> Node:
+    inputs = dict(node["inputs"])
+    for name, value in inputs.items():
+        at = link(value)
+        if at is not None and at in moved:
+            inputs[name] = [*moved[at]]
+    return {**node, "inputs": inputs}
+
+
+def _free(node_id: str, graph: Graph) -> str:
+    while node_id in graph:
+        node_id += "_"
+    return node_id
+
+
+def _stand_ins(workflow: Workflow) -> dict[str, Value]:
+    # Any value of the right kind: only nodes and lists are looked at.
+    kinds: dict[ParameterType, Value] = {ParameterType.text: "", ParameterType.boolean: False, ParameterType.image: "image.png"}
+    found: dict[str, Value] = {}
+    for parameter in workflow.parameters:
+        if parameter.default is not None:
+            found[parameter.name] = parameter.default
+        elif parameter.type in {ParameterType.integer, ParameterType.number}:
+            found[parameter.name] = parameter.minimum if parameter.minimum is not None else 0
+        else:
+            found[parameter.name] = kinds.get(parameter.type, parameter.choices[0] if parameter.choices else "any.safetensors")
+    return found
+
+
+def _missing_node(workflow: Workflow, node: str, update: str) -> Lack:
+    for pack in workflow.packs:
+        if node in pack.nodes:
+            pinned = f" at commit {pack.commit}" if pack.commit != "unknown" else ""
+            told = f"This server has no node “{node}”. It is part of the node pack {pack.name}."
+            return Lack(kind=LackKind.node, name=node, message=told, remedy=f"Install {pack.repository}{pinned}.", url=pack.repository)
+    since = f" It comes with ComfyUI {workflow.comfyui}." if workflow.comfyui else ""
+    remedy = update if workflow.comfyui else "Update ComfyUI, or install the node pack that it is part of."
+    return Lack(kind=LackKind.node, name=node, message=f"This server has no node “{node}”.{since}", remedy=remedy)
+
+
+def _missing_model(workflow: Workflow, parameter: Parameter, file: str, there: Sequence[str]) -> Lack:
+    known = next((model for model in workflow.models if (model.folder, model.file) == (parameter.folder, file)), None)
+    others = f" There are: {', '.join(there[:10])}{' …' if len(there) > 10 else ''}." if there else ""
+    remedy = f"Put the file into the server's folder models/{parameter.folder}" + (", or choose one that is there." if there else ".")
+    return Lack(
+        kind=LackKind.model,
+        name=file,
+        message=f"“{file}” ({parameter.label}) is not on this server.{others}",
+        remedy=remedy,
+        url=known.url if known else "",
+    )
+
+
+def _older(version: str, wanted: str) -> bool:
+    def numbers(text: str) -> list[int]:
+        return [int(part) for part in re.findall(r"\d+", text)[:3]]
+
+    return numbers(version) < numbers(wanted)

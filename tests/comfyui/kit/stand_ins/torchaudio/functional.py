@@ -1,0 +1,2 @@
+def resample(*args, **kwargs):
+    raise NotImplementedError("no test makes sound")

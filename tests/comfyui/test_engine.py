@@ -1,0 +1,125 @@
+"""The engine on the real server: recipes become pictures, from nothing, from a picture, and inside a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from comfyui.graphs import Graph, Said, node, text_to_image
+from comfyui.server import Server, free_port
+from PIL import Image, ImageChops
+
+from bench.rig import wait_until
+from engines.comfyui import Address, Comfy, ComfyServer, Uploaded
+from studio.contracts import Recipe
+from studio.engine import Artifact, Cancelled, Inputs
+from studio.errors import EngineFailed
+
+
+@pytest.fixture
+def engine(comfy: Server) -> Iterator[Comfy]:
+    made = Comfy(lambda: [Address(comfy.url)], _graph)
+    wait_until(lambda: made.state().state == "ready", 30, "the server was not seen")
+    yield made
+    made.close()
+
+
+def test_a_recipe_becomes_pictures_each_of_its_own_seed(engine: Comfy, comfy: Server) -> None:
+    said = Said(previews=True)
+    first, second = engine.generate(_recipe(seed=7, count=2), INPUTS, "run-1", said)
+    assert (first.index, first.seed, second.index, second.seed) == (0, 7, 1, 8)
+    assert first.image.mode == "RGB" and first.image.size == (64, 64)
+    assert said.progress == sorted(said.progress) and said.previews
+    (alone,) = engine.generate(_recipe(seed=8), INPUTS, "run-2", Said())
+    assert _same(alone, second) and not _same(alone, first)
+    # Made once, found again.
+    again = list(engine.generate(_recipe(seed=7, count=2), INPUTS, "run-1", Said()))
+    assert _same(again[0], first) and _same(again[1], second)
+    assert len(list(comfy.output.glob("likeness/*/run-1-*"))) == 2
+
+
+def test_black_pixels_of_a_mask_are_the_picture_s_own_bit_for_bit(engine: Comfy) -> None:
+    image = Image.effect_noise((64, 64), 80).convert("RGB")
+    mask = Image.new("L", (64, 64), 0)
+    mask.paste(255, (0, 0, 32, 64))
+    (artifact,) = engine.generate(_recipe(denoise=1.0), Inputs(Path("tiny"), image=image, mask=mask), "run-mask", Said())
+    right = (32, 0, 64, 64)
+    assert ImageChops.difference(artifact.image.crop(right), image.crop(right)).getbbox() is None
+    left = (0, 0, 32, 64)
+    assert ImageChops.difference(artifact.image.crop(left), image.crop(left)).getbbox() is not None
+
+
+def test_a_cancelled_recipe_leaves_nothing_running(engine: Comfy, server: ComfyServer) -> None:
+    def cancel(said: Said) -> None:
+        if said.steps[-1][0]:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        list(engine.generate(_recipe(steps=150, count=3), INPUTS, "run-cancelled", Said(cancel)))
+    queue = server.queue()
+    assert not [job for job in (*queue.running, *queue.pending) if job.startswith("run-cancelled")]
+
+
+def test_a_workflow_without_pictures_says_so(comfy: Server) -> None:
+    def silent(recipe: Recipe, names: Uploaded) -> Graph:
+        return {"1": node("EmptyImage", width=64, height=64, batch_size=1, color=recipe.seed), "2": node("PreviewAny", source="words")}
+
+    engine = Comfy(lambda: [Address(comfy.url)], silent)
+    with pytest.raises(EngineFailed, match="without a picture"):
+        list(engine.generate(_recipe(), INPUTS, "run-silent", Said()))
+    engine.close()
+
+
+def test_the_state_says_whether_the_server_answers(engine: Comfy) -> None:
+    state = engine.state()
+    assert (state.name, state.state, state.device) == ("comfyui", "ready", "cpu")
+    assert "0.3.75" in state.note
+    nobody = Address(f"http://127.0.0.1:{free_port()}")
+    lonely = Comfy(lambda: [nobody], _graph)
+    wait_until(lambda: lonely.state().state == "offline", 30, "nobody looked")
+    assert "not answering" in lonely.state().note
+    lonely.close()
+    unset = Comfy(list, _graph)
+    assert unset.state().state == "unset"
+    unset.close()
+
+
+INPUTS = Inputs(Path("tiny"))
+
+
+def _graph(recipe: Recipe, names: Uploaded) -> Graph:
+    graph = text_to_image(seed=recipe.seed, steps=recipe.steps, n3={"denoise": recipe.denoise or 1.0}, n6={"text": recipe.prompt})
+    if names.image:
+        graph["10"] = node("LoadImage", image=names.image)
+        graph["11"] = node("VAEEncode", pixels=["10", 0], vae=["4", 2])
+        graph["3"]["inputs"]["latent_image"] = ["11", 0]
+    if names.mask:
+        graph["12"] = node("LoadImageMask", image=names.mask, channel="red")
+        graph["13"] = node("SetLatentNoiseMask", samples=["11", 0], mask=["12", 0])
+        graph["3"]["inputs"]["latent_image"] = ["13", 0]
+    return graph
+
+
+def _recipe(*, seed: int = 1, steps: int = 2, count: int = 1, denoise: float | None = None) -> Recipe:
+    return Recipe(
+        prompt="a cat",
+        negative_prompt="",
+        preset=None,
+        engine="comfyui",
+        model="tiny_sd15.safetensors",
+        loras=(),
+        width=64,
+        height=64,
+        steps=steps,
+        cfg=7.0,
+        sampler="euler",
+        scheduler="normal",
+        seed=seed,
+        count=count,
+        denoise=denoise,
+    )
+
+
+def _same(one: Artifact, other: Artifact) -> bool:
+    return one.image.tobytes() == other.image.tobytes()
