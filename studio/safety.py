@@ -15,7 +15,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 
 from studio.errors import SafetyFilter
-from studio.safety_names import THEIRS, with_names
+from studio.safety_names import SHOWN, THEIRS, with_names
 from studio.safety_swap import (
     FACE_MOVES,
     HONEST,
@@ -349,7 +349,7 @@ def _swaps(text: str, told: str) -> bool:
 
 
 def _is_real(text: str, told: str) -> bool:
-    if SOMEBODY in told or KNOWN.search(text) or HANDLE.search(text):
+    if SOMEBODY in told or KNOWN.search(text) or HANDLE.search(text) or SHOWN.search(text):
         return True
     # "Em ma Wat son"
     pieces = _LETTERS_ONLY.findall(text)

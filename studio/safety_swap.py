@@ -198,7 +198,9 @@ _WHO = "(?:" + SOMEBODY + "|" + _ME + ")"
 _OWNED = (
     r"(?:"
     + SOMEBODY
-    + r"'s (?:looks|appearance)|(?:"
+    + r"'s (?:looks|appearance)|(?:gesicht|kopf)(?:e?s|er)? "
+    + SOMEBODY
+    + r"|(?:"
     + SOMEBODY
     + r"(?:'s)?|my|mine|mein|meinem|meinen|meine|ma|mon|mi|la mia|il mio|o meu|a minha|meu|minha|mijn|our|someone else's|somebody else's|another (?:person|woman|man|girl|guy)'s|a (?:celebrity|stranger|different person)'s|anderes|fremdes) (?:own |eigene[snm]? |propre |propria |proprio |propio |propia |eigen )?"
     + _FACE
@@ -240,6 +242,15 @@ SWAP_LOOSE = re.compile(
         r"(?:give|giving|gib|donne|dale|dagli|geef|with|mit|avec|con|com|met) " + _gap(3) + SOMEBODY + r"'s (?:looks|appearance)",
         _EXCHANGE + " (?:out )?" + _gap(1, _WITH) + "(?:" + _PERSON + ") " + _gap(2, _WITH) + r"(?:with|for|by|into|durch|gegen|mit|par|avec|contre|por|con|pel[oa]|com|door|met) " + _gap(1) + SOMEBODY,
         _FACE + r",? (?:[\w',]+ ){0,5}?" + _PUT + r",? (?:la|el|das|den|die|celle|celui|quell[ao]|[ao]|dat|that|the one) (?:de|du|von|vom|of|di|del|della|do|da|van) ?" + _gap(1) + SOMEBODY,
+        r"(?:" + _OWNED + r"),? (?:and|but|with|plus|on|und|aber|mit|et|mais|avec|y|pero|con|e|ma|com|mas|en|maar|met|\+|&)? ?(?:her|his|their|ihr\w*|sein\w*|son|sa|su|sus|suo|sua|il suo|o|seu|haar|zijn|this \w+'s|that \w+'s|the \w+'s|" + SOMEBODY + r"(?:'s)?|somebody else's|someone else's|another \w+'s) ?(?:\w+ )?" + _BODY + r"\b",
+        r"(?:make|turn|mach|mache|fais|haz|fai|faz|maak) (?:of )?" + _DEM + r" (?:\w+ )?(?:" + _PERSON + ") " + _gap(1) + SOMEBODY,
+        r"(?:que|che|dass|damit|so that|that|dat|zodat) " + _WHO_SHOWN + " " + _gap(4) + r"(?:pareca|parezca|parece|sembri|somigli|assomigli|ressemble|aussieht wie|looks like|lijkt op|se pareca|se parezca)(?: a| com| con)? " + _gap(1) + SOMEBODY,
+        _FACE + r",? (?:[\w',]+ ){0,5}?" + _PUT + r",? (?:(?:la|a|o|il|el|le|de|het) (?:mi[oa]|minha|meu|mien(?:ne)?|mijne)|mein(?:s|es|en)|mine)\b",
+        r"(?:with|mit|avec|con|com|met) " + SOMEBODY + r" (?:as|als|comme|come|como) " + _gap(1) + "(?:" + SOMEBODY + "|" + _PERSON + r")(?=.{0,40}\b(?:same|photo|picture|pic|scene|clip|selfie|bild|foto|imagen|immagine|imagem)\b)",
+        r"(?:cambia|reemplaza|sustituye|troca|substitui|sostituisci|scambia|change|remplace|ersetze|vervang|tausche?)\w* (?:a )?" + _WHO_SHOWN + " " + _gap(4) + r"(?:por|con|com|par|durch|gegen|door|pel[oa]) " + _gap(1) + "(?:" + SOMEBODY + r"|me|mich|moi|mi\b|mij)",
+        _EXCHANGE + r" l'(?:uomo|attore|attrice|homme|acteur|actrice) " + _gap(4) + r"(?:con|par|avec|per) " + _gap(1) + SOMEBODY,
+        r"(?:gesicht|kopf|head|face|tete|visage|cara|faccia|testa|volto|rosto|cabeca|hoofd|gezicht) (?:[\w'-]+ ){0,4}?(?:gegen|durch|for|with|par|contre|por|con|pel[oa]|com|door|voor) (?:den|das|die|the|that|celle|celui|la|el|quell[oa]|[oa]|dat|die) (?:of |de |di |do |da |van |von )?" + SOMEBODY,
+        _PUT + " " + _gap(3, _FACE) + r"(?:on|onto|over|auf|sur|sobre|en|su|sul|no|na|op) " + _gap(1) + _BODY + r" (?:of|von|des|der|de|du|del|della|di|d[ao]|van) " + _gap(1) + "(?:" + _ANYBODY + "|" + SOMEBODY + ")(?<!tattoo)",
         _OWNED + r" (?:instead|stattdessen|a la place|en su lugar|en lugar|al posto|no lugar|in plaats)\b",
         _WHO + r" (?:to be |should be |as |is |becomes? |be |being |playing |als |en tant que |comme |como |come |als )?" + _gap(1) + _FACE + r" (?:of|on|for|von|de|del|della|do|da|van) (?:this|that|the (?!company|brand|campaign|nation)) ?",
         _WHO + r" (?:as|playing|play|als|comme|como|come|en tant que|instead of|for) " + _WHO_SHOWN + " " + _gap(3) + _IN_SHOT,
@@ -273,6 +284,8 @@ SWAP_NEAR = re.compile(
         r"(?:so|so that|damit|pour qu'?|pour que|para que|perche|affinche|in modo che|zodat) ?(?:she|he|it|they|sie|er|es|elle|il|ella|el|lei|lui|ela|ele|ze|hij)(?:'s|'re| is| are| becomes?| looks? like)? " + _gap(2) + SOMEBODY,
         _SHALL + " " + _gap(2) + SOMEBODY + " " + _gap(2) + "(?:" + _PERSON + ")",
         SOMEBODY + " " + _SHALL + " " + _gap(1) + r"(?:be|play|replace|become|sein|etre|ser|essere|zijn|spielen|jouer) " + _gap(2) + "(?:" + _PERSON + ")",
+        r"(?:make me|turn me into|i want to be|i wanna be|i'd like to be|let me be|mach mich zu[mr]?|ich (?:will|mochte|ware gern|bin)|je (?:veux|voudrais) etre|fais de moi|transforme-moi en|quiero ser|hazme|conviérteme en|voglio essere|vorrei essere|fammi diventare|quero ser|me faz virar|me transforma n[oa]|ik wil|maak mij|maak me) (?:the|this|that|der|die|das|dem|den|dies\w+|le|la|cette|ce|cet|l'|el|este|esta|il|lo|questo|questa|o|a|esse|essa|de|het|deze|dit) ?(?:\w+ )?(?:" + _PERSON + r")\b",
+        r"mach\w* mich zu[mr]? \w+|(?:haz|fai|fais|faz)(?: de|me)? \w+ (?:el|la|il|le|o|a) (?:" + _PERSON + r")\b",
         r"(?:mach\w*|make|machen) (?:aus|out of) " + _gap(3) + "(?:" + _PERSON + ") " + _gap(5) + SOMEBODY,
     )
 )  # fmt: skip
@@ -296,6 +309,9 @@ SWAP_NAMED = re.compile(r"\b(?:face|head)s? ?[-_.~/+*|]* ?swap\w*|\bdeep ?[-_.~]
 
 # Somebody pointed at.
 POINTED = re.compile(
+    r"\b(?:the|die|der|den|la|le|el|il|a|o|de|het) (?:\w+ )?(?:"
+    + _PERSON
+    + r") (?:(?:on|to|at|in) the (?:left|right|middle|cent(?:er|re)|back|front|far|corner)|links|rechts|in der mitte|vorne|hinten|a (?:la )?(?:gauche|droite|izquierda|derecha|sinistra|destra|esquerda|direita)|au milieu|en el medio|al centro|no meio)\b|"
     r"\b"
     + _DEM
     + r" (?:\w+ )?(?:"
@@ -308,7 +324,7 @@ SWAP_HINT = re.compile(
     r"\b(?:[\w-]*faces?|heads?|mug|noggin|visages?|liken|features|tetes?|gueule|\w*gesicht|kopf|antlitz|caras?\b|rostro|cabeza|jeta|volt[oi]\b|vis[oi]\b|facci?[ae]|teste?a?\b|rosto|cabeca|gezicht|hoofd|lineament|\w*swap|swop|roop|hifi|fakeapp|zao|identit|recast|re-cast|deep-?live|source|target|donor|who (?:this|that|she|he|the|is))"
     r"|"
     + SOMEBODY
-    + r"|\b(?:instead|place of|stead|replac\w+|anstelle|statt|stelle|posto|invece|lugar|a la place|au lieu|plaats van|(?:first|second|other|1st|2nd) (?:"
+    + r"|\b(?:want to be|wanna be|make me|turn me|mach mich|je veux|quiero ser|voglio essere|quero ser|bod(?:y|ies)|korper|corps|cuerpo|corpo|lichaam|instead|place of|stead|replac\w+|anstelle|statt|stelle|posto|invece|lugar|a la place|au lieu|plaats van|(?:first|second|other|1st|2nd) (?:"
     + _STILL
     + r"))\b"
 )
