@@ -212,7 +212,17 @@ _OWNED = (
     + ")"
 )
 _DEM = r"(?:this|that|these|those|dies\w+|jene\w+|cette|cet|ce|esta|este|esa|ese|aquella?|questa|questo|quella|quel|quell'|essa|esse|nesse|nessa|neste|nesta|desse|dessa|deste|desta|naquele|naquela|deze|dit|die|dat)"
-_ANYBODY = r"(?:" + _WHO_SHOWN + "|" + _DEM + r" (?!" + _STILL + r"\b)(?!" + _THING + r"\b)[\w'-]+)"
+_ANYBODY = (
+    r"(?:"
+    + _WHO_SHOWN
+    + "|"
+    + _DEM
+    + r" (?!(?:(?:old|new|first|second|family|holiday|vacation|same|whole|blurry|damaged|torn|faded|school|group|black|alten?|vieille|vieja|vecchia|antiga|oude) )?"
+    + _STILL
+    + r"\b)(?!"
+    + _THING
+    + r"\b)[\w'-]+)"
+)
 _IN_SHOT = r"(?:(?:in|on|from|of|auf|im|in|aus|von|sur|dans|de|en|del|della|nella|sulla|da|na|no|op|van|uit) ?" + _gap(3) + _STILL + r")\b"
 _STEAD = (
     r"(?:"
