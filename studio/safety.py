@@ -11,18 +11,33 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 
 from studio.errors import SafetyFilter
-from studio.safety_swap import NOBODYS_FACE, SOMEBODY, SWAP_GRAMMAR, SWAP_HINT
+from studio.safety_names import SHOWN, THEIRS, with_names
+from studio.safety_swap import (
+    FACE_MOVES,
+    HONEST,
+    NOBODYS_FACE,
+    PICTURE,
+    POINTED,
+    SOMEBODY,
+    SWAP_GRAMMAR,
+    SWAP_HINT,
+    SWAP_LOOSE,
+    SWAP_NAMED,
+    SWAP_NEAR,
+)
 from studio.safety_words import (
     AGE_WORDS,
     AGES,
     ALWAYS,
     ALWAYS_ON_PEOPLE,
+    ALWAYS_STEMS,
     BARE,
     BARE_OF,
+    CLOTHES_GONE,
     ELEVEN,
     EXPLICIT,
     EXPLICIT_PHRASES,
@@ -34,8 +49,10 @@ from studio.safety_words import (
     KNOWN,
     MINOR,
     MINOR_BESIDE,
+    NOTHING_ON,
     NUMBERS,
     ORDER,
+    ORDER_WIDE,
     PUBLIC,
     RELATION,
     ROLE,
@@ -94,19 +111,20 @@ _SHORTEST_PAIR, _LONGEST_PAIR = 7, 48
 
 def check(texts: Sequence[str]) -> None:
     """Refuse what crosses a line. Every text of a request is read by itself and together with the others. Raises SafetyFilter."""
-    read = [normalise(text) for text in texts if text]
-    joined = "\n".join(read)
-    for text in {*read, joined}:
-        for reading in _readings(text):
-            reason = _crossed(reading)
-            if reason:
-                raise SafetyFilter(reason, field="prompt")
+    texts = [text for text in texts if text]
+    read = [normalise(text) for text in texts]
+    named = [normalise(with_names(text, SOMEBODY)) for text in texts]
+    readings = (reading for text in {*read, "\n".join(read)} for reading in _readings(text))
+    for reading in chain(readings, {*named, "\n".join(named)} - {*read, "\n".join(read)}):
+        reason = _crossed(reading)
+        if reason:
+            raise SafetyFilter(reason, field="prompt")
 
 
 def normalise(text: str) -> str:
     """Lower case without accents, invisible characters and letters pulled apart; digits stay (ages need them)."""
     # The ñ of niña tells a girl from the name Nina.
-    plain = unicodedata.normalize("NFC", text).casefold().replace("niñ", "niny")
+    plain = unicodedata.normalize("NFC", text).casefold().replace("niñ", "niny").translate(_QUOTES).replace(" w/", " with ")
     if not plain.isascii():
         plain = unicodedata.normalize("NFKD", plain).casefold()
         plain = "".join(ch for ch in plain if unicodedata.category(ch) not in _UNSEEN and ch not in _BLANKS).translate(_LETTERS)
@@ -116,6 +134,7 @@ def normalise(text: str) -> str:
     return " ".join(together.split())
 
 
+_QUOTES = dict.fromkeys(map(ord, '"“”„«»‟'), " ")
 _UNSEEN = frozenset({"Mn", "Me", "Cf"})
 
 
@@ -233,6 +252,9 @@ def _slips(word: str, meant: frozenset[str], shortened: dict[str, tuple[str, ...
         # A letter too many: any in a long word, a doubled one in a short.
         if (len(word) > 5 or word[at] == word[at + 1]) and (fewer := word[:at] + word[at + 1 :]) in meant:
             yield fewer
+    for seen, letter in (("v", "u"), ("u", "v"), ("vv", "w"), ("rn", "m"), ("q", "g"), ("ph", "f")):
+        if seen in word and (alike := word.replace(seen, letter)) in meant:
+            yield alike
     if len(word) > 5 and word[:-1] in meant and word[-1] not in "sey":
         yield word[:-1]
     yield from shortened.get(word, ())
@@ -287,17 +309,21 @@ def _crossed(text: str) -> str | None:
         bool(words & EXPLICIT) or any(map(EXPLICIT_STEMS.fullmatch, words)) or bool(BARE.search(text) or EXPLICIT_PHRASES.search(text))
     )
     sexual = explicit or bool(words & SUGGESTIVE) or bool(SUGGESTIVE_PHRASES.search(text))
-    if words & ALWAYS or ((sexual or words & UNDRESSING) and _has_minor(text, words)):
+    if words & ALWAYS or any(map(ALWAYS_STEMS.search, words)) or ((sexual or words & UNDRESSING) and _has_minor(text, words)):
         return "Likeness never makes sexual pictures of minors."
     told = _told(text, words)
     if _swaps(text, told):
         return "Likeness never puts one person's face on another's photo."
     explicit = explicit or bool(words & UNDRESSING)
-    if words & ALWAYS_ON_PEOPLE or TOOLS.search(text) or ORDER.search(text):
+    if words & ALWAYS_ON_PEOPLE or TOOLS.search(text) or ORDER.search(text) or ORDER_WIDE.search(text):
         return _REAL
     if (sexual or explicit or BARE_OF.search(text)) and _is_real(text, told):
         return _REAL
     if (explicit and PUBLIC.search(text)) or (sexual and ROLE.search(text)):
+        return _REAL
+    if (_is_real(text, told) or PUBLIC.search(text) or ROLE.search(text)) and NOTHING_ON.search(told):
+        return _REAL
+    if POINTED.search(text) and (BARE_OF.search(text) or CLOTHES_GONE.search(text)):
         return _REAL
     return None
 
@@ -306,17 +332,24 @@ def _told(text: str, words: set[str]) -> str:
     """The text with everybody whom the asker or the world knows by one name."""
     for pattern in _names_in(words):
         text = pattern.sub(SOMEBODY, text)
-    return RELATION.sub(SOMEBODY, text)
+    return THEIRS.sub(SOMEBODY, RELATION.sub(SOMEBODY, text))
 
 
 def _swaps(text: str, told: str) -> bool:
     if SWAP.search(text) and SWAP.search(NOBODYS_FACE.sub("thing", text)):
         return True
-    return bool(SWAP_HINT.search(told)) and bool(SWAP_GRAMMAR.search(NOBODYS_FACE.sub("thing", told)))
+    if not SWAP_HINT.search(told):
+        return False
+    told = NOBODYS_FACE.sub("thing", told)
+    if SWAP_NAMED.search(told) or SWAP_GRAMMAR.search(told) or SWAP_LOOSE.search(told):
+        return True
+    if PICTURE.search(told) and SWAP_NEAR.search(told):
+        return True
+    return all(part.search(told) for part in FACE_MOVES) and not HONEST.search(told)
 
 
 def _is_real(text: str, told: str) -> bool:
-    if SOMEBODY in told or KNOWN.search(text) or HANDLE.search(text):
+    if SOMEBODY in told or KNOWN.search(text) or HANDLE.search(text) or SHOWN.search(text):
         return True
     # "Em ma Wat son"
     pieces = _LETTERS_ONLY.findall(text)
@@ -331,7 +364,7 @@ def _words(text: str) -> set[str]:
     words |= {part for word in words if "-" in word for part in word.split("-")}
     words |= {_DRAWN_OUT.sub(letters, word) for word in words if _DRAWN_OUT.search(word) for letters in (r"\1", r"\1\1")}
     hidden = {part for word in words for part in _hidden(word)}
-    hidden |= {meant for masked in _MASKED.findall(text) for meant in _unmasked(masked)}
+    hidden |= {meant for masked in set(_MASKED.findall(text)) for meant in _unmasked(masked)}
     turned = {word[::-1] for word in words if len(word) > 3 and word[::-1] in _LISTED}
     # Turned round, a word alone may be chance ("neet"); two are not.
     return words | hidden | (turned if len(turned) > 1 else set())
