@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL.Image import Image
 
@@ -30,7 +30,9 @@ class Crop:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One finished picture. `image` is RGB; hashes are SHA-256 of the weights that made it; `crop` is set where a part alone was drawn."""
+    """One finished picture. `image` is RGB; hashes are SHA-256 of the weights that made it, empty where nobody tells; `crop` is set
+    where a part alone was drawn; `graph` is the ComfyUI graph that made it.
+    """
 
     index: int
     image: Image
@@ -39,6 +41,7 @@ class Artifact:
     lora_hashes: dict[str, str] = field(default_factory=dict)
     duration_s: float = 0.0
     crop: Crop | None = None
+    graph: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

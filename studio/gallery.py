@@ -74,6 +74,7 @@ class Gallery:
             job_id=job_id,
             created_at=created,
             crop=artifact.crop,
+            graph=artifact.graph,
         )
         picture = Picture(
             id=f"{job_id}-{artifact.index:02d}",

@@ -13,9 +13,10 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
@@ -68,8 +69,12 @@ def png_bytes(
     job_id: str,
     created_at: datetime,
     crop: Crop | None = None,
+    graph: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The picture as a PNG file that says how it was made. `model_hash` and `lora_hashes` are SHA-256 in hex."""
+    """The picture as a PNG file that says how it was made. `model_hash` and `lora_hashes` are SHA-256 in hex.
+
+    A `graph` stands where ComfyUI looks for it: dropped onto its page, the picture opens as the workflow that made it.
+    """
     ours = {
         "schema": SCHEMA,
         "made_with_ai": True,
@@ -88,6 +93,8 @@ def png_bytes(
     text = PngImagePlugin.PngInfo()
     words = infotext(recipe, seed=seed, model_name=model_name, model_hash=model_hash, lora_hashes=lora_hashes, crop=crop)
     text.add_itxt("parameters", words) if not words.isascii() else text.add_text("parameters", words)
+    if graph is not None:
+        text.add_text("prompt", json.dumps(graph))
     text.add_itxt("likeness", json.dumps(ours, ensure_ascii=False))
     text.add_itxt("XML:com.adobe.xmp", _XMP.format(version=VERSION))
     data = io.BytesIO()
@@ -109,7 +116,7 @@ def infotext(recipe: Recipe, *, seed: int, model_name: str, model_hash: str, lor
         "CFG scale": f"{recipe.cfg:g}",
         "Seed": seed,
         "Size": f"{recipe.width}x{recipe.height}",
-        "Model hash": model_hash[:10],
+        **({"Model hash": model_hash[:10]} if model_hash else {}),
         "Model": model_name,
     }
     if crop is not None:

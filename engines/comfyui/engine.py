@@ -232,6 +232,7 @@ class Comfy:
                 seed=seed,
                 model_hash="",
                 duration_s=(time.monotonic() - began) / len(images),
+                graph=graph,
             )
 
 

@@ -60,6 +60,9 @@ def test_words_become_pictures_each_of_its_own_seed(studio: Running) -> None:
     items = made(studio, **QUICK, count=2, loras=[{"path": "tiny_lora", "strength": 0.5}])
     assert [item["seed"] for item in items] == [5, 6]
     assert items[0]["recipe"]["workflow"] == "sd15_text_to_image"
+    with urllib.request.urlopen(f"{studio.url}/api/v1/images/{items[0]['id']}/file") as answer:
+        graph = json.loads(Image.open(io.BytesIO(answer.read())).text["prompt"])  # pyright: ignore[reportAttributeAccessIssue]  # of a PNG
+    assert {node["class_type"] for node in graph.values()} >= {"KSampler", "LoraLoader"}, "ComfyUI opens the picture as its workflow"
     assert items[0]["recipe"]["loras"] == [{"path": "tiny_lora.safetensors", "strength": 0.5}]
     second = made(studio, **{**QUICK, "seed": 6}, loras=[{"path": "tiny_lora"}])[0]
     assert not np.array_equal(pixels(studio, items[1]), pixels(studio, second)), "the LoRA's strength counts"
