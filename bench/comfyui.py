@@ -1,0 +1,242 @@
+"""100 jobs on a real ComfyUI through the studio against a bare client on the same server, two in flight each, A/B/A/B, median of 3.
+
+The bare client posts the same graphs over one kept connection, waits on a WebSocket, fetches each picture and writes it to disk: what
+anybody has to do. Tiny models of random weights (tests/comfyui) stand in for large ones; weightless jobs (an empty picture is saved)
+show the studio's own cost alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from websockets.sync.client import connect
+
+from bench.rig import Running, percentile, running_studio, table, wait_until
+from tests.comfyui.server import Server, install
+
+SIDE, STEPS = 64, 2
+MODEL = "comfyui/checkpoints/tiny_sd15.safetensors"
+EMPTY = {
+    "1": {"class_type": "EmptyImage", "inputs": {"width": SIDE, "height": SIDE, "batch_size": 1, "color": "{{seed}}"}},
+    "2": {"class_type": "SaveImage", "inputs": {"filename_prefix": "bench/empty", "images": ["1", 0]}},
+}
+EMPTY_MANIFEST = """id: empty
+name: Empty
+kind: text_to_image
+parameters:
+- {name: seed, label: Seed, type: integer, minimum: 0, maximum: 16777215, default: 0}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", type=int, default=1000, help="jobs over which the worker's memory is watched; 0 leaves it out")
+    args = parser.parse_args()
+    install()
+    with tempfile.TemporaryDirectory() as name, Server(Path(name) / "comfyui", previews="none") as server:
+        folder = Path(name)
+        own = folder / "data" / "workflows" / "empty"
+        own.mkdir(parents=True)
+        (own / "graph.json").write_text(json.dumps(EMPTY))
+        (own / "manifest.yaml").write_text(EMPTY_MANIFEST)
+        os.environ["COMFYUI_URL"] = server.url
+        with running_studio(folder / "data") as studio, Bare(server.url, folder) as bare:
+            wait_until(lambda: MODEL in models(studio), 60, "the server was not seen")
+            for title, graph, request in (
+                ("the tiny checkpoint, 2 steps of 64 × 64", tiny_graph(studio, server), tiny_request),
+                ("weightless: an empty picture is saved", EMPTY, empty_request),
+            ):
+                compare(title, studio, bare, graph, request, args.jobs, args.rounds)
+            if args.memory:
+                watch_memory(studio, args.memory)
+
+
+def compare(
+    title: str, studio: Running, bare: Bare, graph: Mapping[str, Any], request: Callable[[int], dict[str, Any]], jobs: int, rounds: int
+) -> None:
+    """Both sides in turns, and a table."""
+    bare.make(graph, 5)
+    through_studio(studio, request, 5)
+    rates: dict[str, list[float]] = {"bare": [], "studio": []}
+    alone: dict[str, list[float]] = {"bare": [], "studio": []}
+    spent, worker = 0.0, psutil.Process(worker_of(studio))
+    for _ in range(rounds):
+        rates["bare"].append(jobs / bare.make(graph, jobs))
+        before = sum(worker.cpu_times()[:2])
+        rates["studio"].append(jobs / through_studio(studio, request, jobs))
+        spent += sum(worker.cpu_times()[:2]) - before
+    for _ in range(30):
+        alone["bare"].append(bare.make(graph, 1))
+        alone["studio"].append(alone_in_studio(studio, request))
+    middle = {side: statistics.median(found) for side, found in rates.items()}
+    added = (percentile(alone["studio"], 0.5) - percentile(alone["bare"], 0.5)) * 1000
+    table(
+        f"ComfyUI, {title} ({jobs} jobs, two in flight, median of {rounds})",
+        [
+            ("bare client", f"{middle['bare']:.1f} jobs/s"),
+            ("studio", f"{middle['studio']:.1f} jobs/s"),
+            ("studio ÷ bare", f"{middle['studio'] / middle['bare']:.3f}   (wanted: at least 0.95 on the tiny checkpoint)"),
+            ("rounds", ", ".join(f"{a / b:.3f}" for a, b in zip(rates["studio"], rates["bare"], strict=True))),
+            ("one job alone, bare", f"p50 {percentile(alone['bare'], 0.5) * 1000:.0f} ms"),
+            ("one job alone, from start to done in the studio", f"p50 {percentile(alone['studio'], 0.5) * 1000:.0f} ms"),
+            ("added by the studio", f"p50 {added:.0f} ms   (wanted: at most 30)"),
+            ("worker, processor per job", f"{spent / (jobs * rounds) * 1000:.1f} ms"),
+        ],
+    )
+
+
+def watch_memory(studio: Running, jobs: int) -> None:
+    """The worker's resident memory over many jobs."""
+    worker = psutil.Process(worker_of(studio))
+    rows: list[tuple[str, str]] = []
+    done = 0
+    for part in (0.1, 0.5, 1.0):
+        through_studio(studio, empty_request, int(jobs * part) - done)
+        done = int(jobs * part)
+        rows.append((f"after {done:,} more jobs", f"{worker.memory_info().rss / 2**20:.0f} MB"))
+    table("The worker's memory (wanted: does not grow)", rows)
+
+
+class Bare:
+    """A client with nothing around it: one connection, one socket, two jobs in flight."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._url, self._folder = url, folder / "bare"
+        self._folder.mkdir()
+        self._id = uuid.uuid4().hex
+        self._http = httpx.Client(base_url=url, timeout=60)
+        self._socket = connect(f"{url.replace('http', 'ws', 1)}/ws?clientId={self._id}", max_size=None)
+        self._made = 0
+        self._writing = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Bare:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._http.close()
+        self._writing.shutdown()
+
+    def make(self, graph: Mapping[str, Any], count: int) -> float:
+        """Seconds for so many pictures, each fetched and on disk."""
+        began = time.perf_counter()
+        left = count
+        live: set[str] = set()
+        written: list[Any] = []
+        while left or live:
+            while left and len(live) < 2:
+                live.add(self._post(graph))
+                left -= 1
+            message = self._socket.recv()
+            if isinstance(message, bytes):
+                continue
+            said = json.loads(message)
+            data = said.get("data", {})
+            if said["type"] == "executing" and data.get("node") is None and data.get("prompt_id") in live:
+                live.discard(data["prompt_id"])
+                written.append(self._writing.submit(self._fetch, data["prompt_id"]))
+        for each in written:
+            each.result()
+        return time.perf_counter() - began
+
+    def _post(self, graph: Mapping[str, Any]) -> str:
+        self._made += 1
+        seed = 1_000_000 + self._made
+        filled = json.loads(json.dumps(graph).replace('"{{seed}}"', str(seed)))
+        answer = self._http.post("/prompt", json={"prompt": filled, "client_id": self._id})
+        return answer.raise_for_status().json()["prompt_id"]
+
+    def _fetch(self, prompt_id: str) -> None:
+        entry = self._http.get(f"/history/{prompt_id}").raise_for_status().json()[prompt_id]
+        for output in entry["outputs"].values():
+            for image in output.get("images", []):
+                where = {"filename": image["filename"], "subfolder": image["subfolder"], "type": image["type"]}
+                content = self._http.get("/view", params=where).raise_for_status().content
+                (self._folder / image["filename"]).write_bytes(content)
+
+
+def tiny_graph(studio: Running, server: Server) -> Mapping[str, Any]:
+    """The graph that the studio itself posts, with a place for the seed."""
+    through_studio(studio, tiny_request, 1)
+    history = httpx.get(f"{server.url}/history", timeout=30).json()
+    graph = next(iter(history.values()))["prompt"][2]
+    for node in graph.values():
+        if "seed" in node["inputs"]:
+            node["inputs"]["seed"] = "{{seed}}"
+        if "filename_prefix" in node["inputs"]:
+            node["inputs"]["filename_prefix"] = "bench/bare"
+    return graph
+
+
+def tiny_request(seed: int) -> dict[str, Any]:
+    return {"engine": "comfyui", "model": MODEL, "prompt": "a cat", "width": SIDE, "height": SIDE, "steps": STEPS, "seed": seed}
+
+
+def empty_request(seed: int) -> dict[str, Any]:
+    return {**tiny_request(seed), "workflow": "empty"}
+
+
+_seeds = iter(range(1, 10**6))
+
+
+def through_studio(studio: Running, request: Callable[[int], dict[str, Any]], count: int) -> float:
+    """Seconds from the first job's start to the last one's end, as the studio's own rows tell."""
+    ids = set[str]()
+    for _ in range(count):
+        answer: Any = studio.post("generate", request(next(_seeds)))
+        ids.add(answer["job_id"])
+    wait_until(lambda: not live(studio), 300, "the jobs did not end", every=0.05)
+    found: list[Any] = []
+    cursor = ""
+    while len(found) < count:
+        page: Any = studio.get(f"jobs?limit=100{cursor}")
+        found += [job for job in page["items"] if job["id"] in ids]
+        cursor = f"&cursor={page['next']}" if page["next"] else cursor
+    assert all(job["state"] == "done" for job in found), [job["error"] for job in found if job["error"]][:1]
+    return (max(seconds(job["finished_at"]) for job in found)) - min(seconds(job["started_at"]) for job in found)
+
+
+def alone_in_studio(studio: Running, request: Callable[[int], dict[str, Any]]) -> float:
+    """Seconds that one job ran, when nothing else does."""
+    return through_studio(studio, request, 1)
+
+
+def seconds(moment: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def live(studio: Running) -> bool:
+    health: Any = studio.get("health")
+    return health["jobs_queued"] + health["jobs_running"] > 0
+
+
+def models(studio: Running) -> set[str]:
+    found: Any = studio.get("models")
+    return {model["id"] for model in found["items"]}
+
+
+def worker_of(studio: Running) -> int:
+    for child in psutil.Process(studio.pid).children(recursive=True):
+        if "worker" in child.cmdline():
+            return child.pid
+    raise RuntimeError("there is no worker")
+
+
+if __name__ == "__main__":
+    main()
