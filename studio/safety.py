@@ -29,6 +29,7 @@ from studio.safety_swap import (
     SWAP_NAMED,
     SWAP_NEAR,
 )
+from studio.safety_wide import mine, nothing_on, points, swaps, young
 from studio.safety_words import (
     AGE_WORDS,
     AGES,
@@ -312,16 +313,21 @@ def _crossed(text: str) -> str | None:
     if words & ALWAYS or any(map(ALWAYS_STEMS.search, words)) or ((sexual or words & UNDRESSING) and _has_minor(text, words)):
         return "Likeness never makes sexual pictures of minors."
     told = _told(text, words)
-    if _swaps(text, told):
+    bare = explicit or bool(words & UNDRESSING)
+    if (sexual or bare) and young(text):
+        return "Likeness never makes sexual pictures of minors."
+    if _swaps(text, told) or swaps(told):
         return "Likeness never puts one person's face on another's photo."
-    explicit = explicit or bool(words & UNDRESSING)
+    explicit = bare
     if words & ALWAYS_ON_PEOPLE or TOOLS.search(text) or ORDER.search(text) or ORDER_WIDE.search(text):
         return _REAL
     if (sexual or explicit or BARE_OF.search(text)) and _is_real(text, told):
         return _REAL
     if (explicit and PUBLIC.search(text)) or (sexual and ROLE.search(text)):
         return _REAL
-    if (_is_real(text, told) or PUBLIC.search(text) or ROLE.search(text)) and NOTHING_ON.search(told):
+    if (_is_real(text, told) or PUBLIC.search(text) or ROLE.search(text) or points(text)) and (NOTHING_ON.search(told) or nothing_on(told)):
+        return _REAL
+    if ((sexual or bare) and points(text)) or (bare and mine(text)):
         return _REAL
     if POINTED.search(text) and (BARE_OF.search(text) or CLOTHES_GONE.search(text)):
         return _REAL
@@ -431,10 +437,11 @@ def _public_names() -> dict[str, tuple[re.Pattern[str], ...]]:
     names: dict[str, tuple[re.Pattern[str], ...]] = {}
     for line in _name_lines():
         name = normalise(line)
-        pattern = re.compile(r"\b" + re.escape(name).replace(r"\ ", r"[\s_-]*") + r"\b")
+        pattern = re.compile(r"\b" + re.escape(name).replace(r"\ ", r"[\s_-]*") + r"s?\b")
         # Also as one word, or joined by a hyphen as `_WORD` reads it.
         for first in {*_WORD.findall(name)[:1], *_WORD.findall(re.sub("[^a-z-]+", "", name)), *_WORD.findall(name.replace(" ", "-"))[:1]}:
-            names[first] = (*names.get(first, ()), pattern)
+            for written in (first,) if " " in name else (first, f"{first}s"):
+                names[written] = (*names.get(written, ()), pattern)
     return names
 
 
