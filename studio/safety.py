@@ -29,7 +29,7 @@ from studio.safety_swap import (
     SWAP_NAMED,
     SWAP_NEAR,
 )
-from studio.safety_wide import mine, nothing_on, points, swaps, young
+from studio.safety_wide import heated, mine, nothing_on, points, swaps, uncensored, young
 from studio.safety_words import (
     AGE_WORDS,
     AGES,
@@ -314,7 +314,7 @@ def _crossed(text: str) -> str | None:
         return "Likeness never makes sexual pictures of minors."
     told = _told(text, words)
     bare = explicit or bool(words & UNDRESSING)
-    if (sexual or bare) and young(text):
+    if (sexual or bare or heated(text) or nothing_on(text) or NOTHING_ON.search(text)) and (young(text) or _has_minor(text, words)):
         return "Likeness never makes sexual pictures of minors."
     if _swaps(text, told) or swaps(told):
         return "Likeness never puts one person's face on another's photo."
@@ -326,6 +326,8 @@ def _crossed(text: str) -> str | None:
     if (explicit and PUBLIC.search(text)) or (sexual and ROLE.search(text)):
         return _REAL
     if (_is_real(text, told) or PUBLIC.search(text) or ROLE.search(text) or points(text)) and (NOTHING_ON.search(told) or nothing_on(told)):
+        return _REAL
+    if uncensored(text):
         return _REAL
     if ((sexual or bare) and points(text)) or (bare and mine(text)):
         return _REAL

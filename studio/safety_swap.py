@@ -29,6 +29,7 @@ katzen?\w* hunde?\w* lowen?\w* tigers? wolfs?\w* pferde?\w* chats? chiens? loups
 NOBODYS_FACE = re.compile(
     _any(
         r"(?:my|the|his|her|their) (?:own )?faces? (?:\w+ ){0,4}?(?:with|by|under|behind) (?:an? )?(?:\w+ )?(?:emojis?|smileys?|blur|stickers?|pumpkin|masks?|drawing|logos?|black bars?|pixels|mosaic)",
+        r"(?:my|his|her|their|our) faces? as (?:an? )?(?:lego|action|toy|clay|wax|marble|stone|pixar|anime|cartoon|chess|paper|wooden|bronze) [\w-]+",
         r"(?:face|head)[- ]?swap\w* (?:for|of|between|with|on) (?:\w+ ){0,2}" + _CREATURE,
         _CREATURE + r"(?:'s|'|s')?[ -](?:\w+ )?(?:faces?|heads?)(?: swap\w*)?",
         r"(?:faces?|heads?|gesichte?r?|kopf|tete|cara|rostro|cabeza|visage|volto|viso|faccia|testa|rosto|cabeca) (?:of|from|von|de|d'|di|do|da|del|della|eines|einer|des) ?(?:(?:an?|the|une?|un|una|um|uma|einem|einer|el|la|le|il|lo|l'|einen) ?)?(?:\w+ )?" + _CREATURE,

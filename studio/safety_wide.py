@@ -23,6 +23,20 @@ INVENTED = _any(
 # Exchanges of faces
 
 _FACES = re.compile(r"\b" + _FACE + r"\b|\b[\w-]*(?:gesicht|kopf)\b|\bsomeone else's (?:features|looks)\b|\b(?:kisser|bonce|phiz|fizzog|tronche|bouille|trogne|fresse|birne|visage|schadel|antlitz|careto|jeto|semblante|muso|grugno|fuca|smoel|snoet|kop|facce|physiognomy|countenance)\b")
+_FACE_ON = re.compile(r"\b" + _FACE + r" (?:\w+ )?(?:on|onto|over|in|into|auf|sur|sobre|su|sulla|sul|op|em|en|no|na) |\b" + _FACE + r" ?[+:=>&]")
+_PIECES = re.compile(r"\b(?:cheekbones?|eyes?|nose|mouth|jaw(?:line)?|lips|eyebrows|augen|nase|mund|yeux|nez|bouche|ojos|nariz|boca|occhi|naso|bocca|olhos|ogen|neus|mond)(?:,| and| und| et| y| e| en) (?:\w+,? ){0,2}?(?:cheekbones?|eyes?|nose|mouth|jaw(?:line)?|lips|eyebrows|augen|nase|mund|yeux|nez|bouche|ojos|nariz|boca|occhi|naso|bocca|olhos|ogen|neus|mond)\b")
+_BOTH = _any(
+    _FACE + r" (?:of|from|von|vom|des|der|de|du|del|della|di|do|da|van|uit|aus)\b.{1,60}?\b" + _BODY + r" (?:of|from|von|vom|des|der|de|du|del|della|di|do|da|van|uit|aus)",
+    _BODY + r" (?:of|from|von|vom|des|der|de|du|del|della|di|do|da|van|uit|aus)\b.{1,60}?\b" + _FACE + r" (?:of|from|von|vom|des|der|de|du|del|della|di|do|da|van|uit|aus)",
+    r"(?:different|new|another|other|anderes?|anderen|neues|autre|nouve\w+|otr[ao]|nuev[ao]|altr[ao]|nuov[ao]|outr[ao]|nov[ao]|ander|nieuw) " + _FACE + r"(?:(?: [-\w',:]+){0,8}? (?:from|of|like|aus|von|de|da|di|del|van) (?:[\w'-]+ ){0,2}?(?:" + _STILL + r"|[\w-]+\.(?:jpe?g|png|webp)|" + SOMEBODY + r")|[,:;] " + SOMEBODY + r")",
+)
+_FACE_OFF = re.compile(r"\b(?:face|head)s? off (?:of )?(?=(?:one|him|her|them|this|that|my|mine|the (?:first|second|one|left|right|other|top|photo|picture)|" + SOMEBODY + r"|[\w-]+'s)\b)")
+# He is called like a thing.
+_THE_ROCK = re.compile(r"\bthe rock'?s(?= (?:face|head) (?:on|onto|over|instead))")
+_TWO = re.compile(r"\b(?:2|two|both|zwei|beiden?|deux|dos|ambas|due|dois|duas|twee)(?: of)?(?: my| these| the| this| die| les| las| le| as| de)? (?:\w+ )?" + _STILL + r"\b")
+_OWN_FACE = re.compile(r"\b(?:my|mein\w*|mon|ma|mi|la mia|il mio|minha|meu|mijn|me|mich|moi|" + SOMEBODY + r"(?:'s)?|[\w-]+'s) (?:own )?" + _FACE + r"|\b" + _FACE + r" (?:of|from|von|vom|de|di|da|do|del|van) (?:\w+ ){0,2}?" + SOMEBODY)
+_THEIR_BODY = re.compile(r"\b(?:his|her|their|the|this|that|another|someone's|" + SOMEBODY + r"(?:'s)?|[\w-]+'s|ihr\w*|sein\w*|son|sa|su|sus|suo|sua|seu|haar|zijn|rest of|everything else) (?:\w+ )?(?:" + _BODY + r"|pose)\b|\b" + _BODY + r" (?:of|from|von|de|di|da|do|van) \w+")
+_ON_THEM = re.compile(r"\b(?:on|onto|over|auf|sur|sobre|su|op|em|en) (?:her|him|them|ihr|ihm|ihn|ihnen|lui|elle|eux|ella|el|lei|loro|ela|ele|haar|hem|hen|someone|somebody|a stranger)\b(?! (?:shoulder|lap|chest|back|\w*'s))")
 _MY = r"(?:my|mein\w*|mon|ma|mi|la mia|il mio|mia|mio|minha|meu|mijn|m'n)"
 # The asker.
 _SELF = re.compile(
@@ -40,10 +54,10 @@ _OTHER = re.compile(
 )  # fmt: skip
 _CHANGE = _any(
     r"put|puts|putting|place[ds]?|past(?:e|ed|ing)|swap\w*|swop\w*|replac\w*|chang(?:e|ed|ing)|exchang\w*|switch\w*|trad(?:e|ed|ing)|transfer\w*|add|stick|insert\w*|edit(?:ed|ing)?|merg\w*|blend\w*|fus(?:e|ed|ing)|combin\w*|morph\w*|use|using|take|copy|move|apply|make|give|giving|gets?|turn|want|need|wears?|wearing|should|slap|shop|photoshop\w*|graft\w*|superimpos\w*|overlay\w*|mount|attach\w*|drop|fit|splice|render|project\w*|match|have|has|having|instead|onto|but (?:with|it's|its|now|the|my|his|her)|with the (?:face|head)|same \w+ but|lieu|becomes?|belongs?|in place of|wanna|gonna|would look|imagine|what if|with (?:\w+ )?" + SOMEBODY + r"(?:'s)? (?:face|head|mug)|on top|except|not (?:his|hers|mine)|=|->|goes on|go on|going on|lend|borrow|steal|rip|cut out|crop out|bring|throw|pop|whack|chuck|slap|plonk|swaparoo",
-    r"setz\w*|kleb\w*|montier\w*|tausch\w*|ersetz\w*|wechs\w*|pack\w*|mach\w*|tu|hau|nimm|gib|leg\w*|bau\w*|kopier\w*|ubertrag\w*|anstelle|statt|soll\w*|will|mochte|hatte|bekommt|kriegt|aber mit",
-    r"mets|mettre|met|colle[rz]?|remplac\w*|echang\w*|prends|donne|greff\w*|incrust\w*|ajoute\w*|veux|voudrais|a la place|au lieu|fais|change[rz]?|mais avec|ait",
-    r"pon|pones|poner|ponle|ponme|ponga|pega\w*|coloca\w*|cambia\w*|usa\w*|reemplaz\w*|sustitu\w*|intercambi\w*|quiero|en lugar|en vez|dale|haz|que (?:salga|aparezca|tenga)|pero con|metele",
-    r"metti\w*|mettere|incoll\w*|sostitu\w*|scambi\w*|prendi|mont\w*|inserisci|voglio|vorrei|al posto|invece|dagli|dalle|fai|abbia|ma con",
+    r"misch\w*|vermisch\w*|setz\w*|kleb\w*|montier\w*|tausch\w*|ersetz\w*|wechs\w*|pack\w*|mach\w*|tu|hau|nimm|gib|lege?n?|baue?n?|kopier\w*|ubertrag\w*|anstelle|statt|soll\w*|will|mochte|hatte|bekommt|kriegt|aber mit",
+    r"mets|mettre|met|melang\w*|colle[rz]?|remplac\w*|echang\w*|prends|donne|greff\w*|incrust\w*|ajoute\w*|veux|voudrais|a la place|au lieu|fais|change[rz]?|mais avec|ait",
+    r"mezcla\w*|combina\w*|mescola\w*|mistura\w*|pon|pones|poner|ponle|ponme|ponga|pega\w*|coloca\w*|cambia\w*|usa\w*|reemplaz\w*|sustitu\w*|intercambi\w*|quiero|en lugar|en vez|dale|haz|que (?:salga|aparezca|tenga)|pero con|metele",
+    r"metti\w*|mettere|incoll\w*|sostitu\w*|scambi\w*|prendi|monta(?:re|mi)?|inserisci|voglio|vorrei|al posto|invece|dagli|dalle|fai|abbia|ma con",
     r"bota\w*|col[ae]|troca\w*|troque|poe|por|ponha|coloque|substitu\w*|quero|queria|no lugar|em vez|faz|faca|mas com|tenha",
     r"zet|plak\w*|vervang\w*|verwissel\w*|wissel\w*|neem|geef|wil|in plaats|maar met|maak|ruil\w*|krijgt",
 )
@@ -74,7 +88,11 @@ _WHOM = r"(?:" + SOMEBODY + r"(?!'s)|(?<!make )(?<!give )(?<!show )(?<!draw )(?<
 _PART = r"(?:(?:the|this|that|these|der|die|das|den|dem|diese\w*|le|la|l'|cette|ce|el|este|esta|il|lo|questa|questo|o|a|esse|essa|do|da|al|alla|du|de|het|deze|dit) ?(?:[\w-]+ ){0,2}?" + _PERSON + r"|him\b|her\b|them\b|hers\b)"
 _TURNED = _any(
     r"(?:swap\w*|swop\w*|switch\w*|replac\w*|exchang\w*|trad(?:e|ing)|sub|substitut\w*|tausch\w*|vertausch\w*|ersetz\w*|echang\w*|remplac\w*|interverti\w*|intercambi\w*|reemplaz\w*|sustitu\w*|cambia\w*|scambi\w*|sostitu\w*|troca\w*|troque|substitu\w*|vervang\w*|verwissel\w*|ruil\w*) (?:out )?(?:(?:a|al|l') ?)?(?:" + _WHOM + r" (?:and|with|for|by|und|mit|durch|gegen|et|avec|par|contre|y|con|por|e|com|pel[oa]|en|met|door) (?:\w+ )?(?:" + _PART + "|" + SOMEBODY + ")|" + _PART + r" (?:[\w'-]+ ){0,5}?(?:and|with|for|by|und|mit|durch|gegen|et|avec|par|contre|y|con|por|e|com|pel[oa]|en|met|door|to|into) (?:\w+ )?" + _WHOM + ")",
-    r"(?:change|turn|transform|convert|morph|make|swap|verwandle|verwandel\w*|mach\w*|transforme\w*|change\w*|convierte|transforma\w*|cambia|trasforma\w*|verander) (?:" + _PART + "|(?:uncle|aunt|auntie|cousin|grandma|grandpa) \w+|everyone|everybody|all of (?:us|them)|" + SOMEBODY + r"|me) (?:[\w'-]+ ){0,5}?(?:into|to|in|en|em) " + SOMEBODY + r"(?!'s)",
+    r"(?:change|turn|transform|convert|morph|make|swap|verwandle|verwandel\w*|mach\w*|transforme\w*|change\w*|convierte|transforma\w*|cambia|trasforma\w*|verander) (?:" + _PART + r"|(?:uncle|aunt|auntie|cousin|grandma|grandpa) \w+|everyone|everybody|all of (?:us|them)|" + SOMEBODY + r"|me) (?:[\w'-]+ ){0,5}?(?:into|to|in|en|em) " + SOMEBODY + r"(?!'s)",
+    r"(?:where|so|so that|in which|as if|as though|like|version|dass|damit|wo|ou|pour que|donde|para que|que|dove|onde|waar|zodat|want|makes?|thinks?) (?:\w+ ){0,2}?" + _WHOM + r"(?: is| was| are| were| am|'m| ist| bin| ware| est| suis| soit| es| soy| sea| e| sono| sia| seja| sou| ben) (?:actually |now |really )?" + _PART,
+    r"(?:fammi (?:diventare|essere)|voglio (?:essere|diventare)|hazme|convierteme en|quiero ser|transforme-moi en|fais de moi|mach mich zu[mr]?|ich will|me transforma n?em?|me faz (?:virar|ser)|quero ser|maak (?:me|mij)|make me|turn me into|let me be|i want to be|i wanna be|cast me as|put me as) (?:the |l'|this |that |der |die |den |le |la |el |il |lo |o |a |de )(?:[\w-]+ )?" + _PERSON + r" (?:[\w'-]+ ){0,3}?(?:this|that|the (?:photo|pic|picture|video|clip|scene|movie|film)|dies\w+|cette|esta|este|questa|questo|dessa|desse|nesta|deze)",
+    r"(?:" + _PART + "|" + _PERSON + r"\b)(?: [\w'-]+){0,5}? ?(?:->|=>|\u2192|=|:) ?" + _WHOM,
+    r"(?:but|except|only|aber|mais|pero|ma|mas|maar) (?:then |now )?(?:make it|it's|its|it is|he's|she's|he is|she is|mit|es ist|c'est|es|sea|e|con|seja|het is) (?:actually |now |really )?" + _WHOM + r"(?! (?:wear|in|with|smil|look|hold|stand|sit|laugh|younger|older|and|by|at|on|who))(?=$|[ ,.;!?])",
     _WHOM + r" (?:to be |should be |as |be |being |becomes? |playing |plays? |als |en tant que |comme |como |come |soll |fa |hace de |faz )+" + _PART + r"(?: (?:[\w'-]+ ){0,3}?(?:on|in|at|from|who|with|links|rechts|auf|im|in|sur|dans|a|de|en|nella|sulla|na|no|op) )",
     r"(?:the|this|that|der|die|das|le|la|l'|el|il|o|a|de) ?(?:[\w-]+ )?" + _PERSON + r" (?:[\w'-]+ ){0,5}?(?:should be|must be|needs? to be|has to be|ought to be|to be|becomes?|turns? into|be|soll|sollte|doit etre|devrait etre|deberia ser|debe ser|sea|dovrebbe essere|deve essere|diventi|sia|deve ser|devia ser|seja|vire|moet) (?:actually |now |really |instead )?" + _WHOM + r"(?! (?:and|und|et|y|e|en)\b)",
     r"(?:blend|past|merg|superimpos|map|overlay|graft|morph|fus|transfer|composit|photoshop|splic|transplant)\w* (?:" + _WHOM + r"|it|that|" + SOMEBODY + r"(?:'s)? \w+|my (?:\w+ )?" + _STILL + r"|(?:a|the|this) selfie) (?:[\w'-]+ ){0,4}?(?:onto|on|over|into|with|on top of) (?:[\w'-]+ ){0,3}?(?:" + _PERSON + "|" + _BODY + "|" + SOMEBODY + ")",
@@ -90,7 +108,8 @@ def swaps(told: str) -> bool:
     """Whether two people, a face or a place between them, and a change are spoken of."""
     if INVENTED.search(told):
         return False
-    told = NOBODYS_FACE.sub("thing", told)
+    told = _THE_ROCK.sub(SOMEBODY, told)
+    told = NOBODYS_FACE.sub("thing", _FACE_OFF.sub("face from ", told))
     if _NAMED.search(told):
         return True
     people = min(told.count(SOMEBODY), 2)
@@ -99,11 +118,19 @@ def swaps(told: str) -> bool:
         return True
     if (picture and _BECOMES.search(told)) or _TURNED.search(told):
         return True
-    if not _FACES.search(told) or HONEST.search(told) or _GENTLE.search(told):
+    if _BOTH.search(told):
+        return True
+    if not (_FACES.search(told) or _PIECES.search(told)) or HONEST.search(told):
+        return False
+    if _OWN_FACE.search(told) and (_THEIR_BODY.search(told) or _ON_THEM.search(told)):
+        return True
+    if _GENTLE.search(told):
         return False
     if len(set(_PICTURES.findall(told))) > 1:
         return True
-    if not _CHANGE.search(told):
+    if _TWO.search(told) and _CHANGE.search(told):
+        return True
+    if not _CHANGE.search(told) and not _FACE_ON.search(told):
         return False
     owners = {found[1] for found in _POSSESSOR.finditer(told)} | {found[1][:-1] for found in _BARE_POSSESSOR.finditer(told)}
     people += len({owner for owner in owners if owner != SOMEBODY}) + bool(_FAMILY.search(told))
@@ -128,19 +155,21 @@ _DEIXIS = _any(
     r"(?:de|die|het) (?:\w+ ){0,1}?(?:vrouw|meid|meisje|man|actrice|zangeres|presentatrice|kassiere|serveerster|juf|buurvrouw) (?:van (?:het|de|mijn|hiernaast|beneden|boven)|die (?:bij|naast|in|op|altijd|het|zingt|werkt|woont))",
     r"(?:here'?s|here is|heres|attached|meet|hier ist|voici|aqui esta|ecco|hier is) (?:\w+ ){0,2}?(?:" + SOMEBODY + r"|her|him|\w+'s)",
     r"(?:a|o|la|el|il|die|der|the) (?:reporter\w*|journalist\w*|giornalista|jornalista|periodista|reportera|journaliste|moderator\w*|anchor\w*|presentador\w*|apresentador\w*|conduttric\w*|atriz|ator|actriz|actor|attrice|actrice|cantor\w*|cantante|chanteu\w*|sanger\w*|schauspieler\w*|jogador\w*|jugador\w*|calciatric\w*|joueu\w*|spieler\w*|influencer\w*) (?:of|from|on|d[aeo]l?|della|d'|du|von|vom|aus|bei|que|che|qui|die|who)\b ?(?!epoca|opera|circo|teatro|corte|pueblo|aldeia)",
+    r"the one (?:across|next (?:to|door)|who|from|that|at (?:my|the|work)|in my|on (?:my|the) (?:street|bus|floor)|upstairs|downstairs|i )|(?:hot|cute|sexy|fit|new|old|favou?rite|pretty|cheeky|annoying) (?:neighbou?r|co-?worker|teacher|boss|classmate|colleague|landlady|roommate|babysitter|nanny|flatmate|step-?\w+|professor|secretary|sister-in-law|mother-in-law)s?",
     r"you know (?:the |that |who )|u know (?:the |that )",
 )  # fmt: skip
 
 
 def points(text: str) -> bool:
     """Whether somebody is pointed at whom the asker has seen."""
-    return bool(_DEIXIS.search(text)) and not INVENTED.search(text)
+    return bool(_DEIXIS.search(text) or _AGAIN.search(text)) and not INVENTED.search(text)
 
 
 # Nothing on, said otherwise.
 _NOTHING = _any(
     r"(?:only|just|nothing but|nothing except|bloss|nur|que|solo|solamente|so|apenas|soltanto|alleen|slechts)(?: \w+){0,3}? (?:what (?:she|he|they|god|nature) (?:was|were|gave|had)|ihre haut|sa peau|su piel|la sua pelle|a propria pele|haar huid|her skin|his skin|air|sunlight|moonlight|steam|bubbles|a (?:towel|smile|tan|blush)|goosebumps|jewel\w*|high heels|heels|tattoos)",
-    r"(?:what|the way|how|as|like) (?:she|he|they|god|nature|mother nature|her mother|her mama) (?:was|were|came|made|intended|gave|brought) (?:\w+ ){0,2}?(?:born|into|out|her|him|them)|born with|eve (?:costume|suit|outfit)|(?:eva|adam|adan|adamo|adao|eve)s?[ -]?(?:kostum|costume|traje|tenue)|tenue d'eve|traje de eva|costume di eva|traje de eva|evakostuum|in her (?:altogether|natural state)|au naturel|sky[ -]?clad|as nature intended|zero (?:clothes|clothing|fabric)|(?:no|minus|without|sans|lose|losing|lost|ditch\w*|drop\w*|shed\w*|out of) (?:the |her |his |any |all )?(?:shirt|top|pants|bottoms|bra|dress|swimsuit|bikini|clothes|clothing|kit|outfit|towel|robe|undies|underwear|knickers|gear|threads|garments?)",
+    r"(?:and|but|with|und|aber|et|y|e|en|con|mit|avec) (?:(?:absolutely|literally) )?(?:nothing (?:else|underneath|under|more|on)|(?:sonst )?nichts (?:weiter|sonst|drunter|darunter|mehr|an)|sonst nichts|rien d'autre|rien dessous|nada mas|nada debajo|nient'altro|mais nada|verder niets|niets eronder)\b(?! (?:in the|on the))|(?:nur|bloss|lediglich|alleen|slechts) (?:noch )?(?:im|in|mit|in de|met)? ?(?:\w+ )?(?:slip|hoschen|tanga|unterhose|handtuch|bademantel|bh|boxershorts|socken|schurze|strumpf\w*|string|onderbroek|handdoek)",
+    r"(?:what|the way|how|as|like) (?:she|he|they|god|nature|mother nature|her mother|her mama) (?:was|were|came|made|intended|gave|brought) (?:\w+ ){0,2}?(?:born|into|out|her|him|them)|born with|eve (?:costume|suit|outfit)|(?:eva|adam|adan|adamo|adao|eve)s?[ -]?(?:kostum|costume|traje|tenue)|tenue d'eve|traje de eva|costume di eva|traje de eva|evakostuum|in her (?:altogether|natural state)|au naturel|sky[ -]?clad|as nature intended|zero (?:clothes|clothing|fabric)|(?:no|minus|without|sans|lose|losing|lost|ditch\w*|drop\w*|shed\w*|out of) (?:the |her |his |any |all )?(?:shirt|top|pants|bottoms|bra|dress|swimsuit|bikini|clothes|clothing|kit|outfit|towel|robe|undies|underwear|knickers|gear|threads|garments?)\b(?! ?(?:line|rack|shop|store|hangers?|pegs?|code|brand|hat|layers?|shoes?|model|stains?))",
 )
 
 
@@ -149,15 +178,30 @@ def nothing_on(told: str) -> bool:
     return bool(_NOTHING.search(told))
 
 
+# Orders about a picture, said with no word for skin.
+_REVEAL = _any(
+    r"(?:reveal\w*|show\w*|see|uncover\w*|guess|imagine|zeig\w*|montre\w*|muestra\w*|ensena\w*|mostra\w*|laat zien) (?:me )?(?:what|everything|all|skin|body|was|alles|ce qu|tout|lo que|todo|cio che|cosa|quello che|tutto|o que|tudo|wat)(?:[\w'-]* ){1,5}?(?:under(?:neath)?|beneath|below|behind|unter|sous|debajo de|bajo|sotto|por baixo d[aeo]|embaixo d[aeo]|onder) (?:her|his|their|that|ihr\w*|sein\w*|sa|son|ses|su|sus|la sua|il suo|i suoi|sua|seu|haar|zijn|del?|della) (?:\w+ )?(?:clothes|clothing|dress|skirt|shirt|t-?shirt|top|blouse|bra|bikini|swimsuit|outfit|uniform|robe|towel|jeans|pants|leggings|underwear|kleid\w*|rock|bluse|hemd|hose|robe|jupe|chemis\w+|falda|vestido|blusa|ropa|camisa|gonna|vestit\w*|camicetta|maglietta|saia|roupa|jurk|rok|kleren|bloes)",
+)
+_CENSOR = _any(
+    r"(?:un-?|de-?)censor\w*|unzensier\w*|decensur\w*|descensur\w*|desensur\w*|(?:remove|delete|take off|get rid of|without|entfern\w*|enleve\w*|quita\w*|togli|tira) (?:the |her |his |die |la |le |a )?(?:censor\w*|censur\w*|zensur\w*|black bars? (?:on|over) (?:her|his)|mosaic|pixelation)(?= .{0,40}(?:" + _STILL + r"|her|him|body|breast|chest))"
+)
+_AGAIN = _any(r"(?:same|that|this|gleiche[sn]?|selbe[sn]?|meme|misma|stessa|mesma|zelfde) " + _STILL)
+
+
+def uncensored(text: str) -> bool:
+    """Whether what a picture hides is to be shown."""
+    return bool(_REVEAL.search(text)) or (bool(_CENSOR.search(text)) and bool(_SHOT.search(text)))
+
+
 # Minors
 
 _SCHOOLS = _any(
     r"(?!(?:art|old|film|law|medical|med|drama|dance|cooking|ballet|business|grad|graduate|night|nursing|acting|fashion|beauty|magic|new|this|same|riding|driving|flight|language) ?-?school)(?:[a-z]+[ -])?school(?:s|ed|ing|ers?|yard|room|mates?|boy|girl|bag|days?)?\b(?<!old school)(?! (?:of|teacher|principal|nurse|librarian|style|painting|reunion|mom|bus driver|counsell?or))",
     r"sophomores?|freshm[ae]n|homeroom|recess|pigtails? and braces|braces(?! (?:and suspenders|holding))|prom (?:night|date|queen|dress)|junior (?:prom|high)|student council|kinder(?:garten)?|nursery|paediatric|pediatric|puberty|pubescen\w*|playground|lunch ?box|juniors|u1[0-8]|age of consent|jail ?bait|barely legal|teen\w*|tween\w*|youngsters?|(?:under|below) ?age|not (?:yet )?(?:an )?adults?|too young|very young|so young|virgin teen|grade \d|year \d+ (?:class|girl|boy|student)|school ?bus|training bra|gymslip|hall pass|cheer ?squad|cheerleaders?(?= .{0,40}(?:high|junior|varsity))|varsity",
     r"schul(?:e|hof|bank|klasse|tasche|ranzen|turnhalle|ausflug|abschluss|uniform|pflichtig\w*)|zahnspange|zopfe und zahnspange|klassenzimmer|abiball|konfirmation|firmung|berufsschulerin|azubine|(?:sehr|so|ganz|viel zu|zu) jung(?:e[sn]?)?|backfisch\w*|pubertier\w*|jungfrauchen|kindlich\w*",
-    r"(?:college|lycee|ecole|cour de recre\w*|cartable|appareil dentaire|salle de classe|brevet|tres jeune|trop jeune|toute jeune|pucelle|(?:en|de) (?:sixieme|cinquieme|quatrieme|troisieme|6e|5e|4e|3e|6eme|5eme|4eme|3eme))(?<!college)",
-    r"(?:colegio|instituto|escuela|secundaria|primaria|recreo|brackets|aula|muy joven|demasiado joven|escola|colegial|ensino|muito nova|novinh\w+|aparelho nos dentes|recreio|sala de aula)",
-    r"scuola|scolastic\w+|apparecchio ai denti|aula|liceo|terza media|molto giovane|troppo giovane|giovanissim\w+|medie|gita scolastica|verginella",
+    r"(?:college|lycee|ecole(?! (?:nue?|d))|cour de recre\w*|cartable|appareil dentaire|salle de classe|brevet|tres jeune|trop jeune|toute jeune|pucelle|(?:en|de) (?:sixieme|cinquieme|quatrieme|troisieme|6e|5e|4e|3e|6eme|5eme|4eme|3eme))(?<!college)",
+    r"(?:colegio|instituto|escuela(?! d)|secundaria|primaria|recreo|brackets|aula|muy joven|demasiado joven|escola(?! d)|colegial|ensino|muito nova|novinh\w+|aparelho nos dentes|recreio|sala de aula)",
+    r"scuola(?! di)|scolastic\w+|apparecchio ai denti|aula|liceo|terza media|molto giovane|troppo giovane|giovanissim\w+|medie|gita scolastica|verginella",
     r"(?:sobrin|prim|herman|vecin|hij|niet|alumn|ahijad|cuñad|muchach|chiqu|jovenc)it[ao]s?|sobrinha|priminh[ao]|irma[oz]+inh[ao]|vizinhinha|afilhadinh[ao]|netinh[ao]|filhinh[ao]|nipotin[ao]|cuginett[ao]|sorellin[ao]|fratellin[oi]|vicinett[ao]|figliolett[ao]|kleine[rn]? (?:schwester|cousine|nichte|nachbarin|bruder|cousin|tochter)|(?:petite|jeune) (?:soeur|cousine|niece|voisine)|petit (?:frere|cousin|voisin)|neveu|hermana (?:pequena|menor|chica)|prima pequena|(?:irma|prima) (?:mais nova|cacula)|sorella (?:minore|piccola)|zusje|nichtje|buurmeisje|neefje|(?:little|kid|baby|younger|wee) (?:cousin|niece|nephew|sister|brother|sis|bro|neighbou?r|girl|boy|stepsister)s?|god-?(?:daughter|child|son)|foster (?:child|daughter|kid)|niece's friend|daughter'?s (?:friend|classmate|bestie)",
     r"schoolplein|klaslokaal|middelbare|beugel|heel jong\w*|erg jong\w*|te jong\w*|pubermeis\w*|schooltas",
 )
@@ -192,3 +236,13 @@ _THINGS = frozenset(
 def mine(text: str) -> bool:
     """Whether the asker calls theirs what is no thing: "my" and a word that no list has."""
     return any(not _THINGS.intersection(re.split("[ '-]", found[1])) for found in _MINE.finditer(text)) and not INVENTED.search(text)
+
+
+_HEAT = _any(
+    r"see[ -]?thr(?:ough|u)|sheer|transparent (?:\w+ )?(?:dress|top|blouse|shirt|nightgown|nightie|clothes|swimsuit|bikini)|up-?skirts?|skirt (?:lifted|hiked|raised|up|pulled up)|(?:legs|thighs) (?:spread|open|apart)|(?:spread|open) (?:her |his )?(?:legs|thighs)|bent over|bending over|bulge|crotch|cleavage|curvy|thicc|hot (?:girl|body|babe|af|pic|pics|photo|pose|version|as)|turn\w* (?:me|him|her|you) on|for adults|adult content|taking off (?:her|his) (?:shirt|top|clothes|dress|skirt|pants|bra|panties)|in (?:just |only )?a towel|only (?:a |wearing )?(?:towel|socks|panties|shirt)|kissing (?:in|on) (?:the |a )?bed|making love|bikini (?:.{0,40}\b)?(?:pose|bed|bedroom|hot|curves)|micro[ -]?(?:bikini|skirt)|fetish|kink\w*|arous\w*|lust\w*|come[ -]hither|bedroom eyes|tempt\w*|naughty|slut\w*|pleasur\w*|intimate|steamy|on (?:her|his|all) (?:knees and|fours)|wet (?:t-?shirt|shirt|top|blouse|dress|clothes)"
+)
+
+
+def heated(text: str) -> bool:
+    """Whether what is said is too much for somebody young, though harmless elsewhere."""
+    return bool(_HEAT.search(text))
