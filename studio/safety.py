@@ -29,7 +29,7 @@ from studio.safety_swap import (
     SWAP_NAMED,
     SWAP_NEAR,
 )
-from studio.safety_wide import heated, mine, nothing_on, points, swaps, uncensored, young
+from studio.safety_wide import KIN, heated, mine, nothing_on, points, swaps, uncensored, young
 from studio.safety_words import (
     AGE_WORDS,
     AGES,
@@ -340,7 +340,7 @@ def _told(text: str, words: set[str]) -> str:
     """The text with everybody whom the asker or the world knows by one name."""
     for pattern in _names_in(words):
         text = pattern.sub(SOMEBODY, text)
-    return THEIRS.sub(SOMEBODY, RELATION.sub(SOMEBODY, text))
+    return KIN.sub(SOMEBODY, THEIRS.sub(SOMEBODY, RELATION.sub(SOMEBODY, text)))
 
 
 def _swaps(text: str, told: str) -> bool:

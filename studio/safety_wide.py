@@ -9,7 +9,19 @@ from __future__ import annotations
 
 import re
 
-from studio.safety_swap import _BODY, _DEM, _FACE, _PERSON, _STILL, HONEST, NOBODYS_FACE, SOMEBODY
+from studio.safety_swap import _BODY, _DEM, _FACE, _STILL, HONEST, NOBODYS_FACE, SOMEBODY
+from studio.safety_swap import _PERSON as _PEOPLE
+
+_PERSON = (
+    "(?:"
+    + _PEOPLE
+    + r"|\w*models?|influencers?|queens?|kings?|presidents?|princes?(?:ses|s)?|presenters?|newsreaders?|reporters?|ballerinas?|cheerleaders?|sumos?|pope|emperor|sheriff|villains?|speakers?|guitarists?|performers?|champions?|dudes?|bros?|konigin|konig|sangerin|kaiser|prasident\w*|rois?|reines?|presidente?|reina|rey|regina|rei|rainha|atleta|lottatore|lutador\w*|koning\w*)"
+)
+
+
+KIN = re.compile(
+    r"\b(?:my|our|mein\w*|unser\w*|ma|mon|mi|mia|mio|mijn|minha|meu) (?:\w+ )?(?:nan|nana|nanna|gran|gramps|grampa|pops|old (?:man|lady)|ma|pa|(?:better|other) half|kids?|bub|missus|mrs|boo|bae|gal|lass|fella|bloke|squad|homies?|homegirl|bro|sis|mutti|mama|papa|vati|omi|opi|schatz\w*|mamie|papi|maman|cherie?|viej[oa]|abuelit[ao]|mami|amor|nonn[ao]|mamma|babbo|vo|vovo|painho|mainha|mozao|schat|moeke|omaatje)\b"
+)
 
 
 def _any(*patterns: str) -> re.Pattern[str]:
@@ -22,38 +34,95 @@ INVENTED = _any(
 
 # Exchanges of faces
 
-_FACES = re.compile(r"\b" + _FACE + r"\b|\b[\w-]*(?:gesicht|kopf)\b|\bsomeone else's (?:features|looks)\b|\b(?:kisser|bonce|phiz|fizzog|tronche|bouille|trogne|fresse|birne|visage|schadel|antlitz|careto|jeto|semblante|muso|grugno|fuca|smoel|snoet|kop|facce|physiognomy|countenance)\b")
-_FACE_ON = re.compile(r"\b" + _FACE + r" (?:\w+ )?(?:on|onto|over|in|into|auf|sur|sobre|su|sulla|sul|op|em|en|no|na) |\b" + _FACE + r" ?[+:=>&]")
-_PIECES = re.compile(r"\b(?:cheekbones?|eyes?|nose|mouth|jaw(?:line)?|lips|eyebrows|augen|nase|mund|yeux|nez|bouche|ojos|nariz|boca|occhi|naso|bocca|olhos|ogen|neus|mond)(?:,| and| und| et| y| e| en) (?:\w+,? ){0,2}?(?:cheekbones?|eyes?|nose|mouth|jaw(?:line)?|lips|eyebrows|augen|nase|mund|yeux|nez|bouche|ojos|nariz|boca|occhi|naso|bocca|olhos|ogen|neus|mond)\b")
-_BOTH = _any(
-    _FACE + r" (?:of|from|von|vom|des|der|de|du|del|della|di|do|da|van|uit|aus)\b.{1,60}?\b" + _BODY + r" (?:of|from|von|vom|des|der|de|du|del|della|di|do|da|van|uit|aus)",
-    _BODY + r" (?:of|from|von|vom|des|der|de|du|del|della|di|do|da|van|uit|aus)\b.{1,60}?\b" + _FACE + r" (?:of|from|von|vom|des|der|de|du|del|della|di|do|da|van|uit|aus)",
-    r"(?:different|new|another|other|anderes?|anderen|neues|autre|nouve\w+|otr[ao]|nuev[ao]|altr[ao]|nuov[ao]|outr[ao]|nov[ao]|ander|nieuw) " + _FACE + r"(?:(?: [-\w',:]+){0,8}? (?:from|of|like|aus|von|de|da|di|del|van) (?:[\w'-]+ ){0,2}?(?:" + _STILL + r"|[\w-]+\.(?:jpe?g|png|webp)|" + SOMEBODY + r")|[,:;] " + SOMEBODY + r")",
+_FACES = re.compile(
+    r"\b"
+    + _FACE
+    + r"\b|\b[\w-]*(?:gesicht|kopf)\b|\bsomeone else's (?:features|looks)\b|\b(?:kisser|bonce|phiz|fizzog|tronche|bouille|trogne|fresse|birne|visage|schadel|antlitz|careto|jeto|semblante|muso|grugno|fuca|smoel|snoet|kop|facce|physiognomy|countenance)\b"
 )
-_FACE_OFF = re.compile(r"\b(?:face|head)s? off (?:of )?(?=(?:one|him|her|them|this|that|my|mine|the (?:first|second|one|left|right|other|top|photo|picture)|" + SOMEBODY + r"|[\w-]+'s)\b)")
+_FACE_ON = re.compile(
+    r"\b" + _FACE + r" (?:\w+ )?(?:on|onto|over|in|into|auf|sur|sobre|su|sulla|sul|op|em|en|no|na) |\b" + _FACE + r" ?[+:=>&]"
+)
+_PIECES = re.compile(
+    r"\b(?:cheekbones?|eyes?|nose|mouth|jaw(?:line)?|lips|eyebrows|augen|nase|mund|yeux|nez|bouche|ojos|nariz|boca|occhi|naso|bocca|olhos|ogen|neus|mond)(?:,| and| und| et| y| e| en) (?:\w+,? ){0,2}?(?:cheekbones?|eyes?|nose|mouth|jaw(?:line)?|lips|eyebrows|augen|nase|mund|yeux|nez|bouche|ojos|nariz|boca|occhi|naso|bocca|olhos|ogen|neus|mond)\b"
+)
+_BOTH = _any(
+    _FACE
+    + r" (?:of|from|von|vom|des|der|de|du|del|della|di|do|da|van|uit|aus)\b.{1,60}?\b"
+    + _BODY
+    + r" (?:of|from|von|vom|des|der|de|du|del|della|di|do|da|van|uit|aus)",
+    _BODY
+    + r" (?:of|from|von|vom|des|der|de|du|del|della|di|do|da|van|uit|aus)\b.{1,60}?\b"
+    + _FACE
+    + r" (?:of|from|von|vom|des|der|de|du|del|della|di|do|da|van|uit|aus)",
+    r"(?:different|new|another|other|anderes?|anderen|neues|autre|nouve\w+|otr[ao]|nuev[ao]|altr[ao]|nuov[ao]|outr[ao]|nov[ao]|ander|nieuw) "
+    + _FACE
+    + r"(?:(?: [-\w',:]+){0,8}? (?:from|of|like|aus|von|de|da|di|del|van) (?:[\w'-]+ ){0,2}?(?:"
+    + _STILL
+    + r"|[\w-]+\.(?:jpe?g|png|webp)|"
+    + SOMEBODY
+    + r")|[,:;] "
+    + SOMEBODY
+    + r")",
+)
+_FACE_OFF = re.compile(
+    r"\b(?:face|head)s? off (?:of )?(?=(?:one|him|her|them|this|that|my|mine|the (?:first|second|one|left|right|other|top|photo|picture)|"
+    + SOMEBODY
+    + r"|[\w-]+'s)\b)"
+)
 # He is called like a thing.
 _THE_ROCK = re.compile(r"\bthe rock'?s(?= (?:face|head) (?:on|onto|over|instead))")
-_TWO = re.compile(r"\b(?:2|two|both|zwei|beiden?|deux|dos|ambas|due|dois|duas|twee)(?: of)?(?: my| these| the| this| die| les| las| le| as| de)? (?:\w+ )?" + _STILL + r"\b")
-_OWN_FACE = re.compile(r"\b(?:my|mein\w*|mon|ma|mi|la mia|il mio|minha|meu|mijn|me|mich|moi|" + SOMEBODY + r"(?:'s)?|[\w-]+'s) (?:own )?" + _FACE + r"|\b" + _FACE + r" (?:of|from|von|vom|de|di|da|do|del|van) (?:\w+ ){0,2}?" + SOMEBODY)
-_THEIR_BODY = re.compile(r"\b(?:his|her|their|the|this|that|another|someone's|" + SOMEBODY + r"(?:'s)?|[\w-]+'s|ihr\w*|sein\w*|son|sa|su|sus|suo|sua|seu|haar|zijn|rest of|everything else) (?:\w+ )?(?:" + _BODY + r"|pose)\b|\b" + _BODY + r" (?:of|from|von|de|di|da|do|van) \w+")
-_ON_THEM = re.compile(r"\b(?:on|onto|over|auf|sur|sobre|su|op|em|en) (?:her|him|them|ihr|ihm|ihn|ihnen|lui|elle|eux|ella|el|lei|loro|ela|ele|haar|hem|hen|someone|somebody|a stranger)\b(?! (?:shoulder|lap|chest|back|\w*'s))")
+_TWO = re.compile(
+    r"\b(?:2|two|both|zwei|beiden?|deux|dos|ambas|due|dois|duas|twee)(?: of)?(?: my| these| the| this| die| les| las| le| as| de)? (?:\w+ )?"
+    + _STILL
+    + r"\b"
+)
+_OWN_FACE = re.compile(
+    r"\b(?:my|mein\w*|mon|ma|mi|la mia|il mio|minha|meu|mijn|me|mich|moi|"
+    + SOMEBODY
+    + r"(?:'s)?|[\w-]+'s) (?:own )?"
+    + _FACE
+    + r"|\b"
+    + _FACE
+    + r" (?:of|from|von|vom|de|di|da|do|del|van) (?:\w+ ){0,2}?"
+    + SOMEBODY
+)
+_THEIR_BODY = re.compile(
+    r"\b(?:his|her|their|the|this|that|another|someone's|"
+    + SOMEBODY
+    + r"(?:'s)?|[\w-]+'s|ihr\w*|sein\w*|son|sa|su|sus|suo|sua|seu|haar|zijn|rest of|everything else) (?:\w+ )?(?:"
+    + _BODY
+    + r"|pose)\b|\b"
+    + _BODY
+    + r" (?:of|from|von|de|di|da|do|van) \w+"
+)
+_ON_THEM = re.compile(
+    r"\b(?:on|onto|over|auf|sur|sobre|su|op|em|en) (?:her|him|them|ihr|ihm|ihn|ihnen|lui|elle|eux|ella|el|lei|loro|ela|ele|haar|hem|hen|someone|somebody|a stranger)\b(?! (?:shoulder|lap|chest|back|\w*'s))"
+)
 _MY = r"(?:my|mein\w*|mon|ma|mi|la mia|il mio|mia|mio|minha|meu|mijn|m'n)"
 # The asker.
 _SELF = re.compile(
     r"\b(?:" + _MY + r" (?:own |eigene\w* |propre |propria |proprio |propia |eigen |pretty |ugly |beautiful )?" + _FACE
     + r"|mine|myself|selfies?|(?<!make )(?<!give )(?<!show )(?<!draw )(?<!for )(?<!paint )(?<!create )(?<!generate )(?<!help )(?<!do )(?<!get )(?<!send )(?<!let )me\b(?! (?:an?|the|some|in|look)\b)|mich|moi(?!ns)|mim|meins|mienne?|mijne|meinem|le mien|la mienne|(?:la|el|a|o|il) (?:mia|mio|minha|meu)(?=$|[,.;!?]))\b"
 )  # fmt: skip
-_FAMILY = re.compile(r"\b(?:mom|mum|mommy|mummy|mama|dad|daddy|papa|grandma|grandpa|granny|nana|oma|opa|mamie|papi|maman|abuela|abuelo|nonna|nonno|vovo)s?(?:'s)?\b")
-_POSSESSOR = re.compile(r"\b(?!(?:it|he|she|that|this|who|what|there|here|let|where|how|one|today|men|women|children|kids|people|everyone|nobody)'s)([a-z-]+)'s\b")
-_BARE_POSSESSOR = re.compile(r"\b(?!this|his|whose|across|less|class|its|these|those|yours|as|is|was|has|does|clear|famous|gorgeous|bas|plus|mes|ses|des|les|tes|las|los|unas|sus|mis|towards|sides|kids|boys|girls|childrens|various|numerous|serious|precious)([a-z]{3,}s) (?:face|head|mug)\b")
+_FAMILY = re.compile(
+    r"\b(?:mom|mum|mommy|mummy|mama|dad|daddy|papa|grandma|grandpa|granny|nana|oma|opa|mamie|papi|maman|abuela|abuelo|nonna|nonno|vovo)s?(?:'s)?\b"
+)
+_POSSESSOR = re.compile(
+    r"\b(?!(?:it|he|she|that|this|who|what|there|here|let|where|how|one|today|men|women|children|kids|people|everyone|nobody)'s)([a-z-]+)'s\b"
+)
+_BARE_POSSESSOR = re.compile(
+    r"\b(?!this|his|whose|across|less|class|its|these|those|yours|as|is|was|has|does|clear|famous|gorgeous|bas|plus|mes|ses|des|les|tes|las|los|unas|sus|mis|towards|sides|kids|boys|girls|childrens|various|numerous|serious|precious)([a-z]{3,}s) (?:face|head|mug)\b"
+)
 _OTHER = re.compile(
-    r"\b(?:hers|theirs|him|them|ihm|ihn|(?:la|el|il|a|o) (?:suya|suyo|sua|suo|sienne?|dela|dele)|le sien|celle de|celui de|quella d\w*|quello d\w*|la del?|el del?|(?<!make )(?<!show )(?<!give )her(?=$|[,.;!?\n]| (?:own )?(?:face|head|body|mug)\b| (?:with|for|into|onto|to|in|on)\b)|(?:his|their) (?:own )?(?:face|head|body|mug)s?|ihr\w* (?:gesicht|kopf|korper)|sein\w* (?:gesicht|kopf|korper)|so[na] (?:visage|tete|corps)|leurs? (?:visages?|tetes?)|sus? (?:caras?|rostros?|cabezas?|cuerpos?)|su[ao] (?:volto|faccia|testa|corpo|cara|rosto)|(?:haar|zijn) (?:gezicht|hoofd|lichaam)"
+    r"\b(?:hers|theirs|him|them|ihm|ihn|ihre?s|seine?s|(?:la|el|il|a|o) (?:suya|suyo|sua|suo|sienne?|dela|dele)|le sien|celle de|celui de|quella d\w*|quello d\w*|la del?|el del?|(?<!make )(?<!show )(?<!give )her(?=$|[,.;!?\n]| (?:own )?(?:face|head|body|mug)\b| (?:with|for|into|onto|to|in|on)\b)|(?:his|their) (?:own )?(?:face|head|body|mug)s?|ihr\w* (?:gesicht|kopf|korper)|sein\w* (?:gesicht|kopf|korper)|so[na] (?:visage|tete|corps)|leurs? (?:visages?|tetes?)|sus? (?:caras?|rostros?|cabezas?|cuerpos?)|su[ao] (?:volto|faccia|testa|corpo|cara|rosto)|(?:haar|zijn) (?:gezicht|hoofd|lichaam)"
     r"|(?:the|this|that|these|those|another|other|some|die|der|den|dem|das|dies\w+|le|la|les|l'|cette|ce|cet|el|los|las|este|esta|ese|esa|il|lo|i|gli|questa|questo|quel\w*|o|os|as|essa|esse|desse|dessa|nesse|nessa|do|da|del|della|al|alla|du|de|het|deze|dit|die|auf|on|onto|on an?|onto an?|over an?|eines?|einer|einem|un|une|una|um|uma) ?(?:(?!own\b)[\w-]+ )?" + _PERSON
     + r"|(?:the|l[ae]|der|die|el|o|a|il|de) (?:one|celle|quella|degene) (?:on|in|who|that|doing|at|giving|with)|someone(?: else)?|somebody(?: else)?|strangers?|everyone(?: else)?|a different (?:person|woman|man|girl|guy)|jemand\w*|quelqu'un|alguien|alguem|qualcuno|iemand|" + _BODY
     + r"|(?:on|onto|over|into|auf|sur|sobre|su|sulla|op) (?:" + _DEM + r"|the|a|an|my|someone's) (?:[\w'-]+ ){0,3}?" + _STILL + r")\b(?!'s? (?:shoulder|lap))"
 )  # fmt: skip
 _CHANGE = _any(
-    r"put|puts|putting|place[ds]?|past(?:e|ed|ing)|swap\w*|swop\w*|replac\w*|chang(?:e|ed|ing)|exchang\w*|switch\w*|trad(?:e|ed|ing)|transfer\w*|add|stick|insert\w*|edit(?:ed|ing)?|merg\w*|blend\w*|fus(?:e|ed|ing)|combin\w*|morph\w*|use|using|take|copy|move|apply|make|give|giving|gets?|turn|want|need|wears?|wearing|should|slap|shop|photoshop\w*|graft\w*|superimpos\w*|overlay\w*|mount|attach\w*|drop|fit|splice|render|project\w*|match|have|has|having|instead|onto|but (?:with|it's|its|now|the|my|his|her)|with the (?:face|head)|same \w+ but|lieu|becomes?|belongs?|in place of|wanna|gonna|would look|imagine|what if|with (?:\w+ )?" + SOMEBODY + r"(?:'s)? (?:face|head|mug)|on top|except|not (?:his|hers|mine)|=|->|goes on|go on|going on|lend|borrow|steal|rip|cut out|crop out|bring|throw|pop|whack|chuck|slap|plonk|swaparoo",
+    r"put|puts|putting|place[ds]?|past(?:e|ed|ing)|swap\w*|swop\w*|replac\w*|chang(?:e|ed|ing)|exchang\w*|switch\w*|trad(?:e|ed|ing)|transfer\w*|add|stick|insert\w*|edit(?:ed|ing)?|merg\w*|blend\w*|fus(?:e|ed|ing)|combin\w*|morph\w*|use|using|take|copy|move|apply|make|give|giving|gets?|turn|want|need|wears?|wearing|should|slap|shop|photoshop\w*|graft\w*|superimpos\w*|overlay\w*|mount|attach\w*|drop|fit|splice|render|project\w*|match|have|has|having|instead|onto|but (?:with|it's|its|now|the|my|his|her)|with the (?:face|head)|same \w+ but|lieu|becomes?|belongs?|in place of|wanna|gonna|would look|imagine|what if|with (?:\w+ )?"
+    + SOMEBODY
+    + r"(?:'s)? (?:face|head|mug)|on top|except|not (?:his|hers|mine)|=|->|goes on|go on|going on|lend|borrow|steal|rip|cut out|crop out|bring|throw|pop|whack|chuck|slap|plonk|swaparoo",
     r"misch\w*|vermisch\w*|setz\w*|kleb\w*|montier\w*|tausch\w*|ersetz\w*|wechs\w*|pack\w*|mach\w*|tu|hau|nimm|gib|lege?n?|baue?n?|kopier\w*|ubertrag\w*|anstelle|statt|soll\w*|will|mochte|hatte|bekommt|kriegt|aber mit",
     r"mets|mettre|met|melang\w*|colle[rz]?|remplac\w*|echang\w*|prends|donne|greff\w*|incrust\w*|ajoute\w*|veux|voudrais|a la place|au lieu|fais|change[rz]?|mais avec|ait",
     r"mezcla\w*|combina\w*|mescola\w*|mistura\w*|pon|pones|poner|ponle|ponme|ponga|pega\w*|coloca\w*|cambia\w*|usa\w*|reemplaz\w*|sustitu\w*|intercambi\w*|quiero|en lugar|en vez|dale|haz|que (?:salga|aparezca|tenga)|pero con|metele",
@@ -70,10 +139,12 @@ _PICTURES = re.compile(
     + r")|" + _STILL + r" (?:number |no\.? ?|nr\.? ?|#)?(?:\d|[ab]|one|two|uno|due|deux|eins|zwei|dos|dois)|(?:person|wom[ae]n|m[ae]n|girl|guy|model|subject|actor|frau|mann|femme|homme|mujer|hombre|donna|uomo|mulher|homem|persona|pessoa|personne|persoon)s? (?:number |#)?(?:\d|[ab]|one|two)|(?:img|dsc|pic|photo|image)_?\d\w*|[\w-]+\.(?:jpe?g|png|webp)|#[12]|here and|(?:den|das|die|the|la|le|el|il|a|o) (?:zweite[ns]?|second|deuxieme|segund[ao]|second[ao]|tweede|ersten?s?|first|premiere?|primer[ao]?|prim[ao]|primeir[ao]|eerste|other|andere[sn]?|otr[ao]|autre|altr[ao]|outr[ao]))\b"
 )  # fmt: skip
 _STEAD = re.compile(
-    r"\b(?:instead of|in place of|in lieu of|rather than|anstelle (?:von|des|der)|anstatt|statt|a la place d\w+|au lieu d\w+|en lugar d\w+|en vez d\w+|al posto d\w+|invece d\w+|no lugar d\w+|em vez d\w+|in plaats van) ?(?:[\w'-]+ ){0,3}?(?:" + _PERSON + "|" + SOMEBODY + r"|him|her|them|hers|ihm|ihr|lui|elle|el|ella|lei|ele|ela|hem|haar|l'\w+)\b"
+    r"\b(?:instead of|in place of|in lieu of|rather than|anstelle (?:von|des|der)|anstatt|statt|a la place d\w+|au lieu d\w+|en lugar d\w+|en vez d\w+|al posto d\w+|invece d\w+|no lugar d\w+|em vez d\w+|in plaats van) ?(?:[\w'-]+ ){0,3}?(?:" + _PERSON + "|" + SOMEBODY + r"|him|her|them|hers|ihm|ihre?s?|seine?s|lui|elle|el|ella|lei|ele|ela|hem|haar|(?:la|el|a) (?:sienne?|suya|sua|dela|dele))\b"
 )  # fmt: skip
 _ME_OR_SOMEBODY = re.compile(
-    r"\b(?:" + SOMEBODY + r"|(?<!make )(?<!give )(?<!show )(?<!draw )(?<!for )me|myself|mich|moi|mim|it's me|its me|soy yo|sono io|ben ik|sou eu)\b"
+    r"\b(?:"
+    + SOMEBODY
+    + r"|(?<!make )(?<!give )(?<!show )(?<!draw )(?<!for )me|myself|mich|moi|mim|it's me|its me|soy yo|sono io|ben ik|sou eu)\b"
 )
 _SAME = re.compile(
     r"\b(?:same|this|that|gleiche[sn]?|selbe[sn]?|dieses|meme|cette|misma|esta|stessa|questa|mesma|essa|esta|zelfde|deze) (?:[\w'-]+ ){0,2}?" + _STILL
@@ -81,22 +152,93 @@ _SAME = re.compile(
 )  # fmt: skip
 _BECOMES = _any(
     r"aus (?:dem|der|den|diesem|dieser) (?:[\w-]+ ){0,3}?" + _PERSON + r" (?:[\w'-]+ ){0,4}?" + SOMEBODY,
-    r"(?:make|turn|edit|change|so|should|must|morph|want|mach\w*|lass\w*|fais|faire|haz\w*|fai|fallo|falla|faz|faca|maak|laat|soll\w*) (?:[\w'-]+ ){0,6}?(?:look\w* (?:exactly |just |more |a lot |identical )*like|(?:identical|similar) to|pass(?:es)? (?:for|as)|resembl\w+|mistaken for|aus(?:sieht|sehen|schaut|schauen) wie|ressembl\w+ a|parezca\w*(?: a)?|se parezca a|(?:as)?somigli\w+ a|sembr\w+|parec\w+(?: com)?|igual a|lijken? op|eruitzien als) (?:[\w'-]+ ){0,2}?" + SOMEBODY + r"(?! (?:hair|style|dress|outfit))(?=.{0,120})",
-    SOMEBODY + r" (?:[\w'-]+ ){0,2}?(?:plays|playing|starring as|cast as|portraying|taking over|as) (?:the )?(?:lead|main|hero|heroine|role|bride|groom|james bond|joker|batman|rose|jack)\b",
+    r"(?:make|turn|edit|change|so|should|must|morph|want|mach\w*|lass\w*|fais|faire|haz\w*|fai|fallo|falla|faz|faca|maak|laat|soll\w*) (?:[\w'-]+ ){0,6}?(?:look\w* (?:exactly |just |more |a lot |identical )*like|(?:identical|similar) to|pass(?:es)? (?:for|as)|resembl\w+|mistaken for|aus(?:sieht|sehen|schaut|schauen) wie|ressembl\w+ a|parezca\w*(?: a)?|se parezca a|(?:as)?somigli\w+ a|sembr\w+|parec\w+(?: com)?|igual a|lijken? op|eruitzien als) (?:[\w'-]+ ){0,2}?"
+    + SOMEBODY
+    + r"(?! (?:hair|style|dress|outfit))(?=.{0,120})",
+    SOMEBODY
+    + r" (?:[\w'-]+ ){0,2}?(?:plays|playing|starring as|cast as|portraying|taking over|as) (?:the )?(?:lead|main|hero|heroine|role|bride|groom|james bond|joker|batman|rose|jack)\b",
 )
 _WHOM = r"(?:" + SOMEBODY + r"(?!'s)|(?<!make )(?<!give )(?<!show )(?<!draw )(?<!for )me\b|myself\b|mich\b|moi\b|mij\b|eu\b|yo\b|io\b)"
-_PART = r"(?:(?:the|this|that|these|der|die|das|den|dem|diese\w*|le|la|l'|cette|ce|el|este|esta|il|lo|questa|questo|o|a|esse|essa|do|da|al|alla|du|de|het|deze|dit) ?(?:[\w-]+ ){0,2}?" + _PERSON + r"|him\b|her\b|them\b|hers\b)"
+_PART = (
+    r"(?:(?:the|this|that|these|der|die|das|den|dem|diese\w*|le|la|l'|cette|ce|el|este|esta|il|lo|questa|questo|o|a|esse|essa|do|da|al|alla|du|de|het|deze|dit) ?(?:[\w-]+ ){0,2}?"
+    + _PERSON
+    + r"|him\b|her\b|them\b|hers\b)"
+)
 _TURNED = _any(
-    r"(?:swap\w*|swop\w*|switch\w*|replac\w*|exchang\w*|trad(?:e|ing)|sub|substitut\w*|tausch\w*|vertausch\w*|ersetz\w*|echang\w*|remplac\w*|interverti\w*|intercambi\w*|reemplaz\w*|sustitu\w*|cambia\w*|scambi\w*|sostitu\w*|troca\w*|troque|substitu\w*|vervang\w*|verwissel\w*|ruil\w*) (?:out )?(?:(?:a|al|l') ?)?(?:" + _WHOM + r" (?:and|with|for|by|und|mit|durch|gegen|et|avec|par|contre|y|con|por|e|com|pel[oa]|en|met|door) (?:\w+ )?(?:" + _PART + "|" + SOMEBODY + ")|" + _PART + r" (?:[\w'-]+ ){0,5}?(?:and|with|for|by|und|mit|durch|gegen|et|avec|par|contre|y|con|por|e|com|pel[oa]|en|met|door|to|into) (?:\w+ )?" + _WHOM + ")",
-    r"(?:change|turn|transform|convert|morph|make|swap|verwandle|verwandel\w*|mach\w*|transforme\w*|change\w*|convierte|transforma\w*|cambia|trasforma\w*|verander) (?:" + _PART + r"|(?:uncle|aunt|auntie|cousin|grandma|grandpa) \w+|everyone|everybody|all of (?:us|them)|" + SOMEBODY + r"|me) (?:[\w'-]+ ){0,5}?(?:into|to|in|en|em) " + SOMEBODY + r"(?!'s)",
-    r"(?:where|so|so that|in which|as if|as though|like|version|dass|damit|wo|ou|pour que|donde|para que|que|dove|onde|waar|zodat|want|makes?|thinks?) (?:\w+ ){0,2}?" + _WHOM + r"(?: is| was| are| were| am|'m| ist| bin| ware| est| suis| soit| es| soy| sea| e| sono| sia| seja| sou| ben) (?:actually |now |really )?" + _PART,
-    r"(?:fammi (?:diventare|essere)|voglio (?:essere|diventare)|hazme|convierteme en|quiero ser|transforme-moi en|fais de moi|mach mich zu[mr]?|ich will|me transforma n?em?|me faz (?:virar|ser)|quero ser|maak (?:me|mij)|make me|turn me into|let me be|i want to be|i wanna be|cast me as|put me as) (?:the |l'|this |that |der |die |den |le |la |el |il |lo |o |a |de )(?:[\w-]+ )?" + _PERSON + r" (?:[\w'-]+ ){0,3}?(?:this|that|the (?:photo|pic|picture|video|clip|scene|movie|film)|dies\w+|cette|esta|este|questa|questo|dessa|desse|nesta|deze)",
+    r"(?:swap\w*|swop\w*|switch\w*|replac\w*|exchang\w*|trad(?:e|ing)|sub|substitut\w*|tausch\w*|vertausch\w*|ersetz\w*|echang\w*|remplac\w*|interverti\w*|intercambi\w*|reemplaz\w*|sustitu\w*|cambia\w*|scambi\w*|sostitu\w*|troca\w*|troque|substitu\w*|vervang\w*|verwissel\w*|ruil\w*) (?:out )?(?:(?:a|al|l') ?)?(?:"
+    + _WHOM
+    + r" (?:and|with|for|by|und|mit|durch|gegen|et|avec|par|contre|y|con|por|e|com|pel[oa]|en|met|door) (?:\w+ )?(?:"
+    + _PART
+    + "|"
+    + _PERSON
+    + r"\b|"
+    + SOMEBODY
+    + ")|"
+    + _PART
+    + r" (?:[\w'-]+ ){0,5}?(?:and|with|for|by|und|mit|durch|gegen|et|avec|par|contre|y|con|por|e|com|pel[oa]|en|met|door|to|into) (?:\w+ )?"
+    + _WHOM
+    + ")",
+    r"(?:change|turn|transform|convert|morph|make|swap|verwandle|verwandel\w*|mach\w*|transforme\w*|change\w*|convierte|transforma\w*|cambia|trasforma\w*|verander) (?:"
+    + _PART
+    + r"|(?:uncle|aunt|auntie|cousin|grandma|grandpa) \w+|everyone|everybody|all of (?:us|them)|"
+    + SOMEBODY
+    + r"|me) (?:[\w'-]+ ){0,5}?(?:into|to|in|en|em) "
+    + SOMEBODY
+    + r"(?!'s)",
+    r"(?:where|so|so that|in which|as if|as though|like|version|dass|damit|wo|ou|pour que|donde|para que|que|dove|onde|waar|zodat|want|makes?|thinks?) (?:\w+ ){0,2}?"
+    + _WHOM
+    + r"(?: is| was| are| were| am|'m| ist| bin| ware| est| suis| soit| es| soy| sea| e| sono| sia| seja| sou| ben) (?:actually |now |really )?"
+    + _PART,
+    r"(?:except|but|only|where|now|and|aber|nur|mais|pero|ma|mas|maar) (?:now |that )?"
+    + _PART
+    + r"(?:'s| is| are| ist| est| es| e| is) (?:actually |now |really )?"
+    + _WHOM,
+    r"(?:make|turn|mach\w*|fais|haz|fai|faz|maak) (?:the|this|that|der|die|das|den|le|la|el|il|o|a|de|het) [\w-]+ (?:on|in|from|of|auf|im|sur|en|su|in|na|no|op) (?:the|this|that|my|dem|diesem|la|cette|esta|questa|nesta|deze) ?"
+    + _STILL
+    + r" (?:to |into |be |zu |en |in )?"
+    + _WHOM,
+    r"(?:chang\w*|swap\w*|switch\w*|replac\w*|alter\w*|edit) who(?:'s| is| are| appears)? (?:\w+ )?(?:in|on) (?:this|the|that|my)",
+    _FACE
+    + r" (?:\w+ ){0,2}?(?:swapped|replaced|exchanged|switched|traded|ersetzt|ausgetauscht|getauscht|remplacee?|echangee?|reemplazad[oa]|sustituid[oa]|cambiad[oa]|sostituit[oa]|scambiat[oa]|trocad[oa]|substituid[oa]|vervangen|verwisseld)\b(?! (?:with|by|durch|par|por|con|door) (?:an? |the |une? |el |la |ein\w* )?(?:\w+ )?(?:flower|skull|mask|clock|light|galaxy|void|moon|sun|tv|screen|mirror|smile|emoji|blume|fleur|flor|fiore))",
+    r"instead of [^.;!?]{1,60}[,;] ?(?:it's|its|it is|make it|put|use|i want|have|show|be|with) " + _WHOM,
+    r"(?:but|where|and|aber|mais|pero|ma|mas|maar) (?:i'm|im|i am|ich bin|je suis|yo soy|soy|io sono|sono|eu sou|sou|ik ben) (?:actually |now )?(?:him|her|them|sie|er|elle|lui|ella|el|lei|ela|ele|hem|haar|"
+    + SOMEBODY
+    + "|"
+    + _PART
+    + r")(?=$|[ ,.;!])",
+    r"(?:fammi (?:diventare|essere)|voglio (?:essere|diventare)|hazme|convierteme en|quiero ser|transforme-moi en|fais de moi|mach mich zu[mr]?|ich will|me transforma n?em?|me faz (?:virar|ser)|quero ser|maak (?:me|mij)|make me|turn me into|let me be|i want to be|i wanna be|cast me as|put me as) (?:the |l'|this |that |der |die |den |le |la |el |il |lo |o |a |de )(?:[\w-]+ )?"
+    + _PERSON
+    + r" (?:[\w'-]+ ){0,3}?(?:this|that|the (?:photo|pic|picture|video|clip|scene|movie|film)|dies\w+|cette|esta|este|questa|questo|dessa|desse|nesta|deze)",
     r"(?:" + _PART + "|" + _PERSON + r"\b)(?: [\w'-]+){0,5}? ?(?:->|=>|\u2192|=|:) ?" + _WHOM,
-    r"(?:but|except|only|aber|mais|pero|ma|mas|maar) (?:then |now )?(?:make it|it's|its|it is|he's|she's|he is|she is|mit|es ist|c'est|es|sea|e|con|seja|het is) (?:actually |now |really )?" + _WHOM + r"(?! (?:wear|in|with|smil|look|hold|stand|sit|laugh|younger|older|and|by|at|on|who))(?=$|[ ,.;!?])",
-    _WHOM + r" (?:to be |should be |as |be |being |becomes? |playing |plays? |als |en tant que |comme |como |come |soll |fa |hace de |faz )+" + _PART + r"(?: (?:[\w'-]+ ){0,3}?(?:on|in|at|from|who|with|links|rechts|auf|im|in|sur|dans|a|de|en|nella|sulla|na|no|op) )",
-    r"(?:the|this|that|der|die|das|le|la|l'|el|il|o|a|de) ?(?:[\w-]+ )?" + _PERSON + r" (?:[\w'-]+ ){0,5}?(?:should be|must be|needs? to be|has to be|ought to be|to be|becomes?|turns? into|be|soll|sollte|doit etre|devrait etre|deberia ser|debe ser|sea|dovrebbe essere|deve essere|diventi|sia|deve ser|devia ser|seja|vire|moet) (?:actually |now |really |instead )?" + _WHOM + r"(?! (?:and|und|et|y|e|en)\b)",
-    r"(?:blend|past|merg|superimpos|map|overlay|graft|morph|fus|transfer|composit|photoshop|splic|transplant)\w* (?:" + _WHOM + r"|it|that|" + SOMEBODY + r"(?:'s)? \w+|my (?:\w+ )?" + _STILL + r"|(?:a|the|this) selfie) (?:[\w'-]+ ){0,4}?(?:onto|on|over|into|with|on top of) (?:[\w'-]+ ){0,3}?(?:" + _PERSON + "|" + _BODY + "|" + SOMEBODY + ")",
-    r"(?:put|stick|edit|photoshop|insert|paste|cast|use|have|make|setz\w*|mets|pon|metti|poe|bota|zet) " + _WHOM + r" (?:[\w'-]+ ){0,3}?(?:as|into the role of|in the role of|in the (?:body|place|spot|shoes) of|for|als|comme|como|come) " + _PART,
+    r"(?:but|except|only|aber|mais|pero|ma|mas|maar) (?:then |now )?(?:make it|it's|its|it is|he's|she's|he is|she is|mit|es ist|c'est|es|sea|e|con|seja|het is) (?:actually |now |really )?"
+    + _WHOM
+    + r"(?! (?:wear|in|with|smil|look|hold|stand|sit|laugh|younger|older|and|by|at|on|who))(?=$|[ ,.;!?])",
+    _WHOM
+    + r" (?:to be |should be |as (?!an? )|be |being |becomes? |playing |plays? |als |en tant que |comme |como |come |soll |fa |hace de |faz )+"
+    + _PART
+    + r"(?: (?:[\w'-]+ ){0,3}?(?:on|in|at|from|who|with|links|rechts|auf|im|in|sur|dans|a|de|en|nella|sulla|na|no|op) )",
+    r"(?:the|this|that|der|die|das|le|la|l'|el|il|o|a|de) ?(?:[\w-]+ )?"
+    + _PERSON
+    + r" (?:[\w'-]+ ){0,5}?(?:should be|must be|needs? to be|has to be|ought to be|to be|becomes?|turns? into|be|soll|sollte|doit etre|devrait etre|deberia ser|debe ser|sea|dovrebbe essere|deve essere|diventi|sia|deve ser|devia ser|seja|vire|moet) (?:actually |now |really |instead )?"
+    + _WHOM
+    + r"(?! (?:and|und|et|y|e|en)\b)",
+    r"(?:blend|past|merg|superimpos|map|overlay|graft|morph|fus|transfer|composit|photoshop|splic|transplant)\w* (?:"
+    + _WHOM
+    + r"|it|that|"
+    + SOMEBODY
+    + r"(?:'s)? \w+|my (?:\w+ )?"
+    + _STILL
+    + r"|(?:a|the|this) selfie) (?:[\w'-]+ ){0,4}?(?:onto|on|over|into|with|on top of) (?:[\w'-]+ ){0,3}?(?:"
+    + _PERSON
+    + "|"
+    + _BODY
+    + "|"
+    + SOMEBODY
+    + ")",
+    r"(?:put|stick|edit|photoshop|insert|paste|cast|use|have|make|setz\w*|mets|pon|metti|poe|bota|zet) "
+    + _WHOM
+    + r" (?:[\w'-]+ ){0,3}?(?:as|into the role of|in the role of|in the (?:body|place|spot|shoes) of|for|als|comme|como|come) "
+    + _PART,
 )
 _SHOT = re.compile(r"\b" + _STILL + r"\b")
 _NAMED = _any(
@@ -155,6 +297,8 @@ _DEIXIS = _any(
     r"(?:de|die|het) (?:\w+ ){0,1}?(?:vrouw|meid|meisje|man|actrice|zangeres|presentatrice|kassiere|serveerster|juf|buurvrouw) (?:van (?:het|de|mijn|hiernaast|beneden|boven)|die (?:bij|naast|in|op|altijd|het|zingt|werkt|woont))",
     r"(?:here'?s|here is|heres|attached|meet|hier ist|voici|aqui esta|ecco|hier is) (?:\w+ ){0,2}?(?:" + SOMEBODY + r"|her|him|\w+'s)",
     r"(?:a|o|la|el|il|die|der|the) (?:reporter\w*|journalist\w*|giornalista|jornalista|periodista|reportera|journaliste|moderator\w*|anchor\w*|presentador\w*|apresentador\w*|conduttric\w*|atriz|ator|actriz|actor|attrice|actrice|cantor\w*|cantante|chanteu\w*|sanger\w*|schauspieler\w*|jogador\w*|jugador\w*|calciatric\w*|joueu\w*|spieler\w*|influencer\w*) (?:of|from|on|d[aeo]l?|della|d'|du|von|vom|aus|bei|que|che|qui|die|who)\b ?(?!epoca|opera|circo|teatro|corte|pueblo|aldeia)",
+    r"(?:edit|change|alter|modify|retouch|photoshop|redo|make|turn|render|put|get|have|show) (?:this|it so|her|him|them|that|these)\b(?=.{0,60}\b(?:she|he|her|him|they|them|naked|nude|nudes|topless|undressed|nothing)\b)",
+    r"(?:la|el|l'|a|die|de) (?:profe|profesora|maestra|jefa|vecina|doctora|enfermera|entrenadora|monitora|cajera|camarera|directora|secretaria|professoressa|vicina|dottoressa|professora|vizinha|chefe|diretora|voisine|maitresse|patronne|juf|buurvrouw|lerares|lehrerin|nachbarin|chefin|arztin|kellnerin|commessa|barista|cassiera|vendeuse|serveuse|caissiere|boulangere|kassierin|verkauferin|bedienung)\b",
     r"the one (?:across|next (?:to|door)|who|from|that|at (?:my|the|work)|in my|on (?:my|the) (?:street|bus|floor)|upstairs|downstairs|i )|(?:hot|cute|sexy|fit|new|old|favou?rite|pretty|cheeky|annoying) (?:neighbou?r|co-?worker|teacher|boss|classmate|colleague|landlady|roommate|babysitter|nanny|flatmate|step-?\w+|professor|secretary|sister-in-law|mother-in-law)s?",
     r"you know (?:the |that |who )|u know (?:the |that )",
 )  # fmt: skip
@@ -175,15 +319,20 @@ _NOTHING = _any(
 
 def nothing_on(told: str) -> bool:
     """Whether bare skin is meant without a word for it."""
-    return bool(_NOTHING.search(told))
+    return bool(_NOTHING.search(told) or _GONE.search(told))
 
 
 # Orders about a picture, said with no word for skin.
+_GONE = re.compile(
+    r"\b(?:swimsuits?|bikinis?|dress|shirts?|t-?shirts?|tops?|blouses?|skirts?|clothes|clothing|outfit|bra|leggings|jeans|pants|shorts|uniform|robe|towel|badeanzug|kleid\w*|bluse|rock|hemd|robe|maillot|jupe|vestido|blusa|falda|ropa|banador|vestit[oi]|costume|gonna|maglietta|roupa|saia|biquini|jurk|rok|badpak|kleren)\b.{0,50}\b(?:transparent\w*|see[ -]thr(?:ough|u)|invisible|disappear\w*|vanish\w*|melt\w*|dissolv\w*|evaporat\w*|durchsichtig\w*|verschwind\w*|disparai\w*|desaparec\w*|trasparent\w*|spari\w*|sumir|doorzichtig\w*|verdwijn\w*)\b"
+)
 _REVEAL = _any(
     r"(?:reveal\w*|show\w*|see|uncover\w*|guess|imagine|zeig\w*|montre\w*|muestra\w*|ensena\w*|mostra\w*|laat zien) (?:me )?(?:what|everything|all|skin|body|was|alles|ce qu|tout|lo que|todo|cio che|cosa|quello che|tutto|o que|tudo|wat)(?:[\w'-]* ){1,5}?(?:under(?:neath)?|beneath|below|behind|unter|sous|debajo de|bajo|sotto|por baixo d[aeo]|embaixo d[aeo]|onder) (?:her|his|their|that|ihr\w*|sein\w*|sa|son|ses|su|sus|la sua|il suo|i suoi|sua|seu|haar|zijn|del?|della) (?:\w+ )?(?:clothes|clothing|dress|skirt|shirt|t-?shirt|top|blouse|bra|bikini|swimsuit|outfit|uniform|robe|towel|jeans|pants|leggings|underwear|kleid\w*|rock|bluse|hemd|hose|robe|jupe|chemis\w+|falda|vestido|blusa|ropa|camisa|gonna|vestit\w*|camicetta|maglietta|saia|roupa|jurk|rok|kleren|bloes)",
 )
 _CENSOR = _any(
-    r"(?:un-?|de-?)censor\w*|unzensier\w*|decensur\w*|descensur\w*|desensur\w*|(?:remove|delete|take off|get rid of|without|entfern\w*|enleve\w*|quita\w*|togli|tira) (?:the |her |his |die |la |le |a )?(?:censor\w*|censur\w*|zensur\w*|black bars? (?:on|over) (?:her|his)|mosaic|pixelation)(?= .{0,40}(?:" + _STILL + r"|her|him|body|breast|chest))"
+    r"(?:un-?|de-?)censor\w*|unzensier\w*|decensur\w*|descensur\w*|desensur\w*|(?:remove|delete|take off|get rid of|without|entfern\w*|enleve\w*|quita\w*|togli|tira) (?:the |her |his |die |la |le |a )?(?:censor\w*|censur\w*|zensur\w*|black bars? (?:on|over) (?:her|his)|mosaic|pixelation)(?= .{0,40}(?:"
+    + _STILL
+    + r"|her|him|body|breast|chest))"
 )
 _AGAIN = _any(r"(?:same|that|this|gleiche[sn]?|selbe[sn]?|meme|misma|stessa|mesma|zelfde) " + _STILL)
 
@@ -203,6 +352,7 @@ _SCHOOLS = _any(
     r"(?:colegio|instituto|escuela(?! d)|secundaria|primaria|recreo|brackets|aula|muy joven|demasiado joven|escola(?! d)|colegial|ensino|muito nova|novinh\w+|aparelho nos dentes|recreio|sala de aula)",
     r"scuola(?! di)|scolastic\w+|apparecchio ai denti|aula|liceo|terza media|molto giovane|troppo giovane|giovanissim\w+|medie|gita scolastica|verginella",
     r"(?:sobrin|prim|herman|vecin|hij|niet|alumn|ahijad|cuñad|muchach|chiqu|jovenc)it[ao]s?|sobrinha|priminh[ao]|irma[oz]+inh[ao]|vizinhinha|afilhadinh[ao]|netinh[ao]|filhinh[ao]|nipotin[ao]|cuginett[ao]|sorellin[ao]|fratellin[oi]|vicinett[ao]|figliolett[ao]|kleine[rn]? (?:schwester|cousine|nichte|nachbarin|bruder|cousin|tochter)|(?:petite|jeune) (?:soeur|cousine|niece|voisine)|petit (?:frere|cousin|voisin)|neveu|hermana (?:pequena|menor|chica)|prima pequena|(?:irma|prima) (?:mais nova|cacula)|sorella (?:minore|piccola)|zusje|nichtje|buurmeisje|neefje|(?:little|kid|baby|younger|wee) (?:cousin|niece|nephew|sister|brother|sis|bro|neighbou?r|girl|boy|stepsister)s?|god-?(?:daughter|child|son)|foster (?:child|daughter|kid)|niece's friend|daughter'?s (?:friend|classmate|bestie)",
+    r"(?:in|from|of|aus|der) (?:year|yr|grade|form|class|klasse|groep) (?:[1-9]|1[0-2]|one|two|three|four|five|six|seven|eight|nine|ten|eleven)\b|(?:een |het |dit |^)kind (?:in|met|zonder) (?:\w+ )?(?:lingerie|ondergoed|string|bikini|slip\w*|kleren|panty)",
     r"schoolplein|klaslokaal|middelbare|beugel|heel jong\w*|erg jong\w*|te jong\w*|pubermeis\w*|schooltas",
 )
 _WHO = r"(?:she's|she is|he's|he is|they're|i'm|im|shes|hes|her|him|them|she|he|it|girl|boy|girls|boys|chick|babe|model|daughter|niece|cousin|sister|looks?|looking|look like|turn\w*|aged?|age:|only|just|barely|about|maybe|around|like|roughly|approx\.?|circa|ist|ca\.?|etwa|gerade|erst|knapp|a|ha|tiene|tem|heeft|is|seulement|solo|so|appena|pas|als|wie|como|come|comme|sie|er|elle|il|ella|el|lei|lui|ela|ele|ze|hij|under|below|over|than|unter|sous|menos de|fille|chica|ragazza|garota|moca|meid|tussi)"
@@ -217,19 +367,348 @@ def young(text: str) -> bool:
     return bool(_SCHOOLS.search(text) or _AGE.search(text))
 
 
-_MINE = re.compile(r"\b(?:my|our|mi|mis|ma|mon|mes|mia|mio|minha|meu|meine[mnrs]?|mein|unsere?|notre|nuestr[ao]|nossa|nosso|mijn|onze) ((?:[\w'-]+ ){0,2}[\w'-]+)")
+_MINE = re.compile(
+    r"\b(?:my|our|mi|mis|ma|mon|mes|mia|mio|minha|meu|meine[mnrs]?|mein|unsere?|notre|nuestr[ao]|nossa|nosso|mijn|onze) ((?:[\w'-]+ ){0,2}[\w'-]+)"
+)
 _THINGS = frozenset(
-    """
-    painting paintings drawing drawings sketch sketchbook sketches portfolio style story stories novel comic book books shop store brand label collection catalog catalogue line studio bedroom bathroom living wall walls room apartment flat house home garden
-    class classes art project gallery exhibition photography shoot photoshoot session sessions camera lens prompt idea ideas concept design designs logo poster cover album game mod character characters oc ocs heroine hero protagonist elf elves vampire demon goddess queen
-    succubus angel mermaid fairy orc fantasy dream dreams imagination opinion taste reference references lora model checkpoint website blog channel campaign product lingerie bra bras bikini bikinis underwear dress clothes own self body legs breasts skin cat cats
-    dog dogs pet horse birthday wedding anniversary holiday next last favourite favorite previous image images picture pictures photo photos pic pics watercolor watercolour print prints sculpture statue ceramic tattoo canvas series work piece thesis magazine
-    calendar card deck tarot fashion runway company business spa salon clinic course textbook lecture museum world universe campaign rpg dnd tabletop roleplay script film movie screenplay play scene short set app page feed account inspiration muse style eyes mind heart head face
-    hand hands name life love god goodness way new first second third 1st 2nd dear old entwurf zeichnung bild bilder gemalde skulptur figur geschichte roman buch laden marke kollektion katalog atelier schlafzimmer wand zimmer wohnung haus kurs galerie ausstellung shooting idee plakat
-    katze hund dessin peinture tableau tableaux sculpture personnage histoire livre bd marque boutique collection atelier chambre mur maison cours galerie expo projet affiche chat chien idee dibujo pintura cuadro escultura personaje historia novela libro marca tienda coleccion estudio
-    habitacion pared casa clase galeria exposicion proyecto cartel gato perro idea disegno dipinto quadro scultura personaggio storia romanzo libro marchio negozio collezione camera parete corso galleria mostra progetto gatto cane desenho quadro personagem livro loja quarto parede
-    aula galeria exposicao projeto gato cachorro tekening schilderij beeld verhaal boek winkel merk collectie slaapkamer muur huis les galerie project kat hond favorito favorita preferito preferita prefere preferee liebling lieblings lieblingsbild creation
-    """.split()
+    [
+        "painting",
+        "paintings",
+        "drawing",
+        "drawings",
+        "sketch",
+        "sketchbook",
+        "sketches",
+        "portfolio",
+        "style",
+        "story",
+        "stories",
+        "novel",
+        "comic",
+        "book",
+        "books",
+        "shop",
+        "store",
+        "brand",
+        "label",
+        "collection",
+        "catalog",
+        "catalogue",
+        "line",
+        "studio",
+        "bedroom",
+        "bathroom",
+        "living",
+        "wall",
+        "walls",
+        "room",
+        "apartment",
+        "flat",
+        "house",
+        "home",
+        "garden",
+        "class",
+        "classes",
+        "art",
+        "project",
+        "gallery",
+        "exhibition",
+        "photography",
+        "shoot",
+        "photoshoot",
+        "session",
+        "sessions",
+        "camera",
+        "lens",
+        "prompt",
+        "idea",
+        "ideas",
+        "concept",
+        "design",
+        "designs",
+        "logo",
+        "poster",
+        "cover",
+        "album",
+        "game",
+        "mod",
+        "character",
+        "characters",
+        "oc",
+        "ocs",
+        "heroine",
+        "hero",
+        "protagonist",
+        "elf",
+        "elves",
+        "vampire",
+        "demon",
+        "goddess",
+        "queen",
+        "succubus",
+        "angel",
+        "mermaid",
+        "fairy",
+        "orc",
+        "fantasy",
+        "dream",
+        "dreams",
+        "imagination",
+        "opinion",
+        "taste",
+        "reference",
+        "references",
+        "lora",
+        "model",
+        "checkpoint",
+        "website",
+        "blog",
+        "channel",
+        "campaign",
+        "product",
+        "lingerie",
+        "bra",
+        "bras",
+        "bikini",
+        "bikinis",
+        "underwear",
+        "dress",
+        "clothes",
+        "own",
+        "self",
+        "body",
+        "legs",
+        "breasts",
+        "skin",
+        "cat",
+        "cats",
+        "dog",
+        "dogs",
+        "pet",
+        "horse",
+        "birthday",
+        "wedding",
+        "anniversary",
+        "holiday",
+        "next",
+        "last",
+        "favourite",
+        "favorite",
+        "previous",
+        "image",
+        "images",
+        "picture",
+        "pictures",
+        "photo",
+        "photos",
+        "pic",
+        "pics",
+        "watercolor",
+        "watercolour",
+        "print",
+        "prints",
+        "sculpture",
+        "statue",
+        "ceramic",
+        "tattoo",
+        "canvas",
+        "series",
+        "work",
+        "piece",
+        "thesis",
+        "magazine",
+        "calendar",
+        "card",
+        "deck",
+        "tarot",
+        "fashion",
+        "runway",
+        "company",
+        "business",
+        "spa",
+        "salon",
+        "clinic",
+        "course",
+        "textbook",
+        "lecture",
+        "museum",
+        "world",
+        "universe",
+        "campaign",
+        "rpg",
+        "dnd",
+        "tabletop",
+        "roleplay",
+        "script",
+        "film",
+        "movie",
+        "screenplay",
+        "play",
+        "scene",
+        "short",
+        "set",
+        "app",
+        "page",
+        "feed",
+        "account",
+        "inspiration",
+        "muse",
+        "style",
+        "eyes",
+        "mind",
+        "heart",
+        "head",
+        "face",
+        "hand",
+        "hands",
+        "name",
+        "life",
+        "love",
+        "god",
+        "goodness",
+        "way",
+        "new",
+        "first",
+        "second",
+        "third",
+        "1st",
+        "2nd",
+        "dear",
+        "old",
+        "entwurf",
+        "zeichnung",
+        "bild",
+        "bilder",
+        "gemalde",
+        "skulptur",
+        "figur",
+        "geschichte",
+        "roman",
+        "buch",
+        "laden",
+        "marke",
+        "kollektion",
+        "katalog",
+        "atelier",
+        "schlafzimmer",
+        "wand",
+        "zimmer",
+        "wohnung",
+        "haus",
+        "kurs",
+        "galerie",
+        "ausstellung",
+        "shooting",
+        "idee",
+        "plakat",
+        "katze",
+        "hund",
+        "dessin",
+        "peinture",
+        "tableau",
+        "tableaux",
+        "sculpture",
+        "personnage",
+        "histoire",
+        "livre",
+        "bd",
+        "marque",
+        "boutique",
+        "collection",
+        "atelier",
+        "chambre",
+        "mur",
+        "maison",
+        "cours",
+        "galerie",
+        "expo",
+        "projet",
+        "affiche",
+        "chat",
+        "chien",
+        "idee",
+        "dibujo",
+        "pintura",
+        "cuadro",
+        "escultura",
+        "personaje",
+        "historia",
+        "novela",
+        "libro",
+        "marca",
+        "tienda",
+        "coleccion",
+        "estudio",
+        "habitacion",
+        "pared",
+        "casa",
+        "clase",
+        "galeria",
+        "exposicion",
+        "proyecto",
+        "cartel",
+        "gato",
+        "perro",
+        "idea",
+        "disegno",
+        "dipinto",
+        "quadro",
+        "scultura",
+        "personaggio",
+        "storia",
+        "romanzo",
+        "libro",
+        "marchio",
+        "negozio",
+        "collezione",
+        "camera",
+        "parete",
+        "corso",
+        "galleria",
+        "mostra",
+        "progetto",
+        "gatto",
+        "cane",
+        "desenho",
+        "quadro",
+        "personagem",
+        "livro",
+        "loja",
+        "quarto",
+        "parede",
+        "aula",
+        "galeria",
+        "exposicao",
+        "projeto",
+        "gato",
+        "cachorro",
+        "tekening",
+        "schilderij",
+        "beeld",
+        "verhaal",
+        "boek",
+        "winkel",
+        "merk",
+        "collectie",
+        "slaapkamer",
+        "muur",
+        "huis",
+        "les",
+        "galerie",
+        "project",
+        "kat",
+        "hond",
+        "favorito",
+        "favorita",
+        "preferito",
+        "preferita",
+        "prefere",
+        "preferee",
+        "liebling",
+        "lieblings",
+        "lieblingsbild",
+        "creation",
+    ]
 )
 
 
