@@ -215,9 +215,9 @@ def _names_mended(text: str) -> str:
 
 
 @cache
-def _long_names() -> tuple[str, ...]:
-    names = (re.sub("[^a-z]+", "", normalise(line)) for line in _name_lines())
-    return tuple(name for name in names if len(name) > 8)
+def _long_names() -> tuple[frozenset[str], int]:
+    names = frozenset(name for line in _name_lines() if len(name := re.sub("[^a-z]+", "", normalise(line))) > 8)
+    return names, max(map(len, names))
 
 
 @cache
@@ -310,13 +310,13 @@ def _crossed(text: str) -> str | None:
         bool(words & EXPLICIT) or any(map(EXPLICIT_STEMS.fullmatch, words)) or bool(BARE.search(text) or EXPLICIT_PHRASES.search(text))
     )
     sexual = explicit or bool(words & SUGGESTIVE) or bool(SUGGESTIVE_PHRASES.search(text))
-    if words & ALWAYS or any(map(ALWAYS_STEMS.search, words)) or ((sexual or words & UNDRESSING) and _has_minor(text, words)):
+    if words & ALWAYS or any(map(ALWAYS_STEMS.search, words)):
         return "Likeness never makes sexual pictures of minors."
     told = _told(text, words)
     bare = explicit or bool(words & UNDRESSING)
-    if (sexual or bare or heated(text) or nothing_on(text) or NOTHING_ON.search(text)) and (young(text) or _has_minor(text, words)):
+    if (_has_minor(text, words) or young(text)) and (sexual or bare or heated(text) or nothing_on(text) or NOTHING_ON.search(text)):
         return "Likeness never makes sexual pictures of minors."
-    if _swaps(text, told) or swaps(told):
+    if _swaps(text, told) or any(map(swaps, {told, text})):
         return "Likeness never puts one person's face on another's photo."
     explicit = bare
     if words & ALWAYS_ON_PEOPLE or TOOLS.search(text) or ORDER.search(text) or ORDER_WIDE.search(text):
@@ -362,8 +362,15 @@ def _is_real(text: str, told: str) -> bool:
     # "Em ma Wat son"
     pieces = _LETTERS_ONLY.findall(text)
     letters = "".join(pieces)
-    edges = {0, *accumulate(map(len, pieces))}
-    return any((at := letters.find(name)) in edges and at + len(name) in edges for name in _long_names())
+    edges = [0, *accumulate(map(len, pieces))]
+    names, longest = _long_names()
+    for at, start in enumerate(edges):
+        for end in edges[at + 1 :]:
+            if end - start > longest:
+                break
+            if letters[start:end] in names:
+                return True
+    return False
 
 
 def _words(text: str) -> set[str]:

@@ -146,6 +146,19 @@ _ME_OR_SOMEBODY = re.compile(
     + SOMEBODY
     + r"|(?<!make )(?<!give )(?<!show )(?<!draw )(?<!for )me|myself|mich|moi|mim|it's me|its me|soy yo|sono io|ben ik|sou eu)\b"
 )
+_FOR_ME = re.compile(
+    r"\b(?:swap|replac|exchang|switch|sub|substitut|trad|ersetz|tausch|remplac|echang|cambi|reemplaz|sustitu|sostitu|scambi|troc|troqu|vervang|verwissel)\w* (?:out )?(?:[\w'-]+ ){1,5}?(?:with|for|by|durch|gegen|mit|par|avec|contre|por|con|pel[oa]|com|door|met) (?:"
+    + SOMEBODY
+    + r"(?!'s)|me\b|myself\b|mich\b|moi\b|mim\b|mij\b)"
+)
+_SCENE = re.compile(r"\b(?:" + _STILL + r"|poster|cover|scene|scena|escena|cena|szene|plakat|affiche|locandina|cartel|filmszene)\b")
+# Without any of these, none of the rules below can hold.
+_HINT = re.compile(
+    r"\b(?:me|myself|mine|mich|moi|mim|mij|eu|yo|io|ik|i|ich|fammi|hazme|convierteme|quero|quiero|voglio|sou|soy|sono|suis|who|fak\w+|re-?fac\w+|\w*fake\w*|swap\w*|switch\w*)\b|face|"
+    + _FACES.pattern
+    + "|"
+    + _PIECES.pattern
+)
 _SAME = re.compile(
     r"\b(?:same|this|that|gleiche[sn]?|selbe[sn]?|dieses|meme|cette|misma|esta|stessa|questa|mesma|essa|esta|zelfde|deze) (?:[\w'-]+ ){0,2}?" + _STILL
     + r"(?: [\w',-]+){0,6}?,? (?:but|now|just|except|only|aber|nur|mais|pero|ma|mas|maar|so|and|und|et|y|e) (?:[\w'-]+ ){0,2}?(?:it's|its|it is|make it|make her|make him|make them|he's|she's|be|is|as|of|starring|shows?|showing|featuring|becomes?|turn\w*|mit|ist|c'est|avec|es|con|sea|sia|e|com|seja|met|is) (?:now |the |actually |really )*(?:" + SOMEBODY + r"|me|mich|moi|yo|io|eu|ik)\b(?! (?:wear|in a|in the|with|smil|look|hold|stand|sit|laugh|younger|older|and|by|at|on|'))"
@@ -248,7 +261,7 @@ _NAMED = _any(
 
 def swaps(told: str) -> bool:
     """Whether two people, a face or a place between them, and a change are spoken of."""
-    if INVENTED.search(told):
+    if (SOMEBODY not in told and not _HINT.search(told)) or INVENTED.search(told):
         return False
     told = _THE_ROCK.sub(SOMEBODY, told)
     told = NOBODYS_FACE.sub("thing", _FACE_OFF.sub("face from ", told))
@@ -257,6 +270,8 @@ def swaps(told: str) -> bool:
     people = min(told.count(SOMEBODY), 2)
     picture = bool(_SHOT.search(told))
     if (_STEAD.search(told) and _ME_OR_SOMEBODY.search(told)) or (picture and _SAME.search(told)):
+        return True
+    if _FOR_ME.search(told) and _SCENE.search(told):
         return True
     if (picture and _BECOMES.search(told)) or _TURNED.search(told):
         return True
