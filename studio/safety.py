@@ -29,6 +29,7 @@ from studio.safety_swap import (
     SWAP_NAMED,
     SWAP_NEAR,
 )
+from studio.safety_wide import KIN, heated, mine, nothing_on, points, swaps, uncensored, young
 from studio.safety_words import (
     AGE_WORDS,
     AGES,
@@ -214,9 +215,9 @@ def _names_mended(text: str) -> str:
 
 
 @cache
-def _long_names() -> tuple[str, ...]:
-    names = (re.sub("[^a-z]+", "", normalise(line)) for line in _name_lines())
-    return tuple(name for name in names if len(name) > 8)
+def _long_names() -> tuple[frozenset[str], int]:
+    names = frozenset(name for line in _name_lines() if len(name := re.sub("[^a-z]+", "", normalise(line))) > 8)
+    return names, max(map(len, names))
 
 
 @cache
@@ -309,19 +310,26 @@ def _crossed(text: str) -> str | None:
         bool(words & EXPLICIT) or any(map(EXPLICIT_STEMS.fullmatch, words)) or bool(BARE.search(text) or EXPLICIT_PHRASES.search(text))
     )
     sexual = explicit or bool(words & SUGGESTIVE) or bool(SUGGESTIVE_PHRASES.search(text))
-    if words & ALWAYS or any(map(ALWAYS_STEMS.search, words)) or ((sexual or words & UNDRESSING) and _has_minor(text, words)):
+    if words & ALWAYS or any(map(ALWAYS_STEMS.search, words)):
         return "Likeness never makes sexual pictures of minors."
     told = _told(text, words)
-    if _swaps(text, told):
+    bare = explicit or bool(words & UNDRESSING)
+    if (_has_minor(text, words) or young(text)) and (sexual or bare or heated(text) or nothing_on(text) or NOTHING_ON.search(text)):
+        return "Likeness never makes sexual pictures of minors."
+    if _swaps(text, told) or any(map(swaps, {told, text})):
         return "Likeness never puts one person's face on another's photo."
-    explicit = explicit or bool(words & UNDRESSING)
+    explicit = bare
     if words & ALWAYS_ON_PEOPLE or TOOLS.search(text) or ORDER.search(text) or ORDER_WIDE.search(text):
         return _REAL
     if (sexual or explicit or BARE_OF.search(text)) and _is_real(text, told):
         return _REAL
     if (explicit and PUBLIC.search(text)) or (sexual and ROLE.search(text)):
         return _REAL
-    if (_is_real(text, told) or PUBLIC.search(text) or ROLE.search(text)) and NOTHING_ON.search(told):
+    if (_is_real(text, told) or PUBLIC.search(text) or ROLE.search(text) or points(text)) and (NOTHING_ON.search(told) or nothing_on(told)):
+        return _REAL
+    if uncensored(text):
+        return _REAL
+    if ((sexual or bare) and points(text)) or (bare and mine(text)):
         return _REAL
     if POINTED.search(text) and (BARE_OF.search(text) or CLOTHES_GONE.search(text)):
         return _REAL
@@ -332,7 +340,7 @@ def _told(text: str, words: set[str]) -> str:
     """The text with everybody whom the asker or the world knows by one name."""
     for pattern in _names_in(words):
         text = pattern.sub(SOMEBODY, text)
-    return THEIRS.sub(SOMEBODY, RELATION.sub(SOMEBODY, text))
+    return KIN.sub(SOMEBODY, THEIRS.sub(SOMEBODY, RELATION.sub(SOMEBODY, text)))
 
 
 def _swaps(text: str, told: str) -> bool:
@@ -354,8 +362,15 @@ def _is_real(text: str, told: str) -> bool:
     # "Em ma Wat son"
     pieces = _LETTERS_ONLY.findall(text)
     letters = "".join(pieces)
-    edges = {0, *accumulate(map(len, pieces))}
-    return any((at := letters.find(name)) in edges and at + len(name) in edges for name in _long_names())
+    edges = [0, *accumulate(map(len, pieces))]
+    names, longest = _long_names()
+    for at, start in enumerate(edges):
+        for end in edges[at + 1 :]:
+            if end - start > longest:
+                break
+            if letters[start:end] in names:
+                return True
+    return False
 
 
 def _words(text: str) -> set[str]:
@@ -431,10 +446,11 @@ def _public_names() -> dict[str, tuple[re.Pattern[str], ...]]:
     names: dict[str, tuple[re.Pattern[str], ...]] = {}
     for line in _name_lines():
         name = normalise(line)
-        pattern = re.compile(r"\b" + re.escape(name).replace(r"\ ", r"[\s_-]*") + r"\b")
+        pattern = re.compile(r"\b" + re.escape(name).replace(r"\ ", r"[\s_-]*") + r"s?\b")
         # Also as one word, or joined by a hyphen as `_WORD` reads it.
         for first in {*_WORD.findall(name)[:1], *_WORD.findall(re.sub("[^a-z-]+", "", name)), *_WORD.findall(name.replace(" ", "-"))[:1]}:
-            names[first] = (*names.get(first, ()), pattern)
+            for written in (first,) if " " in name else (first, f"{first}s"):
+                names[written] = (*names.get(written, ()), pattern)
     return names
 
 

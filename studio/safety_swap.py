@@ -29,6 +29,7 @@ katzen?\w* hunde?\w* lowen?\w* tigers? wolfs?\w* pferde?\w* chats? chiens? loups
 NOBODYS_FACE = re.compile(
     _any(
         r"(?:my|the|his|her|their) (?:own )?faces? (?:\w+ ){0,4}?(?:with|by|under|behind) (?:an? )?(?:\w+ )?(?:emojis?|smileys?|blur|stickers?|pumpkin|masks?|drawing|logos?|black bars?|pixels|mosaic)",
+        r"(?:my|his|her|their|our) faces? as (?:an? )?(?:lego|action|toy|clay|wax|marble|stone|pixar|anime|cartoon|chess|paper|wooden|bronze) [\w-]+",
         r"(?:face|head)[- ]?swap\w* (?:for|of|between|with|on) (?:\w+ ){0,2}" + _CREATURE,
         _CREATURE + r"(?:'s|'|s')?[ -](?:\w+ )?(?:faces?|heads?)(?: swap\w*)?",
         r"(?:faces?|heads?|gesichte?r?|kopf|tete|cara|rostro|cabeza|visage|volto|viso|faccia|testa|rosto|cabeca) (?:of|from|von|de|d'|di|do|da|del|della|eines|einer|des) ?(?:(?:an?|the|une?|un|una|um|uma|einem|einer|el|la|le|il|lo|l'|einen) ?)?(?:\w+ )?" + _CREATURE,
@@ -186,7 +187,7 @@ SWAP_GRAMMAR = re.compile(
         r"(?:look|seem|appear|looks|seems|thinks?|believes?) (?:like |as if |as though |that )?(?:it's |it is |it was )?" + _gap(1) + SOMEBODY + r" (?:(?:is|was|were|has|had|being) )?(?:actually |really )?(?:the (?:one|person|man|woman|guy|girl|driver|thief|actor|actress)|(?:being |getting )?(?:arrested|drunk|naked|robbing|stealing|cheating|kissing|committing|caught))",
         r"(?:change|swap|switch|replace|transfer|steal|alter)\w* (?:\w+ ){0,3}identit(?:y|ies)|change who (?:this|that|she|he|the \w+) (?:person |man |woman )?is\b|change who is in (?:this|that|the)|pass (?:him|her|them|this \w+|the \w+) off as " + SOMEBODY,
         r"(?:photoshop|edit|insert|paste|put|splice|composite|add|stick|drop|fake|montier\w*|setz\w*|mets|colle|pon|mete|metti|inserisci|coloca|bota|zet) (?:" + SOMEBODY + r"|me|him|her) (?:in|into|onto|on|auf|sur|dans|en|su|in|nel|no|na|op) " + _gap(4) + r"(?:mugshot|arrest|crime scene|cctv|security (?:cam\w*|footage)|surveillance|porn\w*|sex tape|jail|prison)",
-        r"(?:" + _PUT[3:-1] + r"|swap|edit|replace) (?:a |al? )?(?:" + SOMEBODY + r"|me|myself|him|her|mich|ihn|moi) (?:(?!tree)[\w',-]+ ){0,7}?(?:in place of|instead of|replacing|in the role of|anstelle|statt|a la place d\w+|en lugar d\w+|en vez d\w+|al posto d\w+|no lugar d\w+|em vez d\w+|in plaats van)",
+        r"(?:" + _PUT[3:-1] + r"|swap|edit|replace) (?:a |al? )?(?:" + SOMEBODY + r"|me|myself|him|her|mich|ihn|moi) (?:(?!tree)[\w',-]+ ){0,7}?(?:in place of|instead of|replacing|in the role of|anstelle|statt|a la place d\w+|en lugar d\w+|en vez d\w+|al posto d\w+|no lugar d\w+|em vez d\w+|in plaats van)(?!.{0,25}\b(?:walls?|background|room|house|street|office|kitchen|garden|beach|city|sky|sea|forest|hotel|car|park)\b)",
         r"(?:recast|re-cast) " + _gap(6) + SOMEBODY,
         SOMEBODY + r"(?:'s)? (?:instead of|in place of|anstelle|statt|a la place d[eu]|en lugar de|en vez de|al posto d\w+|no lugar d\w+|em vez d\w+|in plaats van) " + _gap(2) + r"(?:" + _PERSON + "|" + SOMEBODY + ") " + _gap(3) + _SHOWING,
     )

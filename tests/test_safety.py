@@ -84,6 +84,7 @@ strip them of; twenty-; n*d; a.b; n.u; aa; 1x; @; whisky 10; a,; face of someone
 strip the old; treinta y; put my; take the; body from; face from the; photo 1; remove her; under the; looks like; at 12,; born 20
 grade 7 of; my best old; make the man in; put on his; clothes of the; foto de mi; en la foto; zieh meine; im bild; a; de la
 the face of my boss; image 1 face onto; n u d; na ke d; nuade
+instead of x,; the woman who; same photo but; replace the x with; dress x; head of a body of
 """
 
 
