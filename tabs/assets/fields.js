@@ -51,8 +51,9 @@ export class Field extends HTMLElement {
   }
 
   // Real radio buttons under the drawing: arrows, Tab and screen readers know them.
-  radio(id, content, attributes = {}) {
-    const input = h("input", { type: "radio", name: this.name, value: id, onchange: () => (this.pick(id), this.mark()) });
+  radio(id, content, attributes = {}, refused = null) {
+    const onchange = () => (refused ? refused() : this.pick(id), this.mark());
+    const input = h("input", { type: "radio", name: this.name, value: id, "aria-disabled": refused ? true : null, onchange });
     input.checked = id === this.value;
     return h("label", { class: "option", ...attributes }, input, h("span", { class: "option-face" }, content));
   }
@@ -106,9 +107,10 @@ class Cards extends Field {
     this.draw();
   }
 
-  draw(changed) {
-    if (changed === "items") return;
-    const cards = [{ id: "", name: t("None"), tooltip: t("No preset: your words and the model's own settings."), category: "" }, ...this.presets];
+  draw() {
+    const unfit = new Map(this.items.map((item) => [item.id, item]));
+    const runs = (card) => !unfit.has(card.id);
+    const cards = [{ id: "", name: t("None"), tooltip: t("No preset: your words and the model's own settings."), category: "" }, ...this.presets.filter(runs), ...this.presets.filter((card) => !runs(card))];
     const at = cards.findIndex((card) => card.id === (this.value ?? ""));
     const few = cards.length <= MOST_CARDS + 2;
     // The chosen one is always among those that are shown.
@@ -116,7 +118,7 @@ class Cards extends Field {
     const focused = this.body.contains(document.activeElement);
     this.body.replaceChildren(
       ...shown.map((card) =>
-        this.radio(card.id, [example(card), h("span", { class: "card-name" }, card.name)], { "data-tip": card.tooltip, "data-preset": card.id }),
+        this.card(card, unfit.get(card.id)),
       ),
     );
     this.mark();
@@ -125,6 +127,19 @@ class Cards extends Field {
     this.more.setAttribute("aria-expanded", this.all);
     setText(this.more, this.all ? t("Show fewer") : tn("Show all {count} presets", "Show all {count} presets", cards.length - 1));
     setText(this.note, this.broken ? t("Could not be read") : "");
+  }
+
+  // One that does not run with the chosen model stays to be seen: with the reason, and with what would do.
+  card(card, lack) {
+    const face = [example(card), h("span", { class: "card-name" }, card.name)];
+    if (!lack) return this.radio(card.id, face, { "data-tip": card.tooltip, "data-preset": card.id });
+    const reason = h("span", { class: "visually-hidden" }, `${lack.why} ${lack.remedy}`);
+    const refused = () => {
+      const way = lack.link ? { action: t("Where it is"), act: () => window.open(lack.link, "_blank", "noopener") } : {};
+      toast(lack.why, { kind: "warn", detail: lack.remedy, ms: 12_000, ...way });
+    };
+    const attributes = { "data-tip": `${card.tooltip} ${lack.why} ${lack.remedy}`, "data-preset": card.id, class: "option unfit" };
+    return this.radio(card.id, [...face, reason], attributes, refused);
   }
 
   preset(id) {
