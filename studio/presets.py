@@ -40,6 +40,11 @@ def load_presets(folder: Path) -> tuple[Preset, ...]:
     return tuple(found.values())
 
 
+def runs_on(preset: Preset, engine: str) -> bool:
+    """Whether a preset is made for an engine; none is for one that is not known."""
+    return engine in preset.engines or (ANY in preset.engines and engine in ENGINE_NAMES)
+
+
 def check_preset(preset: Preset, model: ModelSpec) -> None:
     """Raises InvalidFieldValue, in plain words, where a preset is not made for a model's family or engine."""
     fits = ANY in preset.families or model.family in preset.families
@@ -49,12 +54,12 @@ def check_preset(preset: Preset, model: ModelSpec) -> None:
             field="preset",
             remedy=f"Choose {_model_of(preset)}, or another preset.",
         )
-    if ANY not in preset.engines and model.engine not in preset.engines:
-        runs_on = listed([ENGINE_NAMES.get(name, name) for name in preset.engines])
+    if not runs_on(preset, model.engine):
+        places = listed([ENGINE_NAMES.get(name, name) for name in preset.engines])
         raise InvalidFieldValue(
-            f"The preset “{preset.name}” runs on {runs_on}; “{model.name}” runs on {ENGINE_NAMES.get(model.engine, model.engine)}.",
+            f"The preset “{preset.name}” runs on {places}; “{model.name}” runs on {ENGINE_NAMES.get(model.engine, model.engine)}.",
             field="preset",
-            remedy=f"Choose a model on {runs_on}, or another preset.",
+            remedy=f"Choose a model on {places}, or another preset.",
         )
     if model.engine != "comfyui" and (preset.needs.nodes or preset.needs.models):
         what = listed([*preset.needs.nodes, *preset.needs.models])
@@ -80,7 +85,7 @@ def _model_of(preset: Preset) -> str:
     if starter in names:
         others = [name for name in names if name != starter]
         return f"{starter}, or a model for {listed(others, 'or')}" if others else starter
-    return f"a model{', such as one' * everywhere} for {listed(names, 'or')}"
+    return f"a model, such as one for {listed(names[:4], 'or')}" if everywhere else f"a model for {listed(names, 'or')}"
 
 
 def _kind_of(model: ModelSpec) -> str:

@@ -54,7 +54,7 @@ from studio.logs import job_folder, read_job_log
 from studio.models import resolve_model
 from studio.orders import Orders
 from studio.parcel import pack as pack_pictures
-from studio.presets import ANY
+from studio.presets import runs_on
 from studio.remote import Remote, WorkflowShelf
 from studio.settings import Settings
 from studio.setup import AT_ONCE, Value, change_settings
@@ -253,7 +253,7 @@ class Studio:
         return tuple(
             self._orders.choice(preset, spec)
             for preset in self.preset_shelf.presets()
-            if (category is None or preset.category == category) and (engine is None or {engine, ANY} & {*preset.engines})
+            if (category is None or preset.category == category) and (engine is None or runs_on(preset, engine))
         )
 
     def preset(self, preset_id: str, *, model: str | None = None) -> PresetChoice:

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -234,14 +235,15 @@ def on_source(studio: Studio, source: Mapping[str, Any] | None, preset_id: str, 
     return shape_of(picture.width, picture.height), width, height
 
 
-def unfit(studio: Studio, model_id: str | None) -> list[dict[str, str]]:
-    """The presets that don't run with a model, each with the reason and what would do. Empty for a model that is gone."""
+def cards(studio: Studio, model_id: str | None) -> list[dict[str, Any]]:
+    """What the preset cards show beside the presets: whether there is an example picture, and why one doesn't run with the model."""
     try:
         presets = studio.presets(model=model_id or studio.models()[0].id)
     except InvalidFieldValue:
-        return []
+        presets = studio.presets()
+    pictured = {path.stem for path in _EXAMPLES.glob("*.webp")}
     return [
-        {"id": preset.id, "why": preset.why_not, "remedy": preset.remedy, "link": preset.link} for preset in presets if preset.runs is False
+        {"id": each.id, "pictured": each.id in pictured, "why": each.why_not, "remedy": each.remedy, "link": each.link} for each in presets
     ]
 
 
@@ -325,7 +327,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             label=later("Preset"),
             info=later("A look with settings that suit it. Point at one to read what it is good for."),
             value="",
-            items=unfit(studio, None),
+            items=cards(studio, None),
             elem_id="field-preset",
         )
         form["shape"] = choice(
@@ -494,7 +496,7 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
         return shown
 
     def model_chosen(preset: str, model: str) -> list[Any]:
-        return [*_shown(on_choice(studio, preset, model)), gr.update(items=unfit(studio, model))]
+        return [*_shown(on_choice(studio, preset, model)), gr.update(items=cards(studio, model))]
 
     def reused(picture_id: str) -> list[Any]:
         try:
@@ -505,7 +507,7 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
         updates = {name: gr.update(value=settings[name]) for name in form}
         for name, shown in zip(hinted, _shown(hint), strict=True):
             updates[name] |= shown
-        updates["preset"] |= gr.update(items=unfit(studio, settings["model"]))
+        updates["preset"] |= gr.update(items=cards(studio, settings["model"]))
         return [*updates.values(), gr.update(selected="generate"), {"taken": picture_id}]
 
     button.click(clicked, list(form.values()), outcome, trigger_mode="multiple", **quick)
@@ -580,6 +582,7 @@ _STRENGTHS = (
     ),
     ("cfg", later("CFG scale"), later("How closely the prompt is followed, 0 to 30. Low is free, high is literal and harsh.")),
 )
+_EXAMPLES = Path(__file__).parent / "assets" / "presets"
 _TONES = ((Tone.none, later("None")), (Tone.reinhard, later("Reinhard")))
 _REUSED = (
     "wildcards",

@@ -286,6 +286,14 @@ def test_a_click_that_is_refused_names_the_field_and_leaves_no_job(studio: Studi
     assert studio.jobs().items == ()
 
 
+def test_a_card_says_why_its_preset_does_not_run(studio: Studio) -> None:
+    told = {card["id"]: card for card in cards(studio, None)}
+    assert told["portrait_v1"]["why"] == told["cinematic_v1"]["why"] == ""
+    assert "not made for the starter model" in told["photoreal_portrait_v1"]["why"] and told["photoreal_portrait_v1"]["remedy"]
+    assert told["portrait_v1"]["pictured"] and not told["photoreal_portrait_v1"]["pictured"]
+    assert {card["why"] for card in cards(studio, "gone")} == {""}
+
+
 def test_choosing_a_preset_or_model_says_what_open_fields_mean(studio: Studio) -> None:
     preset = next(preset for preset in studio.presets() if preset.steps)
     assert on_choice(studio, preset.id, "starter").steps == str(preset.steps)

@@ -108,8 +108,8 @@ class Cards extends Field {
   }
 
   draw() {
-    const unfit = new Map(this.items.map((item) => [item.id, item]));
-    const runs = (card) => !unfit.has(card.id);
+    const said = new Map(this.items.map((item) => [item.id, item]));
+    const runs = (card) => !said.get(card.id)?.why;
     const cards = [{ id: "", name: t("None"), tooltip: t("No preset: your words and the model's own settings."), category: "" }, ...this.presets.filter(runs), ...this.presets.filter((card) => !runs(card))];
     const at = cards.findIndex((card) => card.id === (this.value ?? ""));
     const few = cards.length <= MOST_CARDS + 2;
@@ -118,7 +118,7 @@ class Cards extends Field {
     const focused = this.body.contains(document.activeElement);
     this.body.replaceChildren(
       ...shown.map((card) =>
-        this.card(card, unfit.get(card.id)),
+        this.card(card, said.get(card.id) ?? {}),
       ),
     );
     this.mark();
@@ -131,14 +131,14 @@ class Cards extends Field {
 
   // One that does not run with the chosen model stays to be seen: with the reason, and with what would do.
   card(card, lack) {
-    const face = [example(card), h("span", { class: "card-name" }, card.name)];
-    if (!lack) return this.radio(card.id, face, { "data-tip": card.tooltip, "data-preset": card.id });
+    const face = [lack.pictured ? example(card) : emblem(card), h("span", { class: "card-name" }, card.name)];
+    if (!lack.why) return this.radio(card.id, face, { "data-tip": card.tooltip, "data-preset": card.id });
     const reason = h("span", { class: "visually-hidden" }, `${lack.why} ${lack.remedy}`);
     const refused = () => {
       const way = lack.link ? { action: t("Where it is"), act: () => window.open(lack.link, "_blank", "noopener") } : {};
       toast(lack.why, { kind: "warn", detail: lack.remedy, ms: 12_000, ...way });
     };
-    const attributes = { "data-tip": `${card.tooltip} ${lack.why} ${lack.remedy}`, "data-preset": card.id, class: "option unfit" };
+    const attributes = { "data-tip": `${card.tooltip} ${lack.why}`, "data-preset": card.id, class: "option unfit" };
     return this.radio(card.id, [...face, reason], attributes, refused);
   }
 
@@ -147,15 +147,14 @@ class Cards extends Field {
   }
 }
 
-// What a preset makes of its own example prompt, drawn by the studio itself; a preset of one's own has none.
+// What a preset makes of its own example prompt, drawn by the studio itself.
 function example(card) {
-  if (!card.id) return emblem(card);
   const image = h("img", { class: "emblem", src: new URL(`presets/${encodeURIComponent(card.id)}.webp`, import.meta.url), alt: "", loading: "lazy", width: 34, height: 34 });
   image.addEventListener("error", () => image.replaceWith(emblem(card)));
   return image;
 }
 
-// A preset without an example picture: its name makes its colours: the same every time, different from its neighbours.
+// A preset of one's own, or of a model that does not come along, has no example picture: its name makes its colours, the same every time.
 function emblem(card) {
   if (!card.id) return h("span", { class: "emblem none" });
   let hash = 7;
