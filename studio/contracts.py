@@ -98,6 +98,13 @@ class Family(StrEnum):
     other = "other"
 
 
+class Tone(StrEnum):
+    """How the brightness of a finished picture is spread."""
+
+    none = "none"
+    reinhard = "reinhard"
+
+
 Prompt = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_PROMPT)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=400)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
@@ -194,6 +201,9 @@ class GenerateRequest(Asked):
     scheduler: Name | None = None
     seed: int = Field(-1, ge=-1, le=MAX_SEED)
     count: int = Field(1, ge=1, le=MAX_COUNT)
+    grain: float | None = Field(None, ge=0, le=1, description="Film grain laid over the picture; 0 is none, 1 is coarse")
+    tone: Tone | None = Field(None, description="Tone mapping of the picture")
+    tone_strength: float | None = Field(None, ge=0, le=1)
     prompt_suffix: Prompt = ""
     negative_suffix: Prompt = ""
     workflow: Name | None = Field(None, description="The ComfyUI workflow that makes it; None takes the model's own")
@@ -204,7 +214,8 @@ class Recipe(Contract):
     """A request with nothing left open: same recipe, same device, same pixels.
 
     Picture `i` of the batch is made from seed `seed + i` (mod 2**32). `prompt` and `negative_prompt` are final.
-    `image`, `mask` and `reference` are ids of pictures in the library; `cell` says where in a grid it stands.
+    `image`, `mask` and `reference` are ids of pictures in the library; `cell` says where in a grid it stands. `grain` and `tone` are laid
+    over what the engine made.
     """
 
     prompt: str
@@ -225,6 +236,9 @@ class Recipe(Contract):
     image: str | None = None
     mask: str | None = None
     denoise: float | None = None
+    grain: float = 0
+    tone: Tone = Tone.none
+    tone_strength: float = 1
     reference: str | None = None
     real_person: bool = False
     consent: Consent | None = None
@@ -439,15 +453,9 @@ class Character(CharacterFields):
     updated_at: datetime
 
 
-class Preset(Contract):
-    """Named defaults for a request, with the sentence a person reads. `id` carries its version (`portrait_v1`)."""
+class Look(Contract):
+    """What a preset says of a picture. None leaves it to the model."""
 
-    id: Name
-    name: str
-    category: str
-    tooltip: str
-    engines: tuple[str, ...] = ("embedded",)
-    families: tuple[str, ...] = (Family.starter,)
     prompt_suffix: str = ""
     negative_prompt: str = ""
     width: int | None = None
@@ -456,8 +464,67 @@ class Preset(Contract):
     cfg: float | None = None
     sampler: str | None = None
     scheduler: str | None = None
+    denoise: float | None = Field(None, gt=0, le=1, description="Where it starts from a picture")
+    loras: tuple[LoraUse, ...] = ()
+    workflow: str | None = Field(None, description="The ComfyUI workflow that makes it, where it is not the model's own")
+    grain: float | None = Field(None, ge=0, le=1)
+    tone: Tone | None = None
+    tone_strength: float | None = Field(None, ge=0, le=1)
+
+
+class Needs(Contract):
+    """What a preset can't do without, besides a model of its families.
+
+    `identity`: a character with a LoRA or portrait, or a picture to start from. `nodes` are ComfyUI's classes, `models` files by the
+    server's folder, as in `loras/film.safetensors`; `link` says where they are to be had.
+    """
+
+    identity: bool = False
+    nodes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    link: str = ""
+
+
+class Preset(Look):
+    """Named defaults for a request, with the sentence a person reads. `id` carries its version (`portrait_v1`).
+
+    What `per_family` says of a model's family goes before the rest: null leaves a value to the model. `engines` and `families` may be
+    `any`; `not_families` are those that it does nothing good on.
+    """
+
+    id: Name
+    name: str
+    category: str
+    tooltip: str
+    engines: tuple[str, ...] = ("embedded",)
+    families: tuple[str, ...] = (Family.starter,)
+    not_families: tuple[str, ...] = ()
+    per_family: dict[str, Look] = {}
+    needs: Needs = Needs()
     example_prompt: str = ""
     requires_consent: bool = False
+
+    @field_validator("engines", "families", "not_families", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    def on(self, family: str) -> Preset:
+        """The preset as it is on models of a family."""
+        own = self.per_family.get(family)
+        return self if own is None else self.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+
+
+class PresetChoice(Preset):
+    """A preset, and whether it runs with the model that was asked about: None where none was.
+
+    `why_not` and `remedy` are plain words, `link` leads to what is missing.
+    """
+
+    runs: bool | None = None
+    why_not: str = ""
+    remedy: str = ""
+    link: str = ""
 
 
 class ModelSpec(Contract):

@@ -54,7 +54,7 @@ class Cutout:
         assert inputs.mask is not None
         self._whole = inputs
         self._image = inputs.image
-        self._mask, self._part = _without_faint(inputs.mask)
+        self._mask, self._part = without_faint(inputs.mask)
         self.crop = crop_around(self._part or (0, 0, *self._image.size), self._image.size, model)
         self._small: Image.Image | None = None
 
@@ -115,7 +115,7 @@ def _placed(begin: int, end: int, length: int, most: int) -> int:
     return min(max((begin + end - length) // 2, 0), most - length)
 
 
-def _without_faint(mask: Image.Image) -> tuple[Image.Image, tuple[int, int, int, int] | None]:
+def without_faint(mask: Image.Image) -> tuple[Image.Image, tuple[int, int, int, int] | None]:
     """A mask without the greys that nobody painted, and the box of what is left; None where nothing is."""
     plain = mask.point([0] * _FAINT + list(range(_FAINT, 256)))
     part = plain.getbbox()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from PIL.Image import Image
 
 from studio.characters import Characters
-from studio.contracts import Picture
+from studio.contracts import Picture, Recipe
+from studio.develop import develop
 from studio.engine import Artifact, Generator, Inputs, Judge, Report
 from studio.errors import EngineOffline, SafetyFilter
 from studio.gallery import Gallery
 from studio.jobs import Jobs, Run
 from studio.shelf import ModelShelf
+from studio.source import fitted
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +59,10 @@ def make_pictures(
     if run.recipe.real_person and run.recipe.image:
         # Opened before the work: a judge that is gone or broken must not cost a picture first.
         opened = judge()
-        artifacts = _judged(engine.generate(run.recipe, inputs, run.run_id, _Unseen(report)), opened, explicit_from)
+        made = engine.generate(run.recipe, inputs, run.run_id, _Unseen(report))
+        artifacts = _judged(_developed(made, run.recipe, inputs), opened, explicit_from)
     else:
-        artifacts = engine.generate(run.recipe, inputs, run.run_id, report)
+        artifacts = _developed(engine.generate(run.recipe, inputs, run.run_id, report), run.recipe, inputs)
     for artifact in artifacts:
         if artifact.index in known:
             continue
@@ -73,6 +77,14 @@ def make_pictures(
         jobs.finish(run.run_id, connection)
         if run.recipe.character and unrecorded:
             characters.adopt_portrait(run.recipe.character, unrecorded[0].id, connection)
+
+
+def _developed(artifacts: Iterable[Artifact], recipe: Recipe, inputs: Inputs) -> Iterator[Artifact]:
+    for artifact in artifacts:
+        mask = inputs.mask
+        if mask is not None and mask.size != artifact.image.size:
+            mask = fitted(recipe, inputs).mask
+        yield replace(artifact, image=develop(artifact.image, recipe, seed=artifact.seed, mask=mask))
 
 
 def _judged(artifacts: Iterable[Artifact], judge: Judge, explicit_from: float) -> list[Artifact]:

@@ -21,7 +21,7 @@ from typing import Any
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from studio import VERSION
-from studio.contracts import Recipe
+from studio.contracts import Recipe, Tone
 from studio.engine import Crop
 from studio.errors import FileTooLarge, ImageInvalid
 
@@ -126,6 +126,10 @@ def infotext(recipe: Recipe, *, seed: int, model_name: str, model_hash: str, lor
         pairs["Drawn size"] = f"{crop.size[0]}x{crop.size[1]}"
     if lora_hashes:
         pairs["Lora hashes"] = ", ".join(f"{name}: {digest[:12]}" for name, digest in lora_hashes.items())
+    if recipe.tone is not Tone.none:
+        pairs["Tone mapping"] = f"{recipe.tone.value.title()} {recipe.tone_strength:g}"
+    if recipe.grain:
+        pairs["Film grain"] = f"{recipe.grain:g}"
     pairs["Version"] = f"Likeness {VERSION}"
     lines = [recipe.prompt + tags]
     if recipe.negative_prompt:

@@ -98,9 +98,14 @@ def check_checkpoint(path: Path) -> None:
         raise
 
 
-def check_sampling(sampler: str, scheduler: str, family: str) -> None:
-    """See that a model of this family can be sampled so. Raises InvalidFieldValue naming the field and what can be chosen."""
-    for field, value, choices in (("sampler", sampler, SAMPLERS), ("scheduler", scheduler, SCHEDULERS)):
+def check_sampling(sampler: str, scheduler: str, family: str, own: tuple[str, str] = ("", "")) -> None:
+    """See that a model of this family can be sampled so. Raises InvalidFieldValue naming the field and what can be chosen.
+
+    What a model comes with itself (`own`) is right for it, whether or not it is in the menus.
+    """
+    for field, value, choices, right in (("sampler", sampler, SAMPLERS, own[0]), ("scheduler", scheduler, SCHEDULERS, own[1])):
+        if value == right:
+            continue
         words = [choice.id for choice in choices]
         if value not in words:
             raise InvalidFieldValue(f"There is no {field} called “{value}”.", field=field, remedy=f"Choose one of: {', '.join(words)}.")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from studio import models, safety
-from studio.batches import expand
+from studio.batches import Part, expand
 from studio.characters import Characters, check_consent
 from studio.contracts import (
     MAX_SEED,
@@ -18,12 +19,14 @@ from studio.contracts import (
     Picture,
     PictureKind,
     Preset,
+    PresetChoice,
     Recipe,
 )
-from studio.errors import InvalidFieldValue, MissingRequiredField, NotFound, SafetyFilter
+from studio.errors import EngineOffline, InvalidFieldValue, LikenessError, MissingRequiredField, NotFound, SafetyFilter
 from studio.gallery import Gallery
 from studio.graphs import texts
 from studio.metadata import too_many_pixels
+from studio.presets import check_preset
 from studio.prompts import check_something_to_draw, compose, prompts_of
 from studio.remote import COMFYUI, Remote, graph_of, offline
 from studio.settings import Settings
@@ -55,11 +58,28 @@ class Orders:
         """Every model: those on this computer, then those on servers."""
         return (*self.shelf.models(), *self._remote.models())
 
+    def choice(self, preset: Preset, model: ModelSpec | None = None) -> PresetChoice:
+        """A preset, and whether it runs with a model, and what is missing where it does not."""
+        said: dict[str, object] = {}
+        if model is not None:
+            try:
+                check_preset(preset, model)
+                said = {"runs": True}
+                if model.engine == COMFYUI:
+                    for lack in self._remote.lacking(preset, model)[:1]:
+                        said = {"runs": False, "why_not": lack.message, "remedy": lack.remedy, "link": lack.url}
+            except LikenessError as error:
+                said = {"runs": False, "why_not": error.message, "remedy": error.remedy}
+        return PresetChoice.model_validate({**preset.model_dump(exclude_unset=True), **said})
+
     def compose(self, request: GenerateRequest) -> Composed:
         """What a request would make, without making it. Raises as `generate` does, but for safety and consent."""
         check_something_to_draw(request)
         character = self._character_of(request)
         preset = self._preset_for(request, character)
+        if preset is not None:
+            with suppress(EngineOffline):
+                preset = preset.on(self._model_for(request, character).family)
         parts = expand(request, self._captions(request), seed=0, wildcards=self._wildcards)
         prompt, negative = prompts_of(parts[0].request, preset, character, caption=parts[0].caption, template=self.settings.prompt_template)
         return Composed(prompt=prompt, negative_prompt=negative, jobs=len(parts), pictures=sum(part.request.count for part in parts))
@@ -79,23 +99,23 @@ class Orders:
         for part in expand(request, self._captions(request), seed=seed, wildcards=self._wildcards):
             preset = self._preset_for(part.request, character)
             model = self._model_for(part.request, character)
-            start = part.reference or part.request.image
+            asked = _with_picture(part, preset, character)
             recipe = compose(
-                part.request,
+                asked,
                 preset,
                 model,
                 seed=seed,
                 character=character,
                 caption=part.caption,
                 template=self.settings.prompt_template,
-                source=self._size_under_mask(start, "references" if part.reference else "image") if part.request.mask and start else None,
-            )
-            if part.reference:
-                recipe = recipe.model_copy(update={"image": part.reference, "reference": part.reference})
-            recipe = self._with_consent(recipe, request, character).model_copy(update={"cell": part.cell})
+                source=self._size_under_mask(asked.image, "references" if part.reference else "image")
+                if asked.mask and asked.image
+                else None,
+            ).model_copy(update={"reference": part.reference, "cell": part.cell})
+            recipe = self._with_consent(recipe, request, character)
             said: tuple[str, ...] = (part.request.prompt, recipe.prompt)
             if model.engine == COMFYUI:
-                recipe, baked = self._on_server(recipe, model, part.request)
+                recipe, baked = self._on_server(recipe, model, asked, preset)
                 said = (*said, *baked)
             elif (model.id, recipe.loras) not in checked:
                 self.shelf.check(model, recipe.loras)
@@ -169,13 +189,21 @@ class Orders:
             require_classifier(self.settings.data)
         return recipe.model_copy(update={"real_person": real or shows_real, "consent": consent})
 
-    def _on_server(self, recipe: Recipe, model: ModelSpec, request: GenerateRequest) -> tuple[Recipe, tuple[str, ...]]:
+    def _on_server(
+        self, recipe: Recipe, model: ModelSpec, request: GenerateRequest, preset: Preset | None
+    ) -> tuple[Recipe, tuple[str, ...]]:
         """The recipe with its workflow, and every text of the graph but the negative prompt. Raises for what no server can do."""
         workflow = self._remote.workflow_for(
-            model, named=request.workflow, from_picture=recipe.image is not None, masked=recipe.mask is not None
+            model,
+            named=request.workflow,
+            preferred=preset.on(model.family).workflow if preset else None,
+            from_picture=recipe.image is not None,
+            masked=recipe.mask is not None,
         )
         recipe = recipe.model_copy(update={"workflow": workflow.id, "values": dict(request.values)})
         recipe = self._remote.checked(recipe, workflow)
+        if preset is not None:
+            self._remote.check_needs(preset)
         drawn = recipe
         if recipe.mask and not models.draws(recipe.width, recipe.height, model):
             # Of a large picture only the part around the mask is drawn, at a size that the model likes.
@@ -238,3 +266,15 @@ class Orders:
                 f"There is no preset called “{wanted}”.", field="preset", remedy=f"Choose one of: {', '.join(presets)}."
             )
         return presets[wanted]
+
+
+def _with_picture(part: Part, preset: Preset | None, character: Character | None) -> GenerateRequest:
+    """The request of one job with the picture that it starts from.
+
+    A preset that keeps to a person takes the character's portrait where neither a LoRA nor another picture says how they look.
+    """
+    request = part.request
+    start = part.reference or request.image
+    if start is None and preset is not None and preset.needs.identity and character is not None and not (character.lora or request.loras):
+        start = character.portrait
+    return request if start == request.image else request.model_copy(update={"image": start})

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TypeVar
 
-from studio.contracts import DEFAULT_TEMPLATE, Character, GenerateRequest, LoraUse, ModelSpec, Preset, Quality, Recipe
+from studio.contracts import DEFAULT_TEMPLATE, Character, GenerateRequest, LoraUse, ModelSpec, Preset, Quality, Recipe, Tone
 from studio.errors import InvalidFieldValue, MissingRequiredField
-from studio.models import check_sampling
+from studio.models import check_sampling, draws, size_near
+from studio.presets import check_preset
 
 QUALITY_STEPS = {Quality.low: 0.5, Quality.standard: 1.0, Quality.pro: 1.5}
 MAX_STEPS = 150
@@ -69,7 +70,8 @@ def compose(
     Raises InvalidFieldValue naming the field and what would do.
     """
     if preset is not None:
-        _check_preset(preset, model)
+        check_preset(preset, model)
+        preset = on_model(preset, model)
     if source is not None and request.width is None and request.height is None:
         width, height = source
     else:
@@ -79,9 +81,16 @@ def compose(
         _check_side("height", height, model)
     sampler = request.sampler or (preset.sampler if preset else None) or model.sampler
     scheduler = request.scheduler or (preset.scheduler if preset else None) or model.scheduler
-    check_sampling(sampler, scheduler, model.family)
+    # A model on a server may come with samplers that no menu here has.
+    check_sampling(sampler, scheduler, model.family, own=(model.sampler, model.scheduler))
     prompt, negative = prompts_of(request, preset, character, caption=caption, template=template)
-    loras = _loras(request, character)
+    loras = _loras(request, preset, character)
+    if preset is not None and preset.needs.identity and not (loras or request.image):
+        raise InvalidFieldValue(
+            f"The preset “{preset.name}” keeps one person's looks, and there is nobody to keep to.",
+            field="preset",
+            remedy="Choose a character with a LoRA or a portrait, or a picture to start from.",
+        )
     return Recipe(
         prompt=prompt,
         negative_prompt=negative,
@@ -100,8 +109,20 @@ def compose(
         character=character.id if character else None,
         image=request.image,
         mask=request.mask,
-        denoise=request.denoise,
+        denoise=request.denoise or (preset.denoise if preset and request.image and not request.mask else None),
+        grain=_first(request.grain, preset.grain if preset else None, 0.0),
+        tone=_first(request.tone, preset.tone if preset else None, Tone.none),
+        tone_strength=_first(request.tone_strength, preset.tone_strength if preset else None, 1.0),
     )
+
+
+def on_model(preset: Preset, model: ModelSpec) -> Preset:
+    """The preset as it is on a model: its family's values, and the nearest size where the model does not draw the preset's."""
+    preset = preset.on(model.family)
+    if not preset.width or not preset.height or draws(preset.width, preset.height, model):
+        return preset
+    width, height = size_near(preset.width / preset.height, model)
+    return preset.model_copy(update={"width": width, "height": height})
 
 
 def prompts_of(
@@ -167,23 +188,16 @@ def aspect_size(aspect: Aspect, model: ModelSpec) -> tuple[int, int]:
     return min(((width, height) for width in sides for height in sides), key=distance)
 
 
-def _loras(request: GenerateRequest, character: Character | None) -> tuple[LoraUse, ...]:
-    if character is None or not character.lora or any(use.path == character.lora for use in request.loras):
-        return request.loras
-    return (LoraUse(path=character.lora, strength=character.lora_strength), *request.loras)
+def _loras(request: GenerateRequest, preset: Preset | None, character: Character | None) -> tuple[LoraUse, ...]:
+    uses = [*request.loras]
+    if character is not None and character.lora and all(use.path != character.lora for use in uses):
+        uses.insert(0, LoraUse(path=character.lora, strength=character.lora_strength))
+    uses += [use for use in (preset.loras if preset else ()) if all(use.path != other.path for other in uses)]
+    return tuple(uses)
 
 
 def _first(*values: T | None) -> T:
     return next(value for value in values if value is not None)
-
-
-def _check_preset(preset: Preset, model: ModelSpec) -> None:
-    if model.engine not in preset.engines or model.family not in preset.families:
-        raise InvalidFieldValue(
-            f"The preset “{preset.name}” is not made for the model “{model.name}”.",
-            field="preset",
-            remedy=f"Choose a preset for {model.family} models, or a model of the kind {', '.join(preset.families)}.",
-        )
 
 
 def _check_side(field: str, side: int, model: ModelSpec) -> None:

@@ -8,11 +8,23 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from studio.contracts import Inventory, LoraSpec, LoraUse, ModelSpec, Recipe
+from studio.contracts import Inventory, LoraSpec, LoraUse, ModelSpec, Preset, Recipe
 from studio.db import INVENTORY, Database, engine_states
 from studio.errors import DependencyMissing, EngineOffline, InvalidFieldValue, MissingRequiredField, NotFound
 from studio.graphs import Graph
-from studio.workflows import LackKind, Parameter, ParameterType, Value, Workflow, WorkflowKind, lacking, load_workflows, render, values_of
+from studio.workflows import (
+    Lack,
+    LackKind,
+    Parameter,
+    ParameterType,
+    Value,
+    Workflow,
+    WorkflowKind,
+    lacking,
+    load_workflows,
+    render,
+    values_of,
+)
 
 COMFYUI = "comfyui"
 # The parameters that hold the model itself; a workflow's other files are its own.
@@ -74,9 +86,12 @@ class Remote:
             for name in self.inventory().files.get("loras", ())
         )
 
-    def workflow_for(self, model: ModelSpec, *, named: str | None, from_picture: bool, masked: bool) -> Workflow:
+    def workflow_for(
+        self, model: ModelSpec, *, named: str | None, from_picture: bool, masked: bool, preferred: str | None = None
+    ) -> Workflow:
         """The workflow that was named, or the one that a model draws with: from words, from a picture, or a part of one.
 
+        The `preferred` one is a preset's: it goes before the model's own where it starts from what there is.
         Raises InvalidFieldValue when there is none.
         """
         workflows = self.shelf.workflows()
@@ -88,6 +103,9 @@ class Remote:
         own = drawing_with(model.path, workflows)
         if own is None:
             raise InvalidFieldValue(f"No workflow draws with “{model.name}”.", field="model", remedy="Choose a workflow yourself.")
+        liked = self._liked(preferred, own, from_picture=from_picture)
+        if liked is not None and not masked:
+            return liked
         wanted = WorkflowKind.inpaint if masked else WorkflowKind.image_to_image if from_picture else own.kind
         if wanted is own.kind or (own.parameter("image") and not masked):
             return own
@@ -102,6 +120,30 @@ class Remote:
             field="image",
             remedy="Choose an SD 1.5 or SDXL model, or start from words alone.",
         )
+
+    def _liked(self, preferred: str | None, own: Workflow, *, from_picture: bool) -> Workflow | None:
+        # A model made for editing starts from pictures by itself.
+        if preferred is None or own.parameter("image"):
+            return None
+        liked = self.shelf.workflow(preferred)
+        return liked if (liked.parameter("image") is not None) == from_picture else None
+
+    def lacking(self, preset: Preset, model: ModelSpec) -> tuple[Lack, ...]:
+        """What the servers lack for a preset with one of their models, as far as names tell; empty if nothing is missing."""
+        inventory = self.inventory()
+        missing = _needs(preset, inventory)
+        workflow = drawing_with(model.path, self.shelf.workflows())
+        if workflow is None:
+            return missing
+        workflow = self._liked(preset.on(model.family).workflow, workflow, from_picture=False) or workflow
+        main = _main(workflow)
+        values: dict[str, Value] = {main.name: model.path.partition("/")[2]} if main and model.path.startswith(f"{main.folder}/") else {}
+        return (*missing, *lacking(workflow, inventory.nodes, inventory.files, values=values, version=_newest(inventory)))
+
+    def check_needs(self, preset: Preset) -> None:
+        """Raises DependencyMissing, with field "preset", for a node or file of a preset's own that no server has."""
+        for lack in _needs(preset, self.inventory()):
+            raise DependencyMissing(lack.message, field="preset", remedy=lack.remedy)
 
     def checked(self, recipe: Recipe, workflow: Workflow) -> Recipe:
         """The recipe with LoRAs by the names that they have on the servers.
@@ -121,10 +163,7 @@ class Remote:
             raise MissingRequiredField(
                 f"“{workflow.name}” starts from a picture.", field="image", remedy="Choose the picture to start from."
             )
-        versions = [server.version for server in inventory.servers if server.state == "reachable"]
-        for lack in lacking(
-            workflow, inventory.nodes, inventory.files, values=chosen(recipe, workflow), version=max(versions, default=None)
-        ):
+        for lack in lacking(workflow, inventory.nodes, inventory.files, values=chosen(recipe, workflow), version=_newest(inventory)):
             if lack.kind is LackKind.model:
                 raise InvalidFieldValue(lack.message, field="model", remedy=lack.remedy)
             raise DependencyMissing(lack.message, remedy=lack.remedy)
@@ -195,6 +234,27 @@ def offline(inventory: Inventory) -> EngineOffline:
         field="engine",
         remedy="Enter its address on the Setup tab, or wait a few seconds.",
     )
+
+
+def _newest(inventory: Inventory) -> str | None:
+    return max((server.version for server in inventory.servers if server.state == "reachable"), default=None)
+
+
+def _needs(preset: Preset, inventory: Inventory) -> tuple[Lack, ...]:
+    there = f" It is at {preset.needs.link}." if preset.needs.link else ""
+    missing: list[Lack] = []
+    for node in preset.needs.nodes:
+        if node not in inventory.nodes:
+            told = f"The preset “{preset.name}” needs the node “{node}”, which the ComfyUI server does not have."
+            remedy = f"Install the node pack that it is part of.{there}"
+            missing.append(Lack(kind=LackKind.node, name=node, message=told, remedy=remedy, url=preset.needs.link))
+    for wanted in preset.needs.models:
+        folder, _, name = wanted.partition("/")
+        if name not in inventory.files.get(folder, ()):
+            told = f"The preset “{preset.name}” needs the file “{name}”, which the ComfyUI server does not have."
+            remedy = f"Put it into the server's folder models/{folder}.{there}"
+            missing.append(Lack(kind=LackKind.model, name=name, message=told, remedy=remedy, url=preset.needs.link))
+    return tuple(missing)
 
 
 def _spec(folder: str, name: str, workflow: Workflow) -> ModelSpec:

@@ -37,7 +37,7 @@ from studio.contracts import (
     Picture,
     PictureChange,
     PictureKind,
-    Preset,
+    PresetChoice,
     Submitted,
     new_id,
 )
@@ -51,8 +51,10 @@ from studio.errors import (
 from studio.gallery import Filters, Gallery
 from studio.jobs import Jobs
 from studio.logs import job_folder, read_job_log
+from studio.models import resolve_model
 from studio.orders import Orders
 from studio.parcel import pack as pack_pictures
+from studio.presets import runs_on
 from studio.remote import Remote, WorkflowShelf
 from studio.settings import Settings
 from studio.setup import AT_ONCE, Value, change_settings
@@ -242,16 +244,24 @@ class Studio:
 
     # What there is
 
-    def presets(self, *, category: str | None = None, engine: str | None = None) -> tuple[Preset, ...]:
-        """Presets, in the order of their files."""
-        found = self.preset_shelf.presets()
-        return tuple(p for p in found if (category is None or p.category == category) and (engine is None or engine in p.engines))
+    def presets(self, *, category: str | None = None, engine: str | None = None, model: str | None = None) -> tuple[PresetChoice, ...]:
+        """Presets, in the order of their files. With a model each says whether it runs with it.
 
-    def preset(self, preset_id: str) -> Preset:
-        """One preset. Raises NotFound."""
+        Raises InvalidFieldValue for an unknown model.
+        """
+        spec = resolve_model(model, self.models()) if model else None
+        return tuple(
+            self._orders.choice(preset, spec)
+            for preset in self.preset_shelf.presets()
+            if (category is None or preset.category == category) and (engine is None or runs_on(preset, engine))
+        )
+
+    def preset(self, preset_id: str, *, model: str | None = None) -> PresetChoice:
+        """One preset. Raises NotFound, and InvalidFieldValue for an unknown model."""
+        spec = resolve_model(model, self.models()) if model else None
         for preset in self.preset_shelf.presets():
             if preset.id == preset_id:
-                return preset
+                return self._orders.choice(preset, spec)
         raise NotFound(f"There is no preset {preset_id!r}.", remedy="GET /api/v1/presets lists them.")
 
     def models(self) -> tuple[ModelSpec, ...]:

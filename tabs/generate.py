@@ -6,17 +6,18 @@ import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
 from pydantic import ValidationError
 
 from studio.batches import is_dynamic
-from studio.contracts import Contract, GenerateRequest, ModelSpec, Picture, Preset, Problem, Quality, new_id
+from studio.contracts import Contract, GenerateRequest, ModelSpec, Picture, Preset, Problem, Quality, Tone, new_id
 from studio.errors import InvalidFieldValue, LikenessError, NotFound, from_validation
 from studio.models import SAMPLERS, SCHEDULERS, draws, size_near
 from studio.orders import NO_PRESET
-from studio.prompts import check_something_to_draw
+from studio.prompts import check_something_to_draw, on_model
 from studio.studio import Studio
 from tabs.languages import later, t
 from tabs.live import choice, live
@@ -73,6 +74,7 @@ class Hints(NamedTuple):
     height: str
     steps: str
     cfg: str
+    grain: str
 
 
 # Decided here
@@ -170,7 +172,7 @@ def hints(model: ModelSpec, preset: Preset | None) -> Hints:
     steps = (preset and preset.steps) or model.steps
     cfg = preset.cfg if preset and preset.cfg is not None else model.cfg
     shapes = [{"id": shape.id, "name": shape.name, "size": "{} × {}".format(*size_of(shape.id, model, preset))} for shape in SHAPES]
-    return Hints(shapes, str(width), str(height), str(steps), f"{cfg:g}")
+    return Hints(shapes, str(width), str(height), str(steps), f"{cfg:g}", f"{(preset and preset.grain) or 0:g}")
 
 
 # Done here
@@ -202,6 +204,8 @@ def on_reuse(studio: Studio, picture_id: str) -> dict[str, Any]:
             preset = studio.preset(picture.recipe.preset or "")
     models = studio.models()
     model = next((model for model in models if picture.recipe and model.id == picture.recipe.model), None)
+    if preset is not None and model is not None:
+        preset = on_model(preset, model)
     settings = settings_of(picture, request, model, preset)
     # A model that is gone leaves its place to the default; everything else still holds.
     return settings if model else settings | {"model": models[0].id}
@@ -229,6 +233,18 @@ def on_source(studio: Studio, source: Mapping[str, Any] | None, preset_id: str, 
     own = draws(picture.width, picture.height, model) and not source.get("mask")
     width, height = (picture.width, picture.height) if own else (None, None)
     return shape_of(picture.width, picture.height), width, height
+
+
+def cards(studio: Studio, model_id: str | None) -> list[dict[str, Any]]:
+    """What the preset cards show beside the presets: whether there is an example picture, and why one doesn't run with the model."""
+    try:
+        presets = studio.presets(model=model_id or studio.models()[0].id)
+    except InvalidFieldValue:
+        presets = studio.presets()
+    pictured = {path.stem for path in _EXAMPLES.glob("*.webp")}
+    return [
+        {"id": each.id, "pictured": each.id in pictured, "why": each.why_not, "remedy": each.remedy, "link": each.link} for each in presets
+    ]
 
 
 def on_choice(studio: Studio, preset_id: str | None, model_id: str | None) -> Hints:
@@ -311,6 +327,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             label=later("Preset"),
             info=later("A look with settings that suit it. Point at one to read what it is good for."),
             value="",
+            items=cards(studio, None),
             elem_id="field-preset",
         )
         form["shape"] = choice(
@@ -409,6 +426,25 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
                 min_width=0,
                 elem_id=f"field-{name}",
             )
+    with gr.Row(elem_classes="pair"):
+        form["grain"] = choice(
+            "number",
+            label=later("Film grain"),
+            info=later("Laid over the finished picture, 0 to 1; it follows from the seed. Empty: as the preset says."),
+            value=None,
+            items=_hint(hint.grain),
+            elem_id="field-grain",
+            min_width=0,
+        )
+        form["tone"] = gr.Dropdown(
+            [(later("As the preset says"), OPEN), *((name, tone.value) for tone, name in _TONES)],
+            value=OPEN,
+            label=t("Tone mapping"),
+            info=t("How light and dark are spread in the finished picture. Reinhard rolls off highlights and opens shadows."),
+            filterable=False,
+            min_width=0,
+            elem_id="field-tone",
+        )
     form["loras"] = choice(
         "loras",
         label=later("LoRAs"),
@@ -445,14 +481,14 @@ watch('value', () => document.dispatchEvent(new CustomEvent('likeness:{name}-ans
 def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, Any], outcome: gr.HTML, reuse: gr.HTML) -> None:
     quick: dict[str, Any] = {"queue": False, "concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
     button = form.pop("generate")
-    hinted = ("shape", "width", "height", "steps", "cfg")
+    hinted = ("shape", "width", "height", "steps", "cfg", "grain")
 
     def clicked(*values: Any) -> dict[str, Any]:
         return on_generate(studio, dict(zip(form, values, strict=True))).model_dump(mode="json")
 
     def preset_chosen(preset: str, model: str) -> list[Any]:
         shown = _shown(on_choice(studio, preset, model))
-        own = studio.preset(preset) if preset else None
+        _, own = _chosen(studio, {"preset": preset, "model": model})
         if own is not None and own.width and own.height:
             # A preset comes with its own size; what was typed or picked before makes way.
             shown[0]["value"] = shape_of(own.width, own.height)
@@ -460,7 +496,7 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
         return shown
 
     def model_chosen(preset: str, model: str) -> list[Any]:
-        return _shown(on_choice(studio, preset, model))
+        return [*_shown(on_choice(studio, preset, model)), gr.update(items=cards(studio, model))]
 
     def reused(picture_id: str) -> list[Any]:
         try:
@@ -471,6 +507,7 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
         updates = {name: gr.update(value=settings[name]) for name in form}
         for name, shown in zip(hinted, _shown(hint), strict=True):
             updates[name] |= shown
+        updates["preset"] |= gr.update(items=cards(studio, settings["model"]))
         return [*updates.values(), gr.update(selected="generate"), {"taken": picture_id}]
 
     button.click(clicked, list(form.values()), outcome, trigger_mode="multiple", **quick)
@@ -490,7 +527,8 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
         **quick,
     )
     form["preset"].input(preset_chosen, chosen, [form[name] for name in hinted], trigger_mode="always_last", **quick)
-    form["model"].input(model_chosen, chosen, [form[name] for name in hinted], trigger_mode="always_last", **quick)
+    seen = [*(form[name] for name in hinted), form["preset"]]
+    form["model"].input(model_chosen, chosen, seen, trigger_mode="always_last", **quick)
     # A shape that is picked by hand wins over pixels that were typed before.
     form["shape"].input(None, None, [form["width"], form["height"]], js="() => [null, null]", show_progress="hidden")
     reuse.submit(reused, reuse, [*form.values(), tabs, reuse], trigger_mode="always_last", **quick)
@@ -503,7 +541,7 @@ def _refresh_models(studio: Studio) -> Any:
 
 
 def _shown(hint: Hints) -> list[dict[str, Any]]:
-    return [gr.update(items=hint.shapes), *(gr.update(items=_hint(words)) for words in (hint.width, hint.height, hint.steps, hint.cfg))]
+    return [gr.update(items=hint.shapes), *(gr.update(items=_hint(words)) for words in hint[1:])]
 
 
 def _model_choices(models: Sequence[ModelSpec]) -> list[tuple[str, str | int | float]]:
@@ -521,7 +559,7 @@ def _chosen(studio: Studio, values: Mapping[str, Any]) -> tuple[ModelSpec, Prese
     if not values.get("preset"):
         return model, None
     try:
-        return model, studio.preset(values["preset"])
+        return model, on_model(studio.preset(values["preset"]), model)
     except NotFound as error:
         raise InvalidFieldValue("This preset is not there any more.", field="preset", remedy="Choose another one.") from error
 
@@ -544,6 +582,8 @@ _STRENGTHS = (
     ),
     ("cfg", later("CFG scale"), later("How closely the prompt is followed, 0 to 30. Low is free, high is literal and harsh.")),
 )
+_EXAMPLES = Path(__file__).parent / "assets" / "presets"
+_TONES = ((Tone.none, later("None")), (Tone.reinhard, later("Reinhard")))
 _REUSED = (
     "wildcards",
     "prompt",
@@ -555,6 +595,8 @@ _REUSED = (
     "cfg",
     "sampler",
     "scheduler",
+    "grain",
+    "tone",
     "prompt_suffix",
     "negative_suffix",
 )
@@ -575,6 +617,8 @@ _BLANK: dict[str, Any] = {
     "cfg": None,
     "sampler": OPEN,
     "scheduler": OPEN,
+    "grain": None,
+    "tone": OPEN,
     "prompt_suffix": "",
     "negative_suffix": "",
 }

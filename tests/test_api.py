@@ -743,6 +743,28 @@ def test_presets_models_and_loras_are_listed(still: httpx.Client) -> None:
     category = presets[0]["category"]
     assert [p for p in presets if p["category"] == category] == still.get(f"/presets?category={category}").json()["items"]
     assert still.get("/presets?engine=other").json()["items"] == []
+    assert {p["runs"] for p in presets} == {None}, "nobody asked about a model"
+
+
+def test_each_preset_says_whether_it_runs_with_a_model_and_why_not(still: httpx.Client) -> None:
+    told = {p["id"]: p for p in still.get("/presets?model=starter").json()["items"]}
+    assert told["cinematic_v1"]["runs"] is told["portrait_v1"]["runs"] is True
+    photo = told["photoreal_portrait_v1"]
+    assert photo["runs"] is False and "not made for the starter model" in photo["why_not"] and "SDXL" in photo["remedy"]
+    assert still.get("/presets/photoreal_portrait_v1?model=starter").json() == photo
+    refused = still.post("/generate", json={"prompt": "a", "preset": "photoreal_portrait_v1"})
+    assert refused.status_code == 422
+    assert (refused.json()["error"]["field"], refused.json()["error"]["message"]) == ("preset", photo["why_not"])
+    alone = still.post("/generate", json={"prompt": "a", "preset": "identity_lock_v1"}).json()["error"]
+    assert alone["field"] == "preset" and "LoRA" in alone["remedy"]
+    unknown = still.get("/presets?model=nobody")
+    assert (unknown.status_code, unknown.json()["error"]["field"]) == (422, "model")
+    assert (
+        still.post("/compose", json={"prompt": "a", "preset": "cinematic_v1"}).json()["prompt"] == "a, dark blue background, cartoon style"
+    )
+
+
+def test_the_models_choices_are_listed(still: httpx.Client) -> None:
     assert still.get("/models").json()["items"][0]["id"] == "starter"
     assert still.get("/loras").json()["items"] == []
 

@@ -212,6 +212,8 @@ def test_a_job_that_fails_says_why(data: Path, studio: Studio) -> None:
         (("a", "--width", "40000"), "INVALID_FIELD_VALUE", "width"),
         (("a", "--count", "99"), "INVALID_FIELD_VALUE", "count"),
         (("a", "--preset", "nope"), "INVALID_FIELD_VALUE", "preset"),
+        (("a", "--preset", "anime_v1"), "INVALID_FIELD_VALUE", "preset"),
+        (("a", "--grain", "1.5"), "INVALID_FIELD_VALUE", "grain"),
         (("a", "--model", "nope"), "INVALID_FIELD_VALUE", "model"),
         (("a", "--engine", "nope"), "INVALID_FIELD_VALUE", "engine"),
         (("a", "--lora", "nope:0.5"), "INVALID_FIELD_VALUE", "loras"),
@@ -336,6 +338,9 @@ def test_choices_are_listed(data: Path, capsys: pytest.CaptureFixture[str]) -> N
 
     assert ask(capsys, data, "presets", "show", preset["id"]) == preset
     assert ask(capsys, data, "presets", "list", "--category", "nope")["items"] == []
+    told = {each["id"]: each for each in ask(capsys, data, "presets", "list", "--model", "starter")["items"]}
+    assert told["portrait_v1"]["runs"] and not told["anime_v1"]["runs"]
+    assert ask(capsys, data, "presets", "show", "anime_v1", "--model", "starter") == told["anime_v1"]
     assert ask(capsys, data, "models", "list")["items"][0]["id"] == "starter"
     assert ask(capsys, data, "loras", "list") == {"items": []}
     assert ask(capsys, data, "health")["ok"] is True

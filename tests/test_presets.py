@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from app import HOME, PRESETS, STARTER_MODEL
-from studio.contracts import GenerateRequest, ModelSpec, Preset, Quality
+from studio.contracts import GenerateRequest, Inventory, LoraUse, ModelSpec, Needs, Preset, Quality, ServerState, Tone
 from studio.errors import ContractMismatch, InvalidFieldValue
-from studio.models import find_models
+from studio.models import draws, find_models
+from studio.nodes import FaultKind, check, read_nodes
 from studio.presets import load_presets
 from studio.prompts import ASPECTS, aspect_size, compose
+from studio.remote import drawing_with, graph_of, models_of
+from studio.workflows import ParameterType, WorkflowStatus, load_workflows
 
 SHIPPED = load_presets(PRESETS)
+WORKFLOWS = load_workflows(HOME / "workflows")
+
+
+def shipped(name: str) -> Preset:
+    return next(preset for preset in SHIPPED if preset.id == name)
+
+
+def model_of(family: str, **changes: object) -> ModelSpec:
+    plain: dict[str, object] = {"id": "m", "name": "M", "about": "", "engine": "embedded", "family": family, "path": "m", "licence": ""}
+    plain |= {"side_min": 64, "side_max": 4096, "side_step": 16, "width": 1024, "height": 1024, "steps": 20, "cfg": 5.0}
+    # What an embedded model of a flow family can be sampled with.
+    return ModelSpec.model_validate(plain | {"sampler": "euler", "scheduler": "normal"} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -21,18 +37,154 @@ def starter() -> ModelSpec:
     return find_models(HOME / "no such folder", [STARTER_MODEL])[0]
 
 
-def test_there_are_a_dozen_with_versioned_ids() -> None:
-    assert len(SHIPPED) >= 12
+def test_there_are_a_score_with_versioned_ids() -> None:
+    assert len(SHIPPED) >= 20
     assert all(preset.id.rpartition("_v")[2].isdigit() for preset in SHIPPED)
 
 
 @pytest.mark.parametrize("preset", SHIPPED, ids=[preset.id for preset in SHIPPED])
-def test_a_shipped_preset_makes_a_recipe_for_the_starter_model(preset: Preset, starter: ModelSpec) -> None:
-    for quality in Quality:
-        recipe = compose(GenerateRequest(prompt=preset.example_prompt, preset=preset.id, quality=quality), preset, starter, seed=5)
-        assert recipe.preset == preset.id
-        assert recipe.seed == 5
+def test_a_shipped_preset_makes_a_recipe_on_every_family_it_names(preset: Preset, starter: ModelSpec) -> None:
     assert preset.tooltip.endswith(".")
+    for model in (starter, *(model_of(family) for family in ("sdxl", "sd15", "sd2", "sd3", "flux", "qwen-image", "nobody-knows-it"))):
+        unfit = model.family in preset.not_families or not {model.family, "any"} & {*preset.families}
+        for quality in Quality:
+            request = GenerateRequest(prompt="a person", quality=quality, image="start" if preset.needs.identity else None)
+            if unfit:
+                with pytest.raises(InvalidFieldValue) as caught:
+                    compose(request, preset, model, seed=5)
+                assert caught.value.field == "preset"
+                continue
+            recipe = compose(request, preset, model, seed=5)
+            assert (recipe.preset, recipe.seed) == (preset.id, 5)
+            assert draws(recipe.width, recipe.height, model)
+
+
+def test_the_photographs_are_as_they_were_asked_for() -> None:
+    sdxl = model_of("sdxl")
+    said = {
+        preset.id: (recipe.steps, recipe.sampler, recipe.scheduler, recipe.width, recipe.height)
+        for preset in SHIPPED
+        if not preset.needs.identity and preset.per_family
+        for recipe in [compose(GenerateRequest(prompt="a person"), preset, sdxl, seed=1)]
+    }
+    assert said["photoreal_portrait_v1"][:3] == (40, "dpmpp_2m", "karras")
+    assert (said["fullbody_photoreal_v1"][0], *said["fullbody_photoreal_v1"][3:]) == (45, 1024, 1536)
+    assert (said["cinematic_v1"][0], *said["cinematic_v1"][3:]) == (35, 1536, 1024)
+    assert {"realism_v1", "luxury_v1", "anime_v1", "illustration_v1"} <= said.keys()
+
+
+def test_cinematic_has_grain_and_tone_which_a_request_can_change() -> None:
+    cinematic, sdxl = shipped("cinematic_v1"), model_of("sdxl")
+    recipe = compose(GenerateRequest(prompt="a"), cinematic, sdxl, seed=1)
+    assert (recipe.tone, recipe.grain, recipe.tone_strength) == (Tone.reinhard, 0.25, 0.6)
+    bare = compose(GenerateRequest(prompt="a", grain=0, tone=Tone.none), cinematic, sdxl, seed=1)
+    assert (bare.tone, bare.grain) == (Tone.none, 0)
+    assert compose(GenerateRequest(prompt="a", grain=0.7), None, sdxl, seed=1).grain == 0.7
+
+
+def test_one_preset_is_another_on_each_family(starter: ModelSpec) -> None:
+    cinematic, flux = shipped("cinematic_v1"), model_of("flux", steps=25, cfg=3.5, sampler="euler", scheduler="normal")
+    on_flux = compose(GenerateRequest(prompt="a person"), cinematic, flux, seed=1)
+    assert (on_flux.steps, on_flux.cfg, on_flux.sampler, on_flux.negative_prompt) == (25, 3.5, "euler", "")
+    on_starter = compose(GenerateRequest(prompt="a person"), cinematic, starter, seed=1)
+    assert (on_starter.width, on_starter.height) == (192, 128) and "dark blue background" in on_starter.prompt
+    assert on_flux.grain == on_starter.grain == 0.25, "what a family does not say is said for all"
+
+
+def test_null_leaves_a_value_to_the_model() -> None:
+    preset = Preset.model_validate(
+        {
+            "id": "a_v1",
+            "name": "A",
+            "category": "x",
+            "tooltip": "T.",
+            "families": "any",
+            "steps": 40,
+            "per_family": {"sdxl": {"steps": None}},
+        }
+    )
+    assert compose(GenerateRequest(prompt="a"), preset, model_of("sdxl", steps=7), seed=1).steps == 7
+    assert compose(GenerateRequest(prompt="a"), preset, model_of("sd15"), seed=1).steps == 40
+
+
+def test_a_size_that_the_model_does_not_draw_becomes_the_nearest_of_that_shape() -> None:
+    small = model_of("sdxl", side_max=768, width=512, height=512)
+    recipe = compose(GenerateRequest(prompt="a"), shipped("fullbody_photoreal_v1"), small, seed=1)
+    assert draws(recipe.width, recipe.height, small)
+    assert abs(recipe.width / recipe.height - 2 / 3) < 0.1
+
+
+def test_a_refusal_says_why_and_what_would_do(starter: ModelSpec) -> None:
+    with pytest.raises(InvalidFieldValue) as caught:
+        compose(GenerateRequest(prompt="a"), shipped("photoreal_portrait_v1"), starter, seed=1)
+    assert caught.value.message == "The preset “Photoreal portrait” is not made for the starter model."
+    assert "SDXL" in caught.value.remedy and "FLUX.1" in caught.value.remedy
+    with pytest.raises(InvalidFieldValue) as caught:
+        compose(GenerateRequest(prompt="a"), shipped("portrait_v1"), model_of("sdxl"), seed=1)
+    assert "models for SDXL" in caught.value.message and caught.value.remedy == "Choose the starter model, or another preset."
+    elsewhere = shipped("anime_v1").model_copy(update={"engines": ("comfyui",)})
+    with pytest.raises(InvalidFieldValue, match="runs on ComfyUI"):
+        compose(GenerateRequest(prompt="a"), elsewhere, model_of("sdxl"), seed=1)
+    with_nodes = shipped("anime_v1").model_copy(update={"needs": Needs(nodes=("FaceDetailer",))})
+    with pytest.raises(InvalidFieldValue, match="FaceDetailer"):
+        compose(GenerateRequest(prompt="a"), with_nodes, model_of("sdxl"), seed=1)
+
+
+def test_identity_lock_needs_somebody_and_changes_little(starter: ModelSpec) -> None:
+    lock = shipped("identity_lock_v1")
+    with pytest.raises(InvalidFieldValue, match="nobody to keep to"):
+        compose(GenerateRequest(prompt="a"), lock, starter, seed=1)
+    recipe = compose(GenerateRequest(prompt="a", image="start"), lock, starter, seed=1)
+    assert recipe.denoise == 0.35
+    assert compose(GenerateRequest(prompt="a", image="start", denoise=0.8), lock, starter, seed=1).denoise == 0.8
+    assert compose(GenerateRequest(prompt="a", image="start", mask="part"), lock, starter, seed=1).denoise is None
+    led = compose(GenerateRequest(prompt="a", loras=(LoraUse(path="mia"),)), lock, starter, seed=1)  # pyright: ignore[reportCallIssue]
+    assert led.denoise is None and led.loras[0].path == "mia"
+
+
+def test_a_presets_loras_come_last_and_each_once(starter: ModelSpec) -> None:
+    preset = shipped("portrait_v1").model_copy(update={"loras": (LoraUse(path="film", strength=0.5), LoraUse(path="own", strength=0.1))})
+    recipe = compose(GenerateRequest(prompt="a", loras=(LoraUse(path="own", strength=1),)), preset, starter, seed=1)
+    assert [(use.path, use.strength) for use in recipe.loras] == [("own", 1), ("film", 0.5)]
+
+
+def test_what_a_model_brings_itself_is_in_no_menu_and_still_right() -> None:
+    own = model_of("z-image", sampler="res_multistep", scheduler="normal", engine="comfyui")
+    assert compose(GenerateRequest(prompt="a"), None, own, seed=1).sampler == "res_multistep"
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Inventory:
+    """A server with the recorded nodes, and every file that a shipped workflow names."""
+    nodes = json.loads((HOME / "tests" / "comfyui" / "data" / "object_info_full.json").read_text())
+    files: dict[str, set[str]] = {}
+    for workflow in WORKFLOWS:
+        for parameter in workflow.parameters:
+            if parameter.type is ParameterType.model:
+                files.setdefault(parameter.folder, set()).add(str(parameter.default))
+    server = ServerState(url="http://one", state="reachable", version="99.0")
+    return Inventory(servers=(server,), files={folder: tuple(sorted(names)) for folder, names in files.items()}, nodes=tuple(nodes))
+
+
+@pytest.mark.parametrize("preset", SHIPPED, ids=[preset.id for preset in SHIPPED])
+def test_a_shipped_preset_renders_on_every_model_of_comfyui_that_it_is_made_for(preset: Preset, recorded: Inventory) -> None:
+    nodes = read_nodes(json.loads((HOME / "tests" / "comfyui" / "data" / "object_info_full.json").read_text()))
+    seen: set[str] = set()
+    for model in models_of(recorded, WORKFLOWS):
+        if "comfyui" not in preset.engines and "any" not in preset.engines:
+            continue
+        workflow = drawing_with(model.path, WORKFLOWS)
+        assert workflow is not None
+        # Those that edit a picture start from one, and Identity lock asks for one.
+        start = "start" if workflow.parameter("image") or preset.needs.identity else None
+        for quality in Quality:
+            recipe = compose(GenerateRequest(prompt="a person", quality=quality, image=start), preset, model, seed=5)
+            graph = graph_of(recipe, workflow, image="one.png", mask="two.png")
+            faults = [fault.message for fault in check(graph, nodes) if fault.kind is not FaultKind.model_missing]
+            assert faults == [] or workflow.status is WorkflowStatus.template, model.id
+        seen.add(model.family)
+    assert not seen or seen >= {"sd15", "sdxl", "flux1", "flux2", "flux3", "qwen-image", "z-image"}
+    assert {family for family in preset.per_family if family not in {"starter", "sd2", "sd3", "flux"}} <= seen
 
 
 def test_the_request_goes_before_the_preset_and_the_preset_before_the_model(starter: ModelSpec) -> None:

@@ -65,6 +65,8 @@ FORM: dict[str, Any] = {
     "cfg": None,
     "sampler": "",
     "scheduler": "",
+    "grain": None,
+    "tone": "",
     "loras": [],
     "prompt_suffix": "",
     "negative_suffix": "",
@@ -117,7 +119,7 @@ def test_an_untouched_form_asks_for_nothing_but_the_prompt_and_the_size() -> Non
 
 def test_every_field_of_the_form_is_a_field_of_the_contract() -> None:
     # A shape, a picture to start from and a prompt written by hand stand for several fields each.
-    theirs = {"engine", "as_written", "image", "mask", "denoise", "real_person", "consent", "workflow", "values"}
+    theirs = {"engine", "as_written", "image", "mask", "denoise", "real_person", "consent", "workflow", "values", "tone_strength"}
     assert set(FORM) - {"shape", "source", "written"} == set(GenerateRequest.model_fields) - theirs
 
 
@@ -203,8 +205,8 @@ def test_zero_is_a_cfg_scale_and_not_an_empty_field() -> None:
 
 
 def test_open_fields_show_what_the_preset_or_the_model_says() -> None:
-    assert hints(STARTER, None)[1:] == ("128", "128", "16", "4")
-    assert hints(STARTER, TALL)[1:] == ("128", "160", "20", "5")
+    assert hints(STARTER, None)[1:] == ("128", "128", "16", "4", "0")
+    assert hints(STARTER, TALL)[1:] == ("128", "160", "20", "5", "0")
     assert {shape["id"]: shape["size"] for shape in hints(STARTER, TALL).shapes}["4:5"] == "128 × 160"
 
 
@@ -282,6 +284,14 @@ def test_a_click_that_is_refused_names_the_field_and_leaves_no_job(studio: Studi
     assert (outcome.error.code, outcome.error.field) == (code, field)
     assert outcome.error.message and outcome.error.remedy and outcome.error.correlation_id
     assert studio.jobs().items == ()
+
+
+def test_a_card_says_why_its_preset_does_not_run(studio: Studio) -> None:
+    told = {card["id"]: card for card in cards(studio, None)}
+    assert told["portrait_v1"]["why"] == told["cinematic_v1"]["why"] == ""
+    assert "not made for the starter model" in told["photoreal_portrait_v1"]["why"] and told["photoreal_portrait_v1"]["remedy"]
+    assert told["portrait_v1"]["pictured"] and not told["photoreal_portrait_v1"]["pictured"]
+    assert {card["why"] for card in cards(studio, "gone")} == {""}
 
 
 def test_choosing_a_preset_or_model_says_what_open_fields_mean(studio: Studio) -> None:

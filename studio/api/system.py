@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from studio.api.refusals import RESPONSES, with_errors
 from studio.api.views import Id, Loras, Models, Presets, Ready
-from studio.contracts import Health, Preset
+from studio.contracts import Health, PresetChoice
 from studio.studio import Studio
 
 
@@ -30,14 +30,17 @@ def routes(studio: Studio) -> APIRouter:
     def presets(
         category: str | None = Query(None, description="Only this category"),
         engine: str | None = Query(None, description="Only those that this engine can run"),
+        model: str | None = Query(None, description="Say of each whether it runs with this model: `runs`, `why_not`, `remedy`"),
     ) -> Presets:
         """Named defaults for a request."""
-        return Presets(items=studio.presets(category=category, engine=engine))
+        return Presets(items=studio.presets(category=category, engine=engine, model=model))
 
     @router.get("/presets/{id}", tags=["choices"], summary="One preset", responses=with_errors(404))
-    def preset(id: Id) -> Preset:
-        """Its defaults and the sentence that explains it."""
-        return studio.preset(id)
+    def preset(
+        id: Id, model: str | None = Query(None, description="Say whether it runs with this model: `runs`, `why_not`, `remedy`")
+    ) -> PresetChoice:
+        """Its defaults, what they are on each family of models, and the sentence that explains it."""
+        return studio.preset(id, model=model)
 
     @router.get("/models", tags=["choices"], summary="List models")
     def models() -> Models:

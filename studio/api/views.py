@@ -8,7 +8,7 @@ from fastapi import Path, Query
 from pydantic import Field
 
 from studio.characters import Counts, Template
-from studio.contracts import Character, Contract, Job, LoraSpec, ModelSpec, Name, Picture, Preset, Problem, RefusedPhoto
+from studio.contracts import Character, Contract, Job, LoraSpec, ModelSpec, Name, Picture, PresetChoice, Problem, RefusedPhoto
 
 PREFIX = "/api/v1"
 
@@ -72,7 +72,7 @@ class Artifacts(Contract):
 class Presets(Contract):
     """Presets, in the order of their files."""
 
-    items: tuple[Preset, ...]
+    items: tuple[PresetChoice, ...]
 
 
 class Models(Contract):

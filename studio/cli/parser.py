@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from studio import VERSION
-from studio.contracts import MAX_COUNT, CharacterKind, CharacterStatus, JobState, PictureKind, Quality
+from studio.contracts import MAX_COUNT, CharacterKind, CharacterStatus, JobState, PictureKind, Quality, Tone
 
 
 class Usage(Exception):
@@ -126,6 +126,9 @@ def _generate(verbs: _Verbs) -> None:
     parser.add_argument("--cfg", metavar="X", type=float, help="how closely the prompt is followed (CFG scale)")
     parser.add_argument("--sampler", metavar="NAME", help="the sampler")
     parser.add_argument("--scheduler", metavar="NAME", help="the scheduler")
+    parser.add_argument("--grain", metavar="X", type=float, help="film grain, 0 to 1")
+    parser.add_argument("--tone", choices=[tone.value for tone in Tone], help="tone mapping")
+    parser.add_argument("--tone-strength", metavar="X", type=float, help="how strong the tone mapping is, 0 to 1")
     parser.add_argument("--width", metavar="W", type=int, help="in pixels")
     parser.add_argument("--height", metavar="H", type=int, help="in pixels")
     parser.add_argument("--out", metavar="DIR", type=Path, help="put copies of the pictures here")
@@ -239,7 +242,10 @@ def _choices(verbs: _Verbs) -> None:
     listing = _verb(presets, "list", "list presets", "presets.list")
     listing.add_argument("--category", metavar="NAME", help="only this category")
     listing.add_argument("--engine", metavar="NAME", help="only those that this engine can run")
-    _verb(presets, "show", "show one preset", "presets.show").add_argument("id", metavar="ID")
+    listing.add_argument("--model", metavar="ID", help="say of each whether it runs with this model, and why not")
+    showing = _verb(presets, "show", "show one preset", "presets.show")
+    showing.add_argument("id", metavar="ID")
+    showing.add_argument("--model", metavar="ID", help="say whether it runs with this model, and why not")
     _verb(_group(_verb(verbs, "models", "see the models"), "action"), "list", "list models; the first is the default", "models.list")
     _verb(_group(_verb(verbs, "loras", "see the LoRAs"), "action"), "list", "list LoRAs", "loras.list")
     analytics = _verb(verbs, "analytics", "show the last days in numbers", "analytics")

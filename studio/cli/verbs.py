@@ -120,14 +120,15 @@ def upload_images(desk: Desk) -> Answer:
 
 
 def list_presets(desk: Desk) -> Answer:
-    presets = desk.studio.presets(category=desk.args.category, engine=desk.args.engine)
-    return Answer(
-        items_of(presets), table((preset.id, preset.category, preset.name, preset.tooltip) for preset in presets) or "No presets."
-    )
+    presets = desk.studio.presets(category=desk.args.category, engine=desk.args.engine, model=desk.args.model)
+    # Those that run come first, each of the others with its reason.
+    rows = sorted(presets, key=lambda preset: preset.runs is False)
+    about = ((preset.id, preset.category, preset.name, preset.why_not or preset.tooltip) for preset in rows)
+    return Answer(items_of(presets), table(about) or "No presets.")
 
 
 def show_preset(desk: Desk) -> Answer:
-    preset = desk.studio.preset(desk.args.id)
+    preset = desk.studio.preset(desk.args.id, model=desk.args.model)
     return Answer(preset.model_dump(mode="json"), _fields(preset))
 
 

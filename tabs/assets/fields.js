@@ -51,8 +51,9 @@ export class Field extends HTMLElement {
   }
 
   // Real radio buttons under the drawing: arrows, Tab and screen readers know them.
-  radio(id, content, attributes = {}) {
-    const input = h("input", { type: "radio", name: this.name, value: id, onchange: () => (this.pick(id), this.mark()) });
+  radio(id, content, attributes = {}, refused = null) {
+    const onchange = () => (refused ? refused() : this.pick(id), this.mark());
+    const input = h("input", { type: "radio", name: this.name, value: id, "aria-disabled": refused ? true : null, onchange });
     input.checked = id === this.value;
     return h("label", { class: "option", ...attributes }, input, h("span", { class: "option-face" }, content));
   }
@@ -106,9 +107,10 @@ class Cards extends Field {
     this.draw();
   }
 
-  draw(changed) {
-    if (changed === "items") return;
-    const cards = [{ id: "", name: t("None"), tooltip: t("No preset: your words and the model's own settings."), category: "" }, ...this.presets];
+  draw() {
+    const said = new Map(this.items.map((item) => [item.id, item]));
+    const runs = (card) => !said.get(card.id)?.why;
+    const cards = [{ id: "", name: t("None"), tooltip: t("No preset: your words and the model's own settings."), category: "" }, ...this.presets.filter(runs), ...this.presets.filter((card) => !runs(card))];
     const at = cards.findIndex((card) => card.id === (this.value ?? ""));
     const few = cards.length <= MOST_CARDS + 2;
     // The chosen one is always among those that are shown.
@@ -116,7 +118,7 @@ class Cards extends Field {
     const focused = this.body.contains(document.activeElement);
     this.body.replaceChildren(
       ...shown.map((card) =>
-        this.radio(card.id, [example(card), h("span", { class: "card-name" }, card.name)], { "data-tip": card.tooltip, "data-preset": card.id }),
+        this.card(card, said.get(card.id) ?? {}),
       ),
     );
     this.mark();
@@ -127,20 +129,32 @@ class Cards extends Field {
     setText(this.note, this.broken ? t("Could not be read") : "");
   }
 
+  // One that does not run with the chosen model stays to be seen: with the reason, and with what would do.
+  card(card, lack) {
+    const face = [lack.pictured ? example(card) : emblem(card), h("span", { class: "card-name" }, card.name)];
+    if (!lack.why) return this.radio(card.id, face, { "data-tip": card.tooltip, "data-preset": card.id });
+    const reason = h("span", { class: "visually-hidden" }, `${lack.why} ${lack.remedy}`);
+    const refused = () => {
+      const way = lack.link ? { action: t("Where it is"), act: () => window.open(lack.link, "_blank", "noopener") } : {};
+      toast(lack.why, { kind: "warn", detail: lack.remedy, ms: 12_000, ...way });
+    };
+    const attributes = { "data-tip": `${card.tooltip} ${lack.why}`, "data-preset": card.id, class: "option unfit" };
+    return this.radio(card.id, [...face, reason], attributes, refused);
+  }
+
   preset(id) {
     return this.presets.find((item) => item.id === id) ?? null;
   }
 }
 
-// What a preset makes of its own example prompt, drawn by the studio itself; a preset of one's own has none.
+// What a preset makes of its own example prompt, drawn by the studio itself.
 function example(card) {
-  if (!card.id) return emblem(card);
   const image = h("img", { class: "emblem", src: new URL(`presets/${encodeURIComponent(card.id)}.webp`, import.meta.url), alt: "", loading: "lazy", width: 34, height: 34 });
   image.addEventListener("error", () => image.replaceWith(emblem(card)));
   return image;
 }
 
-// A preset without an example picture: its name makes its colours: the same every time, different from its neighbours.
+// A preset of one's own, or of a model that does not come along, has no example picture: its name makes its colours, the same every time.
 function emblem(card) {
   if (!card.id) return h("span", { class: "emblem none" });
   let hash = 7;

@@ -176,6 +176,7 @@ export function formValues() {
     negative_prompt: text("negative_prompt"),
     character,
     preset: value("preset") || (character ? "none" : null),
+    model: text("model") || null,
     prompt_suffix: text("prompt_suffix"),
     negative_suffix: text("negative_suffix"),
     references: value("references")?.ids ?? [],
