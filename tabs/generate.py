@@ -213,6 +213,11 @@ def on_reuse(studio: Studio, picture_id: str) -> dict[str, Any]:
     models = studio.models()
     model = next((model for model in models if picture.recipe and model.id == picture.recipe.model), None)
     settings = settings_of(picture, request, model, preset)
+    if settings["workflow"]:
+        try:
+            studio.workflow(settings["workflow"]["id"])
+        except NotFound:
+            settings["workflow"] = None
     # A model that is gone leaves its place to the default; everything else still holds.
     return settings if model else settings | {"model": models[0].id}
 

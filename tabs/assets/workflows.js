@@ -84,7 +84,8 @@ class WorkflowField extends Field {
     toggle(this.acts.querySelector("[data-act=export]"), "hidden", !chosen);
     toggle(this.acts.querySelector("[data-act=delete]"), "hidden", !chosen?.own);
     const lack = chosen?.lacks[0];
-    setText(this.about, lack ? `${lack.message} ${lack.remedy}` : (chosen?.about ?? ""));
+    const own = t("It draws with a model of its own, not with the one above.");
+    setText(this.about, lack ? `${lack.message} ${lack.remedy}` : chosen ? [chosen.about, own].filter(Boolean).join(" ") : "");
     toggle(this.about, "hidden", !this.about.textContent);
     const drawn = JSON.stringify([chosen?.id, chosen?.parameters, this.pictures(chosen).map((name) => this.value.values[name]), this.value?.real_person]);
     if (drawn !== this.drawnParts) {
