@@ -74,7 +74,8 @@ def make_worker(settings: Settings, database: Database) -> Worker:
     workflows = WorkflowShelf(WORKFLOWS, settings.data / "workflows")
 
     def graph_for(recipe: Recipe, uploaded: Uploaded) -> Graph:
-        return graph_of(recipe, workflows.workflow(recipe.workflow or ""), image=uploaded.image, mask=uploaded.mask)
+        workflow = workflows.workflow(recipe.workflow or "")
+        return graph_of(recipe, workflow, image=uploaded.image, mask=uploaded.mask, pictures=uploaded.pictures)
 
     def addresses() -> list[Address]:
         now = reread(settings)

@@ -207,7 +207,9 @@ class GenerateRequest(Asked):
     prompt_suffix: Prompt = ""
     negative_suffix: Prompt = ""
     workflow: Name | None = Field(None, description="The ComfyUI workflow that makes it; None takes the model's own")
-    values: dict[Name, Prompt | bool | int | float] = Field({}, max_length=64, description="Values of the workflow's own parameters")
+    values: dict[Name, Prompt | bool | int | float] = Field(
+        {}, max_length=64, description="Values of the workflow's own parameters; pictures by their ids"
+    )
 
 
 class Recipe(Contract):
@@ -215,7 +217,7 @@ class Recipe(Contract):
 
     Picture `i` of the batch is made from seed `seed + i` (mod 2**32). `prompt` and `negative_prompt` are final.
     `image`, `mask` and `reference` are ids of pictures in the library; `cell` says where in a grid it stands. `grain` and `tone` are laid
-    over what the engine made.
+    over what the engine made. `pictures` are ids too, by the parameters of its workflow that take a picture.
     """
 
     prompt: str
@@ -245,6 +247,7 @@ class Recipe(Contract):
     cell: tuple[int, int] | None = None
     workflow: str | None = None
     values: dict[str, str | bool | int | float] = {}
+    pictures: dict[str, str] = {}
 
     def seed_of(self, index: int) -> int:
         """The seed of picture `index` of this batch."""

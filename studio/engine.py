@@ -46,7 +46,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files and pictures that a recipe speaks of. `loras` are in the recipe's order.
+    """The files and pictures that a recipe speaks of. `loras` are in the recipe's order, `pictures` (RGB) by the workflow's parameters.
 
     `image` is the RGB picture to start from, of any size; `mask` is L, of the image's own size, white where it is drawn anew.
     """
@@ -55,6 +55,7 @@ class Inputs:
     loras: tuple[Path, ...] = ()
     image: Image | None = None
     mask: Image | None = None
+    pictures: Mapping[str, Image] = field(default_factory=dict)
 
 
 def denoise_of(recipe: Recipe, inputs: Inputs) -> float:

@@ -53,10 +53,11 @@ def make_pictures(
         loras=lora_files,
         image=gallery.pixels(run.recipe.image) if run.recipe.image else None,
         mask=gallery.pixels(run.recipe.mask, "L") if run.recipe.mask else None,
+        pictures={name: gallery.pixels(picture) for name, picture in run.recipe.pictures.items()},
     )
     known = {picture.index for picture in gallery.of_job(run.job_id)}
     unrecorded: list[Picture] = []
-    if run.recipe.real_person and run.recipe.image:
+    if run.recipe.real_person and (run.recipe.image or run.recipe.pictures):
         # Opened before the work: a judge that is gone or broken must not cost a picture first.
         opened = judge()
         made = engine.generate(run.recipe, inputs, run.run_id, _Unseen(report))

@@ -50,6 +50,16 @@ _NODE_NAMES = {"CLIPVisionLoader": "clip_vision", "UpscaleModelLoader": "upscale
 _USUAL = frozenset(
     {"prompt", "negative_prompt", "width", "height", "steps", "cfg", "seed", "count", "denoise", "image", "mask", "checkpoint"}
 )
+# What these can be on every server, for when its nodes are not at hand.
+_RANGES: dict[str, tuple[float | None, float | None]] = {
+    "steps": (1, 150),
+    "cfg": (0, 100),
+    "denoise": (0, 1),
+    "width": (16, 16384),
+    "height": (16, 16384),
+    "count": (1, 64),
+    "seed": (0, 2**64 - 1),
+}
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -79,7 +89,7 @@ def inputs_of(graph: Graph, nodes: Nodes | None = None) -> tuple[Exposable, ...]
     """Every input that holds a plain value, with a parameter guessed for it: from the server's nodes where they are known, else from
     the value. Names are the ones that presets and forms use (`prompt`, `steps`, `seed` …), each once.
     """
-    negative = _negative_nodes(graph)
+    negative = negative_nodes(graph)
     taken: set[str] = set()
     found: list[Exposable] = []
     for node_id, node in graph.items():
@@ -184,7 +194,7 @@ def _guess(name: str, class_type: str, input_name: str, value: Value, known: Inp
     step = known.step if known and numeric else None
     if kind is ParameterType.integer and (not step or step <= 1 or (isinstance(value, int) and value % int(step))):
         step = None
-    low, high = (known.minimum, known.maximum) if known and numeric else (None, None)
+    low, high = (known.minimum, known.maximum) if known and numeric else _RANGES.get(name, (None, None)) if numeric else (None, None)
     if isinstance(value, int | float) and ((low is not None and value < low) or (high is not None and value > high)):
         low = high = None
     return Parameter(
@@ -217,7 +227,7 @@ def _kind(class_type: str, input_name: str, value: Value, known: InputSchema | N
     return ParameterType.integer if whole else ParameterType.number
 
 
-def _negative_nodes(graph: Graph) -> set[str]:
+def negative_nodes(graph: Graph) -> set[str]:
     """The nodes whose words lead to a sampler's `negative` and not to a `positive` too."""
     sides: dict[str, set[str]] = {"negative": set(), "positive": set()}
     for side, reached in sides.items():

@@ -22,15 +22,18 @@ from studio.contracts import (
     PresetChoice,
     Recipe,
 )
-from studio.errors import EngineOffline, InvalidFieldValue, LikenessError, MissingRequiredField, NotFound, SafetyFilter
+from studio.errors import EngineOffline, InvalidFieldType, InvalidFieldValue, LikenessError, MissingRequiredField, NotFound, SafetyFilter
 from studio.gallery import Gallery
 from studio.graphs import texts
 from studio.metadata import too_many_pixels
 from studio.presets import check_preset
 from studio.prompts import check_something_to_draw, compose, prompts_of
 from studio.remote import COMFYUI, Remote, graph_of, offline
+from studio.safety_nodes import check_nodes
 from studio.settings import Settings
 from studio.shelf import ModelShelf, PresetShelf, require_classifier
+from studio.workflows import SAMPLERS, SCHEDULERS, ParameterType, Value, Workflow
+from studio.workshop import unread
 
 NO_PRESET = "none"  # asked for where a character's own preset is not wanted
 
@@ -74,6 +77,7 @@ class Orders:
 
     def compose(self, request: GenerateRequest) -> Composed:
         """What a request would make, without making it. Raises as `generate` does, but for safety and consent."""
+        request = _started(request, None if request.workflow is None else self._remote.named(request.workflow))
         check_something_to_draw(request)
         character = self._character_of(request)
         preset = self._preset_for(request, character)
@@ -89,6 +93,7 @@ class Orders:
 
         Raises SafetyFilter, ConsentMissing, InvalidFieldValue, MissingRequiredField, ModelInvalid, LoraMismatch ….
         """
+        request = _started(request, None if request.workflow is None else self._remote.named(request.workflow))
         check_something_to_draw(request)
         character = self._character_of(request)
         if character is not None and character.kind.real:
@@ -112,10 +117,20 @@ class Orders:
                 if asked.mask and asked.image
                 else None,
             ).model_copy(update={"reference": part.reference, "cell": part.cell})
+            workflow = None
+            if model.engine == COMFYUI:
+                workflow = self._remote.workflow_for(
+                    model,
+                    named=asked.workflow,
+                    preferred=preset.on(model.family).workflow if preset else None,
+                    from_picture=recipe.image is not None,
+                    masked=recipe.mask is not None,
+                )
+                recipe = recipe.model_copy(update=_own_values(asked, workflow))
             recipe = self._with_consent(recipe, request, character)
             said: tuple[str, ...] = (part.request.prompt, recipe.prompt)
-            if model.engine == COMFYUI:
-                recipe, baked = self._on_server(recipe, model, asked, preset)
+            if workflow is not None:
+                recipe, baked = self._on_server(recipe, model, workflow, preset)
                 said = (*said, *baked)
             elif (model.id, recipe.loras) not in checked:
                 self.shelf.check(model, recipe.loras)
@@ -143,27 +158,25 @@ class Orders:
         """
         real = character is not None and character.kind.real
         consent = character.consent if real and character else None
-        if recipe.image is None:
-            return recipe.model_copy(update={"real_person": real, "consent": consent})
-        picture = self._picture_for(recipe.image, "references" if recipe.reference else "image")
-        if recipe.mask is not None:
-            mask = self._picture_for(recipe.mask, "mask")
+        starts = [(recipe.image, "references" if recipe.reference else "image")] if recipe.image else []
+        starts += [(each, name) for name, each in recipe.pictures.items()]
+        used = [(self._picture_for(each, field), field) for each, field in starts]
+        if recipe.mask is not None and recipe.image is not None:
+            picture, mask = used[0][0], self._picture_for(recipe.mask, "mask")
             if (mask.width, mask.height) != (picture.width, picture.height):
                 raise InvalidFieldValue(
                     f"The mask has {mask.width}×{mask.height} pixels, its picture {picture.width}×{picture.height}.",
                     field="mask",
                     remedy="Paint the mask on the picture itself.",
                 )
-        shows_real = picture.real_person
-        if picture.kind is not PictureKind.generated and not shows_real:
-            if request.real_person is None and picture.character_id is None:
-                raise MissingRequiredField(
-                    "Say whether the picture to start from shows a real person.",
-                    field="real_person",
-                    remedy="A drawing or an invented face: no. A photo of somebody: yes, with their consent.",
-                )
-            shows_real = bool(request.real_person)
-        if shows_real:
+        shown = [(picture, field) for picture, field in used if self._shows_real(picture, request)]
+        if len({picture.character_id for picture, _ in shown}) > 1:
+            raise SafetyFilter(
+                "These are photos of different people, and one person's face is never put on another's photo.",
+                field=shown[-1][1],
+                remedy="Choose photos of one person only.",
+            )
+        for picture, field in shown:
             if picture.character_id is not None and (character is None or character.id != picture.character_id):
                 owner = self._characters.character(picture.character_id)
                 consent = owner.consent
@@ -171,36 +184,37 @@ class Orders:
                     raise SafetyFilter(
                         f"This is a photo of {owner.name}, and the picture would be of {character.name}: "
                         "one person's face is never put on another's photo.",
-                        field="image",
+                        field=field,
                         remedy="Choose a photo of the same person, or no character.",
                     )
             elif picture.character_id is None and character is not None:
                 raise SafetyFilter(
                     f"This photo shows a real person, and it is not one of {character.name}'s own photos.",
-                    field="image",
+                    field=field,
                     remedy=f"If it is {character.name}, add it to the character's photos first; else choose no character.",
                 )
-            else:
-                consent = consent or request.consent
-            check_consent(consent or request.consent, "The person in this picture")
             consent = consent or request.consent
-        if real or shows_real:
+            check_consent(consent, "The person in this picture")
+        if used and (real or shown):
             # The worker looks at whatever it makes of such a picture, also of one that was made here before.
             require_classifier(self.settings.data)
-        return recipe.model_copy(update={"real_person": real or shows_real, "consent": consent})
+        return recipe.model_copy(update={"real_person": real or bool(shown), "consent": consent})
 
-    def _on_server(
-        self, recipe: Recipe, model: ModelSpec, request: GenerateRequest, preset: Preset | None
-    ) -> tuple[Recipe, tuple[str, ...]]:
-        """The recipe with its workflow, and every text of the graph but the negative prompt. Raises for what no server can do."""
-        workflow = self._remote.workflow_for(
-            model,
-            named=request.workflow,
-            preferred=preset.on(model.family).workflow if preset else None,
-            from_picture=recipe.image is not None,
-            masked=recipe.mask is not None,
-        )
-        recipe = recipe.model_copy(update={"workflow": workflow.id, "values": dict(request.values)})
+    def _shows_real(self, picture: Picture, request: GenerateRequest) -> bool:
+        """Whether a picture shows a real person. Raises MissingRequiredField for an upload of which nobody said."""
+        if picture.real_person or picture.kind is PictureKind.generated:
+            return picture.real_person
+        if request.real_person is None and picture.character_id is None:
+            raise MissingRequiredField(
+                "Say whether the picture to start from shows a real person.",
+                field="real_person",
+                remedy="A drawing or an invented face: no. A photo of somebody: yes, with their consent.",
+            )
+        return bool(request.real_person)
+
+    def _on_server(self, recipe: Recipe, model: ModelSpec, workflow: Workflow, preset: Preset | None) -> tuple[Recipe, tuple[str, ...]]:
+        """The recipe as servers know it, and every text of the graph but the negative prompt. Raises for what no server can do."""
+        check_nodes(workflow.graph)
         recipe = self._remote.checked(recipe, workflow)
         if preset is not None:
             self._remote.check_needs(preset)
@@ -209,8 +223,10 @@ class Orders:
             # Of a large picture only the part around the mask is drawn, at a size that the model likes.
             drawn = recipe.model_copy(update={"width": model.width, "height": model.height})
         # Rendered as the engine will: what can't be is told now, and no text hides in a graph.
-        graph = graph_of(drawn, workflow, image="image.png", mask="mask.png")
-        return recipe, tuple(text for text in texts(graph) if text != recipe.negative_prompt)
+        graph = graph_of(drawn, workflow, image="image.png", mask="mask.png", pictures=dict.fromkeys(recipe.pictures, "image.png"))
+        check_nodes(graph)
+        aside = {recipe.negative_prompt} if unread(workflow) else set()
+        return recipe, tuple(text for text in texts(graph) if text not in aside)
 
     def _character_of(self, request: GenerateRequest) -> Character | None:
         if request.character is None:
@@ -237,7 +253,13 @@ class Orders:
             ) from error
 
     def _model_for(self, request: GenerateRequest, character: Character | None) -> ModelSpec:
-        wanted = request.model or (character.model if character else None)
+        wanted = request.model or (character.model if character and request.workflow is None else None)
+        if wanted is None and request.workflow is not None:
+            if request.engine not in {None, COMFYUI}:
+                raise InvalidFieldValue("Workflows run on ComfyUI.", field="engine", remedy="Leave the engine open, or choose no workflow.")
+            return self._remote.model_of(self._remote.named(request.workflow), request.values)
+        if wanted is not None and wanted.startswith(f"{COMFYUI}/"):
+            self._remote.check_online()
         if wanted is None and request.engine == COMFYUI:
             there = [spec for spec in self._remote.models() if spec.engine == request.engine]
             if not there:
@@ -249,6 +271,12 @@ class Orders:
                 f"The engine “{request.engine}” can't run the model “{model.id}”.",
                 field="engine",
                 remedy=f"Choose the engine “{model.engine}”, or leave it open.",
+            )
+        if model.engine != COMFYUI and (request.workflow is not None or request.values):
+            raise InvalidFieldValue(
+                f"“{model.name}” runs on this computer and takes no workflow.",
+                field="workflow" if request.workflow is not None else "values",
+                remedy="Leave the model open, or choose no workflow.",
             )
         return model
 
@@ -278,3 +306,40 @@ def _with_picture(part: Part, preset: Preset | None, character: Character | None
     if start is None and preset is not None and preset.needs.identity and character is not None and not (character.lora or request.loras):
         start = character.portrait
     return request if start == request.image else request.model_copy(update={"image": start})
+
+
+def _started(request: GenerateRequest, workflow: Workflow | None) -> GenerateRequest:
+    """The request with the picture that a workflow starts from, or its mask, where any request has it; it may say nothing else then."""
+    if workflow is None:
+        return request
+    values, moved = dict(request.values), {}
+    for name in ("image", "mask"):
+        if name in values and workflow.parameter(name):
+            given = values.pop(name)
+            if not isinstance(given, str):
+                raise InvalidFieldType(f"“{name}” wants the id of a picture.", field=name, remedy="GET /api/v1/images lists them.")
+            if getattr(request, name) is None:
+                moved[name] = given
+    for name in ("prompt", "negative_prompt"):
+        if isinstance(values.get(name), str) and workflow.parameter(name):
+            words = values.pop(name)
+            if not getattr(request, name):
+                moved[name] = words
+    return request.model_copy(update={**moved, "values": values})
+
+
+def _own_values(request: GenerateRequest, workflow: Workflow) -> dict[str, object]:
+    """What a recipe holds of a workflow's own values: pictures apart from the rest."""
+    values: dict[str, Value] = dict(request.values)
+    pictures: dict[str, str] = {}
+    for parameter in workflow.parameters:
+        if parameter.type is ParameterType.image and isinstance(values.get(parameter.name), str):
+            pictures[parameter.name] = str(values.pop(parameter.name))
+    for name, ours in (("sampler", SAMPLERS), ("scheduler", SCHEDULERS)):
+        parameter = workflow.parameter(name)
+        if parameter is None or getattr(request, name) is not None or not isinstance(parameter.default, str):
+            continue
+        # A sampler of the graph's own that goes by no name of ours stays as it is.
+        if parameter.default not in (*ours.values(), *workflow.names.get(name, {}).values(), "simple"):
+            values.setdefault(name, parameter.default)
+    return {"workflow": workflow.id, "values": values, "pictures": pictures}

@@ -46,7 +46,8 @@ ASPECTS = (
 
 def check_something_to_draw(request: GenerateRequest) -> None:
     """Raises MissingRequiredField for a request that says nothing, or has a mask without its picture."""
-    if not (request.prompt or request.character or request.references or request.image):
+    # A workflow may hold its own words.
+    if not (request.prompt or request.character or request.references or request.image or request.workflow):
         raise MissingRequiredField("The prompt is empty.", field="prompt", remedy="Say in a few words what the picture shows.")
     if request.mask and not request.image:
         raise MissingRequiredField("A mask needs its picture.", field="image", remedy="Send the picture that the mask was painted on.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -13,6 +13,8 @@ from studio.db import INVENTORY, Database, engine_states
 from studio.errors import DependencyMissing, EngineOffline, InvalidFieldValue, MissingRequiredField, NotFound
 from studio.graphs import Graph
 from studio.workflows import (
+    SAMPLERS,
+    SCHEDULERS,
     Lack,
     LackKind,
     Parameter,
@@ -86,6 +88,19 @@ class Remote:
             for name in self.inventory().files.get("loras", ())
         )
 
+    def named(self, name: str) -> Workflow:
+        """The workflow that a request names. Raises InvalidFieldValue when there is none."""
+        try:
+            return self.shelf.workflow(name)
+        except NotFound as error:
+            raise InvalidFieldValue(error.message, field="workflow", remedy=error.remedy) from error
+
+    def check_online(self) -> None:
+        """Raises EngineOffline while no server was seen: what is there is not known then."""
+        inventory = self.inventory()
+        if not any(server.state == "reachable" for server in inventory.servers):
+            raise offline(inventory)
+
     def workflow_for(
         self, model: ModelSpec, *, named: str | None, from_picture: bool, masked: bool, preferred: str | None = None
     ) -> Workflow:
@@ -96,10 +111,7 @@ class Remote:
         """
         workflows = self.shelf.workflows()
         if named is not None:
-            try:
-                return self.shelf.workflow(named)
-            except NotFound as error:
-                raise InvalidFieldValue(error.message, field="workflow", remedy=error.remedy) from error
+            return self.named(named)
         own = drawing_with(model.path, workflows)
         if own is None:
             raise InvalidFieldValue(f"No workflow draws with “{model.name}”.", field="model", remedy="Choose a workflow yourself.")
@@ -145,14 +157,30 @@ class Remote:
         for lack in _needs(preset, self.inventory()):
             raise DependencyMissing(lack.message, field="preset", remedy=lack.remedy)
 
+    def model_of(self, workflow: Workflow, values: Mapping[str, Value]) -> ModelSpec:
+        """The model that a workflow draws with: the one that was set, its own, or the first of that folder on the servers."""
+        main = _main(workflow)
+        if main is None:
+            folder, name = _baked(workflow)
+        else:
+            there = self.inventory().files.get(main.folder, ())
+            own = main.default if main.default in there or not there else there[0]
+            folder, name = main.folder, str(values.get(main.name) or own or "any")
+        drawing = drawing_with(f"{folder}/{name}", self.shelf.workflows())
+        spec = _spec(folder, name, workflow)
+        if drawing is None or workflow.parameter("width"):
+            return spec
+        usual = _spec(folder, name, drawing)
+        sizes = ("width", "height", "side_min", "side_max", "side_step")
+        return spec.model_copy(update={size: getattr(usual, size) for size in sizes})
+
     def checked(self, recipe: Recipe, workflow: Workflow) -> Recipe:
         """The recipe with LoRAs by the names that they have on the servers.
 
         Raises EngineOffline when no server was seen, InvalidFieldValue or DependencyMissing for what the servers lack.
         """
+        self.check_online()
         inventory = self.inventory()
-        if not any(server.state == "reachable" for server in inventory.servers):
-            raise offline(inventory)
         there = inventory.files.get("loras", ())
         if recipe.loras and workflow.loras is None:
             raise InvalidFieldValue(
@@ -163,6 +191,12 @@ class Remote:
             raise MissingRequiredField(
                 f"“{workflow.name}” starts from a picture.", field="image", remedy="Choose the picture to start from."
             )
+        given = {"image", "mask", *recipe.pictures}
+        for parameter in workflow.parameters:
+            if parameter.type is ParameterType.image and parameter.default is None and parameter.name not in given:
+                raise MissingRequiredField(
+                    f"“{workflow.name}” wants a picture for “{parameter.label}”.", field=parameter.name, remedy="Choose one."
+                )
         for lack in lacking(workflow, inventory.nodes, inventory.files, values=chosen(recipe, workflow), version=_newest(inventory)):
             if lack.kind is LackKind.model:
                 raise InvalidFieldValue(lack.message, field="model", remedy=lack.remedy)
@@ -184,7 +218,7 @@ def models_of(inventory: Inventory, workflows: Sequence[Workflow]) -> tuple[Mode
 def spec_of(recipe: Recipe, workflows: Sequence[Workflow]) -> ModelSpec | None:
     """What the model of a recipe wants; None for one that no workflow draws with."""
     path = recipe.model.removeprefix(f"{COMFYUI}/")
-    workflow = drawing_with(path, workflows)
+    workflow = drawing_with(path, workflows) or next((each for each in workflows if each.id == recipe.workflow), None)
     folder, _, name = path.partition("/")
     return None if workflow is None else _spec(folder, name, workflow)
 
@@ -215,9 +249,14 @@ def chosen(recipe: Recipe, workflow: Workflow) -> dict[str, Value]:
     return said | recipe.values
 
 
-def graph_of(recipe: Recipe, workflow: Workflow, *, image: str | None = None, mask: str | None = None) -> Graph:
-    """The graph of one picture. `image` and `mask` are their names on the server. Raises as `workflows.render` does."""
-    values = chosen(recipe, workflow)
+def graph_of(
+    recipe: Recipe, workflow: Workflow, *, image: str | None = None, mask: str | None = None, pictures: Mapping[str, str] | None = None
+) -> Graph:
+    """The graph of one picture. `image`, `mask` and the other `pictures` are their names on the server.
+
+    Raises as `workflows.render` does.
+    """
+    values: dict[str, Value] = {**chosen(recipe, workflow), **(pictures or {})}
     for name, value in (("image", image), ("mask", mask)):
         if value is not None and workflow.parameter(name):
             values[name] = value
@@ -266,7 +305,9 @@ def _spec(folder: str, name: str, workflow: Workflow) -> ModelSpec:
         found = workflow.parameter(parameter)
         default = str(found.default) if found and found.default else otherwise
         back = {theirs: ours for ours, theirs in workflow.names.get(parameter, {}).items()}
-        return back.get(default, _OURS.get(default, default))
+        ours = back.get(default, _OURS.get(default, default))
+        # One that goes by no name of ours is left to the workflow.
+        return ours if ours in (SAMPLERS if parameter == "sampler" else SCHEDULERS) else otherwise
 
     side = workflow.parameter("width")
     return ModelSpec(
@@ -279,7 +320,7 @@ def _spec(folder: str, name: str, workflow: Workflow) -> ModelSpec:
         licence=next((file.licence for file in workflow.models if file.file == name), "unknown"),
         side_min=int(side.minimum or 64) if side else 64,
         side_max=int(side.maximum or 4096) if side else 4096,
-        side_step=int(side.step or 8) if side else 8,
+        side_step=int(side.step or _step(side)) if side else 8,
         width=int(number("width", 1024)),
         height=int(number("height", 1024)),
         steps=int(number("steps", 20)),
@@ -287,6 +328,21 @@ def _spec(folder: str, name: str, workflow: Workflow) -> ModelSpec:
         sampler=word("sampler", "euler"),
         scheduler=word("scheduler", "normal"),
     )
+
+
+def _step(side: Parameter) -> int:
+    # A graph of one's own may hold any size; what it holds must be possible.
+    return 8 if all(int(size or 0) % 8 == 0 for size in (side.default, side.minimum) if not isinstance(size, str)) else 1
+
+
+def _baked(workflow: Workflow) -> tuple[str, str]:
+    """The folder and the name of the model that a graph loads whatever is asked for; its own name where it loads none."""
+    for node in workflow.graph.values():
+        for taker, folder in (("ckpt_name", "checkpoints"), ("unet_name", "diffusion_models")):
+            name = node["inputs"].get(taker)
+            if isinstance(name, str):
+                return folder, name
+    return "workflows", workflow.id
 
 
 _OURS = {"euler_ancestral": "euler_a", "uni_pc": "unipc", "simple": "normal"}

@@ -59,7 +59,7 @@ from studio.remote import Remote, WorkflowShelf
 from studio.settings import Settings
 from studio.setup import AT_ONCE, Value, change_settings
 from studio.shelf import ModelShelf, PresetShelf, find_classifier
-from studio.workflows import Workflow
+from studio.workshop import ImportChoices, Inspected, WorkflowChange, WorkflowView, Workshop
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 # Without this much free space a job would be accepted only to fail at its end.
@@ -81,6 +81,7 @@ class Studio:
         self._gallery = Gallery(database, settings.data)
         self._characters = Characters(database)
         self._remote = Remote(database, workflow_shelf)
+        self._workshop = Workshop(self._remote)
         self._orders = Orders(settings, shelf, preset_shelf, self._characters, self._gallery, self._remote)
         self._casting = Casting(settings, shelf, self._characters, self._gallery)
 
@@ -272,9 +273,46 @@ class Studio:
         """LoRAs on this computer, then those on servers as last seen."""
         return (*self.shelf.loras(), *self._remote.loras())
 
-    def workflows(self) -> tuple[Workflow, ...]:
-        """Workflows, by id: those that come with Likeness and a person's own."""
-        return self._remote.shelf.workflows()
+    def workflows(self) -> tuple[WorkflowView, ...]:
+        """Workflows by name, those that run on the servers first: those that come with Likeness and a person's own."""
+        return self._workshop.views()
+
+    def workflow(self, name: str) -> WorkflowView:
+        """One workflow by its id or name, and what the servers lack for it. Raises NotFound."""
+        return self._workshop.view(name)
+
+    def workflow_model(self, name: str, values: Mapping[str, str | bool | int | float]) -> ModelSpec:
+        """What a workflow draws with, and the sizes it wants. Raises InvalidFieldValue for one that is not there."""
+        return self._remote.model_of(self._remote.named(name), values)
+
+    def inspect_workflow(self, data: bytes, filename: str = "") -> Inspected:
+        """What could be set in a graph, before it is taken in.
+
+        Raises ContractMismatch, FileTooLarge, InvalidFieldValue, and SafetyFilter for one that swaps faces.
+        """
+        return self._workshop.inspect(data, filename)
+
+    def import_workflow(self, data: bytes, choices: ImportChoices, filename: str = "") -> WorkflowView:
+        """Keep a graph as a workflow of one's own. Raises as `inspect_workflow` does, SafetyFilter for a text that crosses a line,
+        NotFound for an input that is not there, DiskFull, DataRootReadOnly.
+        """
+        return self._workshop.take_in(data, choices, filename)
+
+    def export_workflow(self, name: str) -> tuple[str, bytes]:
+        """A workflow as one JSON file that can be imported again: its name and its bytes. Raises NotFound."""
+        return self._workshop.export(name)
+
+    def change_workflow(self, name: str, change: WorkflowChange) -> WorkflowView:
+        """Change the words of a workflow of one's own. Raises NotFound, InvalidFieldValue, and Conflict for one that comes along."""
+        return self._workshop.change(name, change)
+
+    def delete_workflow(self, name: str) -> WorkflowView:
+        """Move a workflow of one's own to the trash. Raises NotFound, and Conflict for one that comes along."""
+        return self._workshop.delete(name)
+
+    def restore_workflow(self, name: str) -> WorkflowView:
+        """Bring a deleted workflow back by its id. Raises NotFound, and Conflict where its id was taken since."""
+        return self._workshop.restore(name)
 
     def inventory(self) -> Inventory:
         """What ComfyUI's servers have, as the worker last saw them."""

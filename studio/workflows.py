@@ -49,6 +49,8 @@ SCHEDULERS = {name: name for name in ("normal", "karras", "exponential", "sgm_un
 
 _EXPORT_MARK = "likeness_workflow"
 _GRAPH, _MANIFEST = "graph.json", "manifest.yaml"
+_TRASH = ".trash"
+_ID = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 _MEND = "Mend the file or take it away."
 
 
@@ -211,6 +213,7 @@ class Workflow(Asked):
 class LackKind(StrEnum):
     """What a server lacks for a workflow."""
 
+    server = "server"
     version = "version"
     node = "node"
     choice = "choice"
@@ -376,17 +379,25 @@ def _update(workflow: Workflow) -> str:
     return f"Update ComfyUI to {workflow.comfyui} or newer." if workflow.comfyui else "Update ComfyUI."
 
 
-def save_workflow(folder: Path, workflow: Workflow) -> Path:
-    """Keep a workflow in `folder/<id>/`, whole or not at all. Raises Conflict where that id is taken, DiskFull, DataRootReadOnly."""
+def save_workflow(folder: Path, workflow: Workflow, *, replacing: bool = False) -> Path:
+    """Keep a workflow in `folder/<id>/`, whole or not at all; `replacing` rewrites the manifest of one that is there.
+
+    Raises Conflict where that id is taken, DiskFull, DataRootReadOnly.
+    """
     kept = folder / workflow.id
+    manifest = yaml.safe_dump(_manifest(workflow), allow_unicode=True, sort_keys=False, width=120).encode()
+    if replacing:
+        try:
+            write_atomically(kept / _MANIFEST, manifest)
+        except OSError as error:
+            raise from_os_error(error, "save the workflow") from error
+        return kept
     if kept.exists():
         raise Conflict(f"There is a workflow “{workflow.id}” already.", field="id", remedy="Choose another name, or delete that one first.")
     unfinished = folder / f".{workflow.id}.{secrets.token_hex(4)}.tmp"
     try:
         write_atomically(unfinished / _GRAPH, _pretty(workflow.graph))
-        write_atomically(
-            unfinished / _MANIFEST, yaml.safe_dump(_manifest(workflow), allow_unicode=True, sort_keys=False, width=120).encode()
-        )
+        write_atomically(unfinished / _MANIFEST, manifest)
         os.rename(unfinished, kept)
         sync_folder(folder)
     except OSError as error:
@@ -396,17 +407,32 @@ def save_workflow(folder: Path, workflow: Workflow) -> Path:
 
 
 def delete_workflow(folder: Path, id: str) -> None:
-    """Take a saved workflow away. Raises NotFound."""
+    """Move a saved workflow to the folder's trash, in the place of an older one of that id. Raises NotFound."""
     kept = folder / id
-    if not re.fullmatch(r"[a-z0-9]+(?:[-_][a-z0-9]+)*", id) or not (kept / _MANIFEST).is_file():
+    if not _ID.fullmatch(id) or not (kept / _MANIFEST).is_file():
         raise NotFound(f"There is no workflow of yours called “{id}”.", field="id")
-    gone = folder / f".{id}.{secrets.token_hex(4)}.tmp"
+    trash = folder / _TRASH
     try:
-        os.rename(kept, gone)
+        trash.mkdir(exist_ok=True)
+        shutil.rmtree(trash / id, ignore_errors=True)
+        os.rename(kept, trash / id)
         sync_folder(folder)
     except OSError as error:
         raise from_os_error(error, "delete the workflow") from error
-    shutil.rmtree(gone, ignore_errors=True)
+
+
+def restore_workflow(folder: Path, id: str) -> None:
+    """Bring a workflow back from the folder's trash. Raises NotFound, and Conflict where its id was taken since."""
+    gone = folder / _TRASH / id
+    if not _ID.fullmatch(id) or not (gone / _MANIFEST).is_file():
+        raise NotFound(f"There is no deleted workflow called “{id}”.", field="id")
+    if (folder / id).exists():
+        raise Conflict(f"There is a workflow “{id}” again.", field="id", remedy="Delete that one first.")
+    try:
+        os.rename(gone, folder / id)
+        sync_folder(folder)
+    except OSError as error:
+        raise from_os_error(error, "restore the workflow") from error
 
 
 def export_workflow(workflow: Workflow) -> bytes:

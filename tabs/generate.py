@@ -105,6 +105,7 @@ def request_of(values: Mapping[str, Any], model: ModelSpec, preset: Preset | Non
     whole = {
         **values,
         **{name: value for name, value in chosen.items() if name != "ids"},
+        **_workflow(values.get("workflow")),
         **(values.get("source") or {}),
         **_written(values.get("written")),
         "references": chosen.get("ids", []),
@@ -122,6 +123,13 @@ def request_of(values: Mapping[str, Any], model: ModelSpec, preset: Preset | Non
         raise from_validation(error) from error
     check_something_to_draw(request)
     return request
+
+
+def _workflow(chosen: Mapping[str, Any] | None) -> dict[str, Any]:
+    if not chosen:
+        return {"workflow": None}
+    # It draws with a model of its own, one of its values.
+    return {"values": {}, **chosen, "workflow": chosen["id"], "model": None}
 
 
 def _written(written: Mapping[str, str] | None) -> dict[str, Any]:
@@ -148,6 +156,8 @@ def settings_of(picture: Picture, request: GenerateRequest | None, model: ModelS
         asked["written"] = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
     if recipe.image:
         asked["source"] = {"image": recipe.image, "mask": recipe.mask, "denoise": recipe.denoise, "real_person": recipe.real_person}
+    if request is not None and request.workflow:
+        asked["workflow"] = {"id": request.workflow, "values": request.values, "real_person": request.real_person}
     asked["character"] = recipe.character if request is not None else None
     shape = shape_of(recipe.width, recipe.height)
     if recipe.mask:
@@ -207,6 +217,11 @@ def on_reuse(studio: Studio, picture_id: str) -> dict[str, Any]:
     if preset is not None and model is not None:
         preset = on_model(preset, model)
     settings = settings_of(picture, request, model, preset)
+    if settings["workflow"]:
+        try:
+            studio.workflow(settings["workflow"]["id"])
+        except NotFound:
+            settings["workflow"] = None
     # A model that is gone leaves its place to the default; everything else still holds.
     return settings if model else settings | {"model": models[0].id}
 
@@ -247,9 +262,9 @@ def cards(studio: Studio, model_id: str | None) -> list[dict[str, Any]]:
     ]
 
 
-def on_choice(studio: Studio, preset_id: str | None, model_id: str | None) -> Hints:
-    """Another preset or model was chosen: what the open fields mean now."""
-    model, preset = _chosen(studio, {"preset": preset_id, "model": model_id})
+def on_choice(studio: Studio, preset_id: str | None, model_id: str | None, workflow: Mapping[str, Any] | None = None) -> Hints:
+    """Another preset, model or workflow was chosen: what the open fields mean now."""
+    model, preset = _chosen(studio, {"preset": preset_id, "model": model_id, "workflow": workflow})
     return hints(model, preset)
 
 
@@ -366,6 +381,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
         with gr.Accordion(t("More settings"), open=False, elem_id="advanced"):
             _draw_advanced(form, models, hint)
     with gr.Column(elem_id="go", min_width=0):
+        live("likeness-offline", elem_id="offline")
         form["generate"] = gr.Button(t("Generate"), variant="primary", elem_id="make")
     return form
 
@@ -405,6 +421,14 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
         info=t("The checkpoint that draws. Put more of them into the folder “models” of your data folder."),
         filterable=False,
         elem_id="field-model",
+    )
+    form["workflow"] = choice(
+        "workflow",
+        label=later("Workflow"),
+        info=later("The ComfyUI graph that makes the picture. Import your own: its inputs become fields here."),
+        value=None,
+        elem_id="field-workflow",
+        advanced=True,
     )
     for pair in (_SIZES, _STRENGTHS):
         with gr.Row(elem_classes="pair"):
@@ -486,22 +510,22 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
     def clicked(*values: Any) -> dict[str, Any]:
         return on_generate(studio, dict(zip(form, values, strict=True))).model_dump(mode="json")
 
-    def preset_chosen(preset: str, model: str) -> list[Any]:
-        shown = _shown(on_choice(studio, preset, model))
-        _, own = _chosen(studio, {"preset": preset, "model": model})
+    def preset_chosen(preset: str, model: str, workflow: Any = None) -> list[Any]:
+        shown = _shown(on_choice(studio, preset, model, workflow))
+        _, own = _chosen(studio, {"preset": preset, "model": model, "workflow": workflow})
         if own is not None and own.width and own.height:
             # A preset comes with its own size; what was typed or picked before makes way.
             shown[0]["value"] = shape_of(own.width, own.height)
             shown[1]["value"] = shown[2]["value"] = None
         return shown
 
-    def model_chosen(preset: str, model: str) -> list[Any]:
-        return [*_shown(on_choice(studio, preset, model)), gr.update(items=cards(studio, model))]
+    def model_chosen(preset: str, model: str, workflow: Any = None) -> list[Any]:
+        return [*_shown(on_choice(studio, preset, model, workflow)), gr.update(items=cards(studio, model))]
 
     def reused(picture_id: str) -> list[Any]:
         try:
             settings = on_reuse(studio, picture_id)
-            hint = on_choice(studio, settings["preset"], settings["model"])
+            hint = on_choice(studio, settings["preset"], settings["model"], settings["workflow"])
         except LikenessError as error:
             raise gr.Error(f"{error.message} {error.remedy}", title="These settings can't be used") from error
         updates = {name: gr.update(value=settings[name]) for name in form}
@@ -512,13 +536,14 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
 
     button.click(clicked, list(form.values()), outcome, trigger_mode="multiple", **quick)
     chosen = [form["preset"], form["model"]]
+    drawn = [*chosen, form["workflow"]]
     form["character"].input(
         lambda *chosen: on_character(studio, *chosen),
         [form["character"], form["preset"]],
         form["preset"],
         trigger_mode="always_last",
         **quick,
-    ).then(preset_chosen, chosen, [form[name] for name in hinted], **quick)
+    ).then(preset_chosen, drawn, [form[name] for name in hinted], **quick)
     form["source"].input(
         lambda *given: on_source(studio, *given),
         [form["source"], *chosen],
@@ -526,9 +551,17 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
         trigger_mode="always_last",
         **quick,
     )
-    form["preset"].input(preset_chosen, chosen, [form[name] for name in hinted], trigger_mode="always_last", **quick)
+    form["preset"].input(preset_chosen, drawn, [form[name] for name in hinted], trigger_mode="always_last", **quick)
     seen = [*(form[name] for name in hinted), form["preset"]]
-    form["model"].input(model_chosen, chosen, seen, trigger_mode="always_last", **quick)
+    form["model"].input(model_chosen, drawn, seen, trigger_mode="always_last", **quick)
+    form["workflow"].input(model_chosen, drawn, seen, trigger_mode="always_last", **quick)
+    form["model"].change(
+        None,
+        form["model"],
+        None,
+        js="(model) => { document.dispatchEvent(new CustomEvent('likeness:model', { detail: model })); }",
+        show_progress="hidden",
+    )
     # A shape that is picked by hand wins over pixels that were typed before.
     form["shape"].input(None, None, [form["width"], form["height"]], js="() => [null, null]", show_progress="hidden")
     reuse.submit(reused, reuse, [*form.values(), tabs, reuse], trigger_mode="always_last", **quick)
@@ -545,12 +578,17 @@ def _shown(hint: Hints) -> list[dict[str, Any]]:
 
 
 def _model_choices(models: Sequence[ModelSpec]) -> list[tuple[str, str | int | float]]:
-    return [(model.name, model.id) for model in models]
+    elsewhere = t("{name}, on ComfyUI")
+    return [(model.name if model.engine == "embedded" else elsewhere.replace("{name}", model.name), model.id) for model in models]
 
 
 def _chosen(studio: Studio, values: Mapping[str, Any]) -> tuple[ModelSpec, Preset | None]:
     models = studio.models()
     wanted = values.get("model") or models[0].id
+    workflow = values.get("workflow")
+    if workflow:
+        own = studio.workflow_model(str(workflow["id"]), workflow.get("values") or {})
+        models, wanted = (own,), own.id
     model = next((model for model in models if model.id == wanted), None)
     if model is None:
         raise InvalidFieldValue(
@@ -600,11 +638,12 @@ _REUSED = (
     "prompt_suffix",
     "negative_suffix",
 )
-_FORM_ALONE = frozenset({"shape", "source", "written"})
+_FORM_ALONE = frozenset({"shape", "source", "written", "id"})
 _BLANK: dict[str, Any] = {
     "character": OPEN,
     "written": None,
     "source": None,
+    "workflow": None,
     "references": None,
     "variations": 1,
     "grid": None,

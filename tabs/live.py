@@ -24,7 +24,17 @@ def live(tag: str, *, elem_id: str, js: str | None = None, **options: Any) -> gr
     return gr.HTML(html_template=f"<{tag}></{tag}>", js_on_load=js, apply_default_css=False, elem_id=elem_id, **options)
 
 
-def choice(look: str, *, label: str, info: str, value: Any, items: Sequence[dict[str, Any]] = (), elem_id: str, **options: Any) -> gr.HTML:
+def choice(
+    look: str,
+    *,
+    label: str,
+    info: str,
+    value: Any,
+    items: Sequence[dict[str, Any]] = (),
+    elem_id: str,
+    advanced: bool = False,
+    **options: Any,
+) -> gr.HTML:
     """A field drawn by a custom element `likeness-<look>`; its value is an input and an output like any other component's."""
     return gr.HTML(
         value,
@@ -33,7 +43,7 @@ def choice(look: str, *, label: str, info: str, value: Any, items: Sequence[dict
         js_on_load=_FIELD_JS,
         apply_default_css=False,
         elem_id=elem_id,
-        elem_classes="field",
+        elem_classes=["field", "advanced-only"] if advanced else "field",
         items=list(items),
         **options,
     )

@@ -47,6 +47,7 @@ FORM: dict[str, Any] = {
     "character": "",
     "written": None,
     "source": None,
+    "workflow": None,
     "references": None,
     "variations": 1,
     "wildcards": "true",
@@ -119,7 +120,7 @@ def test_an_untouched_form_asks_for_nothing_but_the_prompt_and_the_size() -> Non
 
 def test_every_field_of_the_form_is_a_field_of_the_contract() -> None:
     # A shape, a picture to start from and a prompt written by hand stand for several fields each.
-    theirs = {"engine", "as_written", "image", "mask", "denoise", "real_person", "consent", "workflow", "values", "tone_strength"}
+    theirs = {"engine", "as_written", "image", "mask", "denoise", "real_person", "consent", "values", "tone_strength"}
     assert set(FORM) - {"shape", "source", "written"} == set(GenerateRequest.model_fields) - theirs
 
 

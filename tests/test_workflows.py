@@ -40,6 +40,7 @@ from studio.workflows import (
     missing,
     read_workflow,
     render,
+    restore_workflow,
     save_workflow,
     translated,
     values_of,
@@ -526,7 +527,12 @@ def test_a_workflow_is_saved_loaded_exported_and_deleted(tmp_path: Path) -> None
     assert is_exported(data) and read_workflow(data) == workflow
     assert not is_exported(json.dumps(workflow.graph).encode())
     delete_workflow(kept, workflow.id)
-    assert list(kept.iterdir()) == [] and load_workflows(kept) == ()
+    assert [path.name for path in kept.iterdir()] == [".trash"] and load_workflows(kept) == ()
+    restore_workflow(kept, workflow.id)
+    assert load_workflows(kept) == (workflow,)
+    with pytest.raises(NotFound):
+        restore_workflow(kept, workflow.id)
+    delete_workflow(kept, workflow.id)
     for unknown in (workflow.id, "..", "../workflows", ""):
         with pytest.raises(NotFound):
             delete_workflow(kept, unknown)

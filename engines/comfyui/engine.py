@@ -7,9 +7,9 @@ import io
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 
 from PIL import Image, UnidentifiedImageError
@@ -35,10 +35,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Uploaded:
-    """What LoadImage is to load: the names that the picture to start from and its mask have on the server. None where there is none."""
+    """What LoadImage is to load: the names that the picture to start from and its mask have on the server. None where there is none.
+
+    `pictures` are the names of the others, by the parameters that take them.
+    """
 
     image: str | None = None
     mask: str | None = None
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -311,7 +315,7 @@ def _upload(server: ComfyServer, inputs: Inputs) -> Uploaded:
     image = None if inputs.image is None else _send(server, inputs.image)
     # As a mask its red channel is read.
     mask = None if inputs.mask is None else _send(server, inputs.mask.convert("RGB"))
-    return Uploaded(image, mask)
+    return Uploaded(image, mask, {name: _send(server, picture) for name, picture in inputs.pictures.items()})
 
 
 def _send(server: ComfyServer, image: Image.Image) -> str:

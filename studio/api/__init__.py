@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from studio import VERSION
-from studio.api import analytics, characters, events, jobs, manual, pictures, refusals, setup, system
+from studio.api import analytics, characters, events, jobs, manual, pictures, refusals, setup, system, workflows
 from studio.api.rim import Rim
 from studio.api.views import PREFIX
 from studio.feed import Feed
@@ -30,6 +30,7 @@ def create_api(studio: Studio) -> FastAPI:
         jobs.routes(studio, feed),
         characters.routes(studio),
         pictures.routes(studio),
+        workflows.routes(studio),
         analytics.routes(studio),
         events.routes(studio, feed),
     ):

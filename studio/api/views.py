@@ -9,6 +9,7 @@ from pydantic import Field
 
 from studio.characters import Counts, Template
 from studio.contracts import Character, Contract, Job, LoraSpec, ModelSpec, Name, Picture, PresetChoice, Problem, RefusedPhoto
+from studio.workshop import WorkflowView
 
 PREFIX = "/api/v1"
 
@@ -85,6 +86,12 @@ class Loras(Contract):
     """LoRAs on this computer."""
 
     items: tuple[LoraSpec, ...]
+
+
+class Workflows(Contract):
+    """Workflows, those that run on the servers first."""
+
+    items: tuple[WorkflowView, ...]
 
 
 class LogLines(Contract):

@@ -20,9 +20,11 @@ from studio.contracts import GenerateRequest, Job, JobState, Picture, PictureKin
 from studio.errors import Conflict, DataRootLocked, DiskFull, InvalidFieldValue, LikenessError, from_validation
 from studio.files import write_atomically
 from studio.studio import Studio
+from studio.workflows import Parameter, ParameterType
 
 # How long to follow a studio's work before looking again whether that studio still runs.
 LOOK_AGAIN_S = 1.0
+_YES_NO = {"yes": True, "true": True, "no": False, "false": False}
 CANCEL_S = 20.0
 
 
@@ -88,10 +90,43 @@ def _request(args: argparse.Namespace, studio: Studio) -> GenerateRequest:
                 "count": args.count,
                 "prompt_suffix": args.prompt_suffix,
                 "negative_suffix": args.negative_suffix,
+                "workflow": args.workflow,
+                "values": _values(args.set, args.workflow, studio),
             }
         )
     except ValidationError as error:
         raise from_validation(error) from error
+
+
+def _values(said: Sequence[str], workflow: str | None, studio: Studio) -> dict[str, object]:
+    if not said:
+        return {}
+    if workflow is None:
+        raise InvalidFieldValue("There is no workflow whose values could be set.", field="set", remedy="Give --workflow as well.")
+    parameters = {each.name: each for each in studio.workflow(workflow).parameters}
+    found: dict[str, object] = {}
+    for text in said:
+        name, equals, value = text.partition("=")
+        parameter = parameters.get(name.strip())
+        if not equals or parameter is None:
+            raise InvalidFieldValue(
+                f"“{text}” sets nothing of this workflow.", field="set", remedy=f"Write NAME=VALUE, with one of: {', '.join(parameters)}."
+            )
+        found[parameter.name] = _value(parameter, value, studio)
+    return found
+
+
+def _value(parameter: Parameter, text: str, studio: Studio) -> object:
+    if parameter.type is ParameterType.image:
+        return _taken_in(text, studio, PictureKind.upload)
+    if parameter.type is ParameterType.boolean and text.lower() in _YES_NO:
+        return _YES_NO[text.lower()]
+    if parameter.type not in {ParameterType.integer, ParameterType.number}:
+        return text
+    try:
+        return int(text) if parameter.type is ParameterType.integer else float(text)
+    except ValueError as error:
+        raise InvalidFieldValue(f"“{parameter.name}” wants a number.", field=parameter.name, remedy="Write it as 12 or 0.5.") from error
 
 
 def _taken_in(named: str | None, studio: Studio, kind: PictureKind) -> str | None:

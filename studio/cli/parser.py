@@ -120,6 +120,14 @@ def _generate(verbs: _Verbs) -> None:
     parser.add_argument("--engine", metavar="NAME", help="the engine; by default the model's")
     parser.add_argument("--model", metavar="ID", help="a model, or the path of one; `models list` shows them")
     parser.add_argument("--lora", metavar="PATH:STRENGTH", action="append", default=[], help="a LoRA; may be given several times")
+    parser.add_argument("--workflow", metavar="ID", help="the ComfyUI workflow that makes it; `workflows list` shows them")
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a value of the workflow's own, a picture as its id or a file; may be given several times",
+    )
     parser.add_argument("--count", metavar="N", type=int, default=1, help=f"how many pictures, 1 to {MAX_COUNT}")
     parser.add_argument("--seed", metavar="S", type=int, default=-1, help="the first picture's seed; -1 takes a random one")
     parser.add_argument("--steps", metavar="N", type=int, help="how many steps the engine takes")
@@ -248,6 +256,31 @@ def _choices(verbs: _Verbs) -> None:
     showing.add_argument("--model", metavar="ID", help="say whether it runs with this model, and why not")
     _verb(_group(_verb(verbs, "models", "see the models"), "action"), "list", "list models; the first is the default", "models.list")
     _verb(_group(_verb(verbs, "loras", "see the LoRAs"), "action"), "list", "list LoRAs", "loras.list")
+    workflows = _group(_verb(verbs, "workflows", "see the workflows of ComfyUI, take in your own"), "action")
+    _verb(workflows, "list", "list workflows, those that run on your servers first", "workflows.list")
+    _verb(workflows, "show", "show one workflow and what can be set in it", "workflows.show").add_argument("id", metavar="ID")
+    inspect = _verb(workflows, "inspect", "list the inputs of a ComfyUI graph that could be set", "workflows.inspect")
+    inspect.add_argument("file", metavar="FILE", type=Path, help="JSON of Export (API), or a PNG that ComfyUI saved")
+    taking = _verb(workflows, "import", "take in a ComfyUI graph, or a workflow that was exported here", "workflows.import")
+    taking.add_argument("file", metavar="FILE", type=Path, help="JSON of Export (API), or a PNG that ComfyUI saved")
+    taking.add_argument("--name", metavar="NAME", help="what it is to be called; by default as the file")
+    taking.add_argument(
+        "--expose",
+        metavar="NODE.INPUT=LABEL",
+        action="append",
+        default=[],
+        help="an input that can be set; may be given several times; by default those that most people set",
+    )
+    export = _verb(workflows, "export", "write a workflow into one file", "workflows.export")
+    export.add_argument("id", metavar="ID")
+    export.add_argument("--out", metavar="PATH", type=Path, help="a folder or a file name; by default here")
+    edit = _verb(workflows, "edit", "change the words of a workflow of your own", "workflows.edit")
+    edit.add_argument("id", metavar="ID")
+    edit.add_argument("--name", metavar="NAME", help="another name")
+    edit.add_argument("--about", metavar="TEXT", help="another description")
+    edit.add_argument("--label", metavar="PARAMETER=LABEL", action="append", default=[], help="another label; may be given several times")
+    _verb(workflows, "delete", "move a workflow of your own to the trash", "workflows.delete").add_argument("id", metavar="ID")
+    _verb(workflows, "restore", "bring a deleted workflow back", "workflows.restore").add_argument("id", metavar="ID")
     analytics = _verb(verbs, "analytics", "show the last days in numbers", "analytics")
     analytics.add_argument("--days", metavar="N", type=int, default=30, help="how many days, today being the last (by default 30)")
     _verb(verbs, "health", "say how the studio is", "health")

@@ -24,6 +24,16 @@ from studio.cli.desk import FAILED, OK, Answer, Desk
 from studio.cli.generating import generate
 from studio.cli.sorting import caption_image, favourite_images, show_analytics, unfavourite_images, zip_images
 from studio.cli.words import items_of, read_file, table
+from studio.cli.workflows import (
+    delete_workflow,
+    edit_workflow,
+    export_workflow,
+    import_workflow,
+    inspect_workflow,
+    list_workflows,
+    restore_workflow,
+    show_workflow,
+)
 from studio.contracts import Job, JobState, Picture, PictureKind
 from studio.doctor import Status, checkup
 from studio.errors import InvalidFieldValue, MissingRequiredField
@@ -235,6 +245,14 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "presets.show": show_preset,
     "models.list": list_models,
     "loras.list": list_loras,
+    "workflows.list": list_workflows,
+    "workflows.show": show_workflow,
+    "workflows.inspect": inspect_workflow,
+    "workflows.import": import_workflow,
+    "workflows.export": export_workflow,
+    "workflows.edit": edit_workflow,
+    "workflows.delete": delete_workflow,
+    "workflows.restore": restore_workflow,
     "analytics": show_analytics,
     "health": health,
     "token.create": create_token,

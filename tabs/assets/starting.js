@@ -129,7 +129,7 @@ function keptWords(picture) {
 }
 
 // Asked of every picture that came from outside; a real person must have agreed.
-function askReal(question, said, change) {
+export function askReal(question, said, change) {
   const name = `real-${++asked}`;
   const option = (words, value) => {
     const input = h("input", { type: "radio", name, onchange: () => change({ real_person: value }) });
@@ -250,7 +250,7 @@ class References extends Field {
   }
 }
 
-function sendFile(one, query = {}) {
+export function sendFile(one, query = {}) {
   const form = new FormData();
   form.append("file", one, one.name);
   return send(`images?${new URLSearchParams(query)}`, form);

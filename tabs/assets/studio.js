@@ -10,6 +10,7 @@ import "./chip.js";
 import "./header.js";
 import "./making.js";
 import "./starting.js";
+import "./workflows.js";
 import "./stage.js";
 import "./tray.js";
 import "./gallery.js";
