@@ -812,7 +812,7 @@ def test_every_example_of_the_page_runs(working: Served, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     refusals = re.findall(r'"ok":false,"error":{"code":"(\w+)"', done.stdout)
     assert refusals == ["INVALID_FIELD_VALUE"], "one example shows an error, the others work"
-    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".webp", ".zip"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".webp", ".zip", ".json"}
 
 
 def test_the_api_imports_neither_torch_nor_gradio() -> None:
