@@ -38,6 +38,7 @@ APP_VERBS = {
     "presets": "see the presets",
     "models": "see the models",
     "loras": "see the LoRAs",
+    "engines": "see the engines; connect, install, start, stop and update ComfyUI",
     "analytics": "show the last days in numbers",
     "health": "say how the studio is",
     "doctor": "check everything that a studio needs",

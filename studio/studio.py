@@ -51,6 +51,7 @@ from studio.errors import (
 from studio.gallery import Filters, Gallery
 from studio.jobs import Jobs
 from studio.logs import job_folder, read_job_log
+from studio.managed import Engines
 from studio.orders import Orders
 from studio.parcel import pack as pack_pictures
 from studio.remote import Remote, WorkflowShelf
@@ -80,6 +81,7 @@ class Studio:
         self._characters = Characters(database)
         self._remote = Remote(database, workflow_shelf)
         self._orders = Orders(settings, shelf, preset_shelf, self._characters, self._gallery, self._remote)
+        self.engines = Engines(settings, self.health, self.inventory, self.change_settings)
         self._casting = Casting(settings, shelf, self._characters, self._gallery)
 
     # Jobs
