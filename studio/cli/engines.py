@@ -35,11 +35,14 @@ def find_engine(desk: Desk) -> Answer:
 
 
 def install_engine(desk: Desk) -> Answer:
-    return _followed(desk, desk.studio.engines.install(desk.args.name, desk.args.commit))
+    there = desk.studio.engines.engine(desk.args.name)
+    # One that was stopped by Ctrl-C is still wanted, and goes on.
+    return _followed(desk, there if there.busy == "install" else desk.studio.engines.install(desk.args.name, desk.args.commit))
 
 
 def update_engine(desk: Desk) -> Answer:
-    return _followed(desk, desk.studio.engines.update(desk.args.name, desk.args.commit))
+    there = desk.studio.engines.engine(desk.args.name)
+    return _followed(desk, there if there.busy == "update" else desk.studio.engines.update(desk.args.name, desk.args.commit))
 
 
 def start_engine(desk: Desk) -> Answer:

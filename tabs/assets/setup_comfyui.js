@@ -100,7 +100,8 @@ export class ComfyCard {
     if (this.key === key) return;
     this.key = key;
     this.drawNext(info);
-    this.servers.replaceChildren(...info.servers.filter((server) => server.state === "reachable").map(serverFacts));
+    // Where none answers the card itself says why.
+    this.servers.replaceChildren(...info.servers.filter((server) => server.state === "reachable" || info.reachable).map((server) => (server.state === "reachable" ? serverFacts(server) : h("p", { class: "comfy-trouble" }, `${server.problem} ${server.remedy}`))));
     this.drawFound(info, fixed);
     this.drawActs(info);
   }

@@ -29,6 +29,8 @@ from fastapi.testclient import TestClient
 
 from app import open_studio
 from bench.rig import Running, running_studio, wait_until
+from engines.comfyui import NotComfy
+from engines.comfyui.engine import check_version
 from engines.comfyui.install import install as install_engine
 from studio.api import create_api
 from studio.errors import ChecksumMismatch, ChecksumMissing, DiskFull, DownloadFailed, InvalidFieldValue
@@ -231,6 +233,14 @@ def test_arguments_never_move_the_server_to_another_address(tmp_path: Path, monk
     monkeypatch.setenv("LIKENESS_COMFYUI_ARGUMENTS", words)
     with pytest.raises(InvalidFieldValue):
         extra_arguments(load_settings(tmp_path))
+
+
+@pytest.mark.parametrize("version", ["", "0.2.7", "0.1"])
+def test_a_version_that_is_too_old_says_so(version: str) -> None:
+    with pytest.raises(NotComfy, match="too old"):
+        check_version("http://127.0.0.1:8188", version)
+    check_version("http://127.0.0.1:8188", "0.3.0")
+    check_version("http://127.0.0.1:8188", "1.0")
 
 
 def test_a_process_that_got_the_number_of_another_is_not_taken_for_it() -> None:
