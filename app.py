@@ -56,7 +56,7 @@ def create_web(settings: Settings, studio: Studio | None = None) -> ASGIApp:
 
 def make_worker(settings: Settings, database: Database) -> Worker:
     """The worker with every engine and the handler of every kind of job."""
-    from engines.comfyui import Address, Comfy, Uploaded
+    from engines.comfyui import Address, Comfy, ManagedComfy, Uploaded
     from engines.embedded import Embedded
     from engines.embedded.classifier import load_judge
     from studio.characters import Characters
@@ -77,9 +77,13 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         workflow = workflows.workflow(recipe.workflow or "")
         return graph_of(recipe, workflow, image=uploaded.image, mask=uploaded.mask, pictures=uploaded.pictures)
 
+    managed = ManagedComfy(lambda: reread(settings))
+
     def addresses() -> list[Address]:
         now = reread(settings)
-        return [Address(url.strip(), now.comfyui_token.get_secret_value()) for url in now.comfyui_url.split(",") if url.strip()]
+        urls = [url.strip() for url in now.comfyui_url.split(",") if url.strip()]
+        own = [Address(url) for url in managed.urls() if url not in urls]
+        return [*(Address(url, now.comfyui_token.get_secret_value()) for url in urls), *own]
 
     engines: dict[str, Generator] = {
         "embedded": Embedded(settings),
@@ -95,7 +99,7 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         judge=functools.partial(load_judge, settings.data),
         explicit_from=settings.explicit_threshold,
     )
-    return Worker(settings, database, engines, {JobKind.generate: generate})
+    return Worker(settings, database, engines, {JobKind.generate: generate}, at_end=managed.close)
 
 
 @contextmanager

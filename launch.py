@@ -39,6 +39,7 @@ APP_VERBS = {
     "models": "see the models",
     "loras": "see the LoRAs",
     "workflows": "see the workflows of ComfyUI, take in your own",
+    "engines": "see the engines; connect, install, start, stop and update ComfyUI",
     "analytics": "show the last days in numbers",
     "health": "say how the studio is",
     "doctor": "check everything that a studio needs",

@@ -271,7 +271,7 @@ def offline(inventory: Inventory) -> EngineOffline:
     return EngineOffline(
         "No ComfyUI server is known, or it was not asked yet.",
         field="engine",
-        remedy="Enter its address on the Setup tab, or wait a few seconds.",
+        remedy="Connect, install or start it on the Setup tab; one that was just started is seen within seconds.",
     )
 
 

@@ -85,6 +85,16 @@ class Settings(BaseSettings):
         validation_alias=_names("LIKENESS_COMFYUI_TOKEN", "COMFYUI_TOKEN"),
         description="What the ComfyUI servers want to hear: a bearer token, or user:password.",
     )
+    comfyui_python: Path | None = Field(
+        None,
+        description="A Python whose packages an installed ComfyUI uses, such as one with torch. Empty: it gets all of its own.",
+    )
+    comfyui_arguments: str = Field(
+        "",
+        max_length=2000,
+        description="More arguments for the ComfyUI that Likeness starts, such as --lowvram.",
+    )
+    engine_pins: Path | None = Field(None, description="Another file than engines/pins.json to install engines by.")
     aitoolkit_path: Path | None = Field(
         None,
         validation_alias=_names("LIKENESS_AITOOLKIT_PATH", "AITOOLKIT_PATH"),

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 MOST_LETTERS = 4000
 # What the page's process asks its settings for each time; everything else is read once, at the start.
-AT_ONCE = frozenset({"walked_through", "prompt_template", "max_upload_megapixels", "comfyui_url"})
+AT_ONCE = frozenset({"walked_through", "prompt_template", "max_upload_megapixels", "comfyui_url", "comfyui_arguments"})
+# They say which programs run: that is for whoever starts the studio, not for whoever reaches its page.
+OUTSIDE = frozenset({"comfyui_python", "engine_pins"})
 CHOICES: dict[str, tuple[str, ...]] = {
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
     "device": ("auto", "cpu", "cuda", "mps"),
@@ -112,6 +114,8 @@ def fixed_by(name: str) -> str:
     """Where a setting is fixed so that nothing saved can change it; empty where it is free."""
     if name == "data":
         return "--data, the environment or .env"
+    if name in OUTSIDE:
+        return "the environment or .env"
     outside = {key.upper() for key, value in os.environ.items() if value}
     file = Settings.model_config.get("env_file")
     written = {key.upper() for key, value in dotenv_values(file).items() if value} if isinstance(file, str | Path) else set[str]()

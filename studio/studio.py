@@ -51,6 +51,7 @@ from studio.errors import (
 from studio.gallery import Filters, Gallery
 from studio.jobs import Jobs
 from studio.logs import job_folder, read_job_log
+from studio.managed import Engines
 from studio.models import resolve_model
 from studio.orders import Orders
 from studio.parcel import pack as pack_pictures
@@ -83,6 +84,7 @@ class Studio:
         self._remote = Remote(database, workflow_shelf)
         self._workshop = Workshop(self._remote)
         self._orders = Orders(settings, shelf, preset_shelf, self._characters, self._gallery, self._remote)
+        self.engines = Engines(settings, self.health, self.inventory, self.change_settings)
         self._casting = Casting(settings, shelf, self._characters, self._gallery)
 
     # Jobs

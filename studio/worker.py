@@ -55,8 +55,16 @@ class Worker:
     """Runs jobs in this process until it is told to stop. Only one lives in a process: DBOS is one per process."""
 
     def __init__(
-        self, settings: Settings, database: Database, engines: Mapping[str, Generator], handlers: Mapping[JobKind, Handler]
+        self,
+        settings: Settings,
+        database: Database,
+        engines: Mapping[str, Generator],
+        handlers: Mapping[JobKind, Handler],
+        *,
+        at_end: Callable[[], None] = lambda: None,
     ) -> None:
+        """`at_end` is called when the worker is told to stop, after its jobs were put back."""
+        self._at_end = at_end
         self.settings = settings
         self.jobs = Jobs(database)
         self.database = database
@@ -97,6 +105,7 @@ class Worker:
 
         with contextlib.suppress(LikenessError), self.database.begin_quick() as connection:
             connection.execute(sa.delete(engine_states))
+        self._at_end()
 
     def _run(self, run_id: str) -> None:
         # More runs are claimed than may run at once, so that the next is at hand when one ends.

@@ -91,7 +91,7 @@ def test_a_good_catalogue_has_no_faults(texts: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "texts",
     [
-        {"Stop": "Halt"},
+        {"Stand still": "Halt"},
         {"Edit {name}": "bearbeiten"},
         {"Edit {name}": "{Name} bearbeiten"},
         {"Cancel": "{count} abbrechen"},
@@ -141,7 +141,7 @@ async def _home(studio: Studio) -> str:
 
 def test_writing_english_anew_changes_nothing_and_reports_on_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     draft = tmp_path / "de.json"
-    draft.write_text('{"Cancel": "Abbrechen", "Stop": "Halt"}', encoding="utf-8")
+    draft.write_text('{"Cancel": "Abbrechen", "Stand still": "Halt"}', encoding="utf-8")
 
     assert languages.main([str(draft)]) == 1
-    assert "nobody says “Stop”" in capsys.readouterr().out
+    assert "nobody says “Stand still”" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from engines.comfyui.engine import Address, Comfy, GraphFor, Uploaded
 from engines.comfyui.faults import MissingNode, NeedsSignIn, NotComfy, Unreachable
+from engines.comfyui.managed import ManagedComfy
 from engines.comfyui.progress import Progress
 from engines.comfyui.server import (
     ComfyServer,
@@ -24,6 +25,7 @@ __all__ = [
     "Entry",
     "Graph",
     "GraphFor",
+    "ManagedComfy",
     "MissingNode",
     "NeedsSignIn",
     "NotComfy",

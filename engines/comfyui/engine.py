@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from PIL import Image, UnidentifiedImageError
 
-from engines.comfyui.faults import Unreachable
+from engines.comfyui.faults import NotComfy, Unreachable
 from engines.comfyui.server import ComfyServer, Entry, Graph, OutputFile
 from engines.comfyui.watch import Patience, run, with_prefix
 from studio.contracts import EngineState, Inventory, ModelSpec, Recipe, ServerState
@@ -29,6 +29,7 @@ LOOK_S = 3.0
 READ_S = 60.0
 STARTING_S = 20.0
 HANDED_ON_S = 5.0
+OLDEST = (0, 3)
 
 log = logging.getLogger(__name__)
 
@@ -257,6 +258,7 @@ class Seen:
         """Ask whether it answers, how long its queue is, and now and then what it has."""
         try:
             stats, queue = self._quick.system_stats(), self._quick.queue()
+            check_version(self.server.url, stats.version)
             if self.state.state != "reachable" or time.monotonic() - self._read_at > READ_S:
                 found = self.server.models(refresh=True)
                 self.files = {field.name: getattr(found, field.name) for field in fields(found)}
@@ -283,6 +285,16 @@ class Seen:
         """Let go of the open connections."""
         self.server.close()
         self._quick.close()
+
+
+def check_version(url: str, version: str) -> None:
+    """Raises NotComfy for a version that is older than 0.3, or that knows none."""
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < OLDEST:
+        raise NotComfy(
+            f"The ComfyUI at {url} is too old ({version or 'it knows no version'}): 0.3 is the oldest that works.",
+            remedy="Update that ComfyUI and start it again.",
+        )
 
 
 def _client(address: Address) -> ComfyServer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from studio import VERSION
-from studio.api import analytics, characters, events, jobs, manual, pictures, refusals, setup, system, workflows
+from studio.api import analytics, characters, engines, events, jobs, manual, pictures, refusals, setup, system, workflows
 from studio.api.rim import Rim
 from studio.api.views import PREFIX
 from studio.feed import Feed
@@ -27,6 +27,7 @@ def create_api(studio: Studio) -> FastAPI:
     for router in (
         system.routes(studio),
         setup.routes(studio),
+        engines.routes(studio),
         jobs.routes(studio, feed),
         characters.routes(studio),
         pictures.routes(studio),

@@ -46,6 +46,7 @@ def build_parser(version: str = VERSION) -> argparse.ArgumentParser:
     _images(verbs)
     _characters(verbs)
     _choices(verbs)
+    _engines(verbs)
     _access(verbs)
     return parser
 
@@ -286,6 +287,36 @@ def _choices(verbs: _Verbs) -> None:
     _verb(verbs, "health", "say how the studio is", "health")
     _verb(verbs, "doctor", "check everything that a studio needs, without packing a bundle", "doctor")
     _verb(verbs, "where", "say where pictures, models, logs and the database lie", "where")
+
+
+def _engines(verbs: _Verbs) -> None:
+    engines = _group(_verb(verbs, "engines", "see the engines; connect, install, start, stop and update ComfyUI"), "action")
+    _verb(engines, "list", "list engines: their state, and what to do next", "engines.list")
+    _verb(engines, "status", "the same as list", "engines.list")
+    for name, about in (
+        ("show", "show one engine"),
+        ("find", "look for a ComfyUI on this computer"),
+        ("start", "start the ComfyUI of this computer; it starts with the studio from then on"),
+        ("stop", "stop it"),
+        ("remove", "move it to the trash folder of the engines"),
+        ("cancel", "stop what is being done; what was downloaded is kept"),
+    ):
+        _verb(engines, name, about, f"engines.{name}").add_argument("name", metavar="NAME", help="embedded or comfyui")
+    for name, about in (
+        ("install", "install it into the data folder; an interrupted installation goes on"),
+        ("update", "update it; a commit that doesn't start is taken back"),
+    ):
+        parser = _verb(engines, name, about, f"engines.{name}")
+        parser.add_argument("name", metavar="NAME", help="comfyui")
+        parser.add_argument("commit", metavar="COMMIT", nargs="?", help="its 40 letters and digits; by default the pinned one")
+    connect = _verb(engines, "connect", "use a running ComfyUI by its address, or the one in a folder", "engines.connect")
+    connect.add_argument("name", metavar="NAME", help="comfyui")
+    connect.add_argument("url", metavar="URL", nargs="?", help="such as http://127.0.0.1:8188; several with commas; '' forgets them")
+    connect.add_argument("--folder", metavar="DIR", help="a ComfyUI on this computer, to start and stop")
+    log = _verb(engines, "log", "show the log of ComfyUI", "engines.log")
+    log.add_argument("name", metavar="NAME", help="comfyui")
+    log.add_argument("--install", action="store_true", help="what its installation said")
+    log.add_argument("--lines", metavar="N", type=int, default=200, help="how many (by default 200)")
 
 
 def _access(verbs: _Verbs) -> None:

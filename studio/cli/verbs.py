@@ -21,6 +21,19 @@ from studio.cli.casting import (
     show_character,
 )
 from studio.cli.desk import FAILED, OK, Answer, Desk
+from studio.cli.engines import (
+    cancel_engine,
+    connect_engine,
+    engine_log,
+    find_engine,
+    install_engine,
+    list_engines,
+    remove_engine,
+    show_engine,
+    start_engine,
+    stop_engine,
+    update_engine,
+)
 from studio.cli.generating import generate
 from studio.cli.sorting import caption_image, favourite_images, show_analytics, unfavourite_images, zip_images
 from studio.cli.words import items_of, read_file, table
@@ -253,6 +266,17 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "workflows.edit": edit_workflow,
     "workflows.delete": delete_workflow,
     "workflows.restore": restore_workflow,
+    "engines.list": list_engines,
+    "engines.show": show_engine,
+    "engines.connect": connect_engine,
+    "engines.find": find_engine,
+    "engines.install": install_engine,
+    "engines.update": update_engine,
+    "engines.start": start_engine,
+    "engines.stop": stop_engine,
+    "engines.remove": remove_engine,
+    "engines.cancel": cancel_engine,
+    "engines.log": engine_log,
     "analytics": show_analytics,
     "health": health,
     "token.create": create_token,

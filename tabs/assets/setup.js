@@ -6,6 +6,7 @@ import { h, icon, iconButton, paced, setText, toggle } from "./dom.js";
 import { feed } from "./feed.js";
 import { showTab } from "./header.js";
 import { number, t } from "./language.js";
+import { ComfyCard } from "./setup_comfyui.js";
 import { SettingsCard } from "./setup_settings.js";
 import { toast } from "./toast.js";
 import { Walkthrough } from "./walkthrough.js";
@@ -46,7 +47,7 @@ class Setup extends HTMLElement {
       if (now && !this.seen) this.refresh();
       this.seen = now;
     }).observe(this);
-    const engines = paced(() => this.board && this.visible() && this.loadEngines(), 0.5);
+    const engines = paced(() => this.board && this.visible() && (this.loadEngines(), this.comfy.load()), 0.5);
     feed.addEventListener("change", engines);
     setInterval(() => !document.hidden && engines(), LOOK_AGAIN_MS);
     document.addEventListener("likeness:walk", () => !this.walk && this.begin());
@@ -85,6 +86,7 @@ class Setup extends HTMLElement {
     this.engines = h("div", { class: "card-body" });
     this.places = h("div", { class: "card-body" });
     this.settings = new SettingsCard();
+    this.comfy = new ComfyCard();
     const walk = h(
       "button",
       { type: "button", class: "button", "data-tip": t("What this is, a check-up, a first character, a first picture: two minutes"), onclick: () => (this.startWalk(), this.walk.arrive()) },
@@ -104,6 +106,7 @@ class Setup extends HTMLElement {
             { class: "setup-column" },
             card(t("Check-up"), "doctor-title", this.checks, this.again),
             card(t("Engine and models"), "engines-title", this.engines),
+            this.comfy.node,
             card(t("Where things lie"), "where-title", this.places),
           ),
           h("div", { class: "setup-column" }, this.settings.node),
@@ -118,6 +121,7 @@ class Setup extends HTMLElement {
     this.loadDoctor();
     this.loadEngines();
     this.loadPlaces();
+    this.comfy.load();
     this.settings.load();
   }
 
@@ -145,12 +149,13 @@ class Setup extends HTMLElement {
     const [health, models, where, settings] = found;
     this.known = where;
     const idle = settings.items.find((item) => item.name === "idle_unload_s")?.value;
-    const key = JSON.stringify([health.worker, health.engines.map(({ updated_at: _, memory_mb: memory, ...rest }) => ({ ...rest, memory: Math.round(memory / 32) })), models, idle]);
+    const here = health.engines.filter((engine) => engine.name === "embedded");
+    const key = JSON.stringify([health.worker, here.map(({ updated_at: _, memory_mb: memory, ...rest }) => ({ ...rest, memory: Math.round(memory / 32) })), models, idle]);
     if (this.engines.dataset.key === key) return;
     this.engines.dataset.key = key;
     const names = new Map(models.items.map((model) => [model.id, model.name]));
     this.engines.replaceChildren(
-      ...(health.engines.length ? health.engines : [{ name: "embedded", state: "asleep", device: "", memory_mb: 0, model: null }]).map((engine) => engineRow(engine, WORKER[health.worker] ?? null, names, idle)),
+      ...(here.length ? here : [{ name: "embedded", state: "asleep", device: "", memory_mb: 0, model: null }]).map((engine) => engineRow(engine, WORKER[health.worker] ?? null, names, idle)),
       h("h4", {}, t("Models ({count})", { count: number(models.items.length) })),
       h(
         "ul",

@@ -64,6 +64,10 @@ const GROUPS = [
     advanced: true,
     fields: [
       ["comfyui_url", t("ComfyUI address"), { wide: true }],
+      ["comfyui_token", t("ComfyUI token")],
+      ["comfyui_arguments", t("ComfyUI's arguments"), { wide: true }],
+      ["comfyui_python", t("ComfyUI's Python"), { wide: true }],
+      ["engine_pins", t("File of pinned versions"), { wide: true }],
       ["aitoolkit_path", t("AI-Toolkit folder"), { wide: true }],
       ["hf_token", t("Hugging Face token")],
       ["runpod_api_key", t("RunPod key")],
