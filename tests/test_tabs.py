@@ -21,7 +21,7 @@ from studio.errors import InvalidFieldType, InvalidFieldValue, MissingRequiredFi
 from studio.settings import Settings
 from studio.studio import Studio
 from tabs import page
-from tabs.generate import SHAPES, hints, on_choice, on_generate, on_reuse, request_of, settings_of, shape_of, size_of
+from tabs.generate import SHAPES, cards, hints, on_choice, on_generate, on_reuse, request_of, settings_of, shape_of, size_of
 
 STARTER = ModelSpec(
     id="starter",
