@@ -75,6 +75,7 @@ class Hints(NamedTuple):
     steps: str
     cfg: str
     grain: str
+    tone_strength: str
 
 
 # Decided here
@@ -181,8 +182,9 @@ def hints(model: ModelSpec, preset: Preset | None) -> Hints:
     width, height = next(_own_sizes(model, preset))
     steps = (preset and preset.steps) or model.steps
     cfg = preset.cfg if preset and preset.cfg is not None else model.cfg
+    strength = preset.tone_strength if preset and preset.tone_strength is not None else 1
     shapes = [{"id": shape.id, "name": shape.name, "size": "{} × {}".format(*size_of(shape.id, model, preset))} for shape in SHAPES]
-    return Hints(shapes, str(width), str(height), str(steps), f"{cfg:g}", f"{(preset and preset.grain) or 0:g}")
+    return Hints(shapes, str(width), str(height), str(steps), f"{cfg:g}", f"{(preset and preset.grain) or 0:g}", f"{strength:g}")
 
 
 # Done here
@@ -450,16 +452,15 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
                 min_width=0,
                 elem_id=f"field-{name}",
             )
+    form["grain"] = choice(
+        "number",
+        label=later("Film grain"),
+        info=later("Laid over the finished picture, 0 to 1; it follows from the seed. Empty: as the preset says."),
+        value=None,
+        items=_hint(hint.grain),
+        elem_id="field-grain",
+    )
     with gr.Row(elem_classes="pair"):
-        form["grain"] = choice(
-            "number",
-            label=later("Film grain"),
-            info=later("Laid over the finished picture, 0 to 1; it follows from the seed. Empty: as the preset says."),
-            value=None,
-            items=_hint(hint.grain),
-            elem_id="field-grain",
-            min_width=0,
-        )
         form["tone"] = gr.Dropdown(
             [(later("As the preset says"), OPEN), *((name, tone.value) for tone, name in _TONES)],
             value=OPEN,
@@ -468,6 +469,15 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
             filterable=False,
             min_width=0,
             elem_id="field-tone",
+        )
+        form["tone_strength"] = choice(
+            "number",
+            label=later("Tone strength"),
+            info=later("How much of the tone mapping is taken, 0 to 1. Empty: as the preset says, otherwise all of it."),
+            value=None,
+            items=_hint(hint.tone_strength),
+            elem_id="field-tone_strength",
+            min_width=0,
         )
     form["loras"] = choice(
         "loras",
@@ -505,7 +515,7 @@ watch('value', () => document.dispatchEvent(new CustomEvent('likeness:{name}-ans
 def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, Any], outcome: gr.HTML, reuse: gr.HTML) -> None:
     quick: dict[str, Any] = {"queue": False, "concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
     button = form.pop("generate")
-    hinted = ("shape", "width", "height", "steps", "cfg", "grain")
+    hinted = ("shape", "width", "height", "steps", "cfg", "grain", "tone_strength")
 
     def clicked(*values: Any) -> dict[str, Any]:
         return on_generate(studio, dict(zip(form, values, strict=True))).model_dump(mode="json")
@@ -635,6 +645,7 @@ _REUSED = (
     "scheduler",
     "grain",
     "tone",
+    "tone_strength",
     "prompt_suffix",
     "negative_suffix",
 )
@@ -658,6 +669,7 @@ _BLANK: dict[str, Any] = {
     "scheduler": OPEN,
     "grain": None,
     "tone": OPEN,
+    "tone_strength": None,
     "prompt_suffix": "",
     "negative_suffix": "",
 }

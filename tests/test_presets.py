@@ -259,3 +259,13 @@ def test_two_presets_of_one_id_are_refused(tmp_path: Path) -> None:
         (tmp_path / f"{name}.yaml").write_text("id: a_v1\nname: A\ncategory: x\ntooltip: T.\n")
     with pytest.raises(ContractMismatch):
         load_presets(tmp_path)
+
+
+def test_the_docs_name_every_preset_of_several_families_with_its_values_on_sdxl() -> None:
+    rows = [line.split("|") for line in (HOME / "docs" / "presets.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    told = {row[1].partition(":")[0].strip(): row[2] for row in rows}
+    for preset in SHIPPED:
+        if preset.per_family:
+            on_sdxl = preset.on("sdxl")
+            assert told[preset.name].startswith(f" {on_sdxl.steps} steps"), preset.id
+            assert on_sdxl.width is None or f"{on_sdxl.width}×{on_sdxl.height}" in told[preset.name], preset.id

@@ -68,6 +68,7 @@ FORM: dict[str, Any] = {
     "scheduler": "",
     "grain": None,
     "tone": "",
+    "tone_strength": None,
     "loras": [],
     "prompt_suffix": "",
     "negative_suffix": "",
@@ -120,7 +121,7 @@ def test_an_untouched_form_asks_for_nothing_but_the_prompt_and_the_size() -> Non
 
 def test_every_field_of_the_form_is_a_field_of_the_contract() -> None:
     # A shape, a picture to start from and a prompt written by hand stand for several fields each.
-    theirs = {"engine", "as_written", "image", "mask", "denoise", "real_person", "consent", "values", "tone_strength"}
+    theirs = {"engine", "as_written", "image", "mask", "denoise", "real_person", "consent", "values"}
     assert set(FORM) - {"shape", "source", "written"} == set(GenerateRequest.model_fields) - theirs
 
 
@@ -206,8 +207,8 @@ def test_zero_is_a_cfg_scale_and_not_an_empty_field() -> None:
 
 
 def test_open_fields_show_what_the_preset_or_the_model_says() -> None:
-    assert hints(STARTER, None)[1:] == ("128", "128", "16", "4", "0")
-    assert hints(STARTER, TALL)[1:] == ("128", "160", "20", "5", "0")
+    assert hints(STARTER, None)[1:] == ("128", "128", "16", "4", "0", "1")
+    assert hints(STARTER, TALL)[1:] == ("128", "160", "20", "5", "0", "1")
     assert {shape["id"]: shape["size"] for shape in hints(STARTER, TALL).shapes}["4:5"] == "128 × 160"
 
 
