@@ -373,6 +373,24 @@ def test_only_its_own_photos_are_removed(studio: Studio) -> None:
     assert [each.id for each in studio.photos(one.id)] == [mine.id]
 
 
+# Identity lock
+
+
+def test_identity_lock_starts_from_the_portrait_where_no_lora_or_other_picture_leads(studio: Studio) -> None:
+    made = studio.create_character(fields())
+    request = GenerateRequest(prompt="in the rain", character=made.id, preset="identity_lock_v1")
+    with pytest.raises(InvalidFieldValue) as refused:
+        studio.generate(request)
+    assert refused.value.field == "preset" and "portrait" in refused.value.remedy
+    added = studio.add_photos(made.id, [("a.jpg", photo(1)), ("b.jpg", photo(2))]).items
+    studio.change_character(made.id, change(portrait=added[1].id))
+    recipe = studio.job(studio.generate(request).job_id).recipe
+    assert (recipe.image, recipe.denoise, recipe.reference) == (added[1].id, 0.35, None)
+    led = request.model_copy(update={"references": (added[0].id,)})
+    recipe = studio.job(studio.generate(led).job_id).recipe
+    assert (recipe.image, recipe.denoise, recipe.reference) == (added[0].id, 0.35, added[0].id)
+
+
 # Taking along
 
 
