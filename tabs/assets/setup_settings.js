@@ -45,6 +45,7 @@ const GROUPS = [
     fields: [
       ["max_upload_mb", t("Largest file"), { unit: t("MB") }],
       ["max_upload_megapixels", t("Largest picture"), { unit: t("megapixels") }],
+      ["explicit_threshold", t("Edits of real photos count as explicit from"), { advanced: true }],
     ],
   },
   {

@@ -65,7 +65,14 @@ class Inspection:
         self.page.mouse.move(0, 0)
         SCREENS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENS / f"axe-{scene}-{self.look}.png")
-        self.faults += [f"{scene}: {fault}" for fault in faults(self.page)]
+        found = faults(self.page)
+        if any(fault.startswith("color-contrast") for fault in found):
+            # What lies half under a bar is measured against the bar: a fault of the colours is there wherever the page stands.
+            self.page.evaluate("window.scrollBy(0, 90)")
+            still = {fault.partition(":")[0] for fault in faults(self.page)}
+            self.page.evaluate("window.scrollBy(0, -90)")
+            found = [fault for fault in found if not fault.startswith("color-contrast") or fault.partition(":")[0] in still]
+        self.faults += [f"{scene}: {fault}" for fault in found]
 
     def show_everything(self) -> None:
         self.page.locator("[data-level=advanced], .level-button").locator("visible=true").click()

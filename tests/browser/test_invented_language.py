@@ -22,7 +22,7 @@ UNKNOWN = "eo"
 # What the studio itself says, what people wrote, and names: not the page's to translate.
 SAID_ELSEWHERE = (
     "[lang=en], code, h1, img.picture, .compare-frame img, .ref-card label input, .viewer-facts .words, .engine dd, "
-    "[data-setting=explicit_threshold] .setting-title, "
+    "#comfy-title, #comfy-address, "
     ".check, .setting-help, .setting-control, .setting-env, [data-preset], .template, .models li, .written-line, "
     ".viewer-facts dd, [role=listbox] [role=option], [data-filter=preset] option, .analytics-table th[scope=row], #analytics-charts, "
     "#field-model input, [id^=field-character-preset] option, [id^=field-character-model] option, [id^=field-character-engine] option, "
