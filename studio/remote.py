@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from studio.contracts import Inventory, LoraSpec, LoraUse, ModelSpec, Preset, Recipe
 from studio.db import INVENTORY, Database, engine_states
-from studio.errors import DependencyMissing, EngineOffline, InvalidFieldValue, MissingRequiredField, NotFound
+from studio.errors import DependencyMissing, EngineOffline, InvalidFieldValue, LikenessError, MissingRequiredField, NotFound
 from studio.graphs import Graph
 from studio.workflows import (
     SAMPLERS,
@@ -23,10 +24,13 @@ from studio.workflows import (
     Workflow,
     WorkflowKind,
     lacking,
+    load_workflow,
     load_workflows,
     render,
     values_of,
 )
+
+log = logging.getLogger(__name__)
 
 COMFYUI = "comfyui"
 # The parameters that hold the model itself; a workflow's other files are its own.
@@ -42,11 +46,12 @@ class WorkflowShelf:
         self._read: tuple[tuple[tuple[str, int], ...], tuple[Workflow, ...]] = ((), ())
 
     def workflows(self) -> tuple[Workflow, ...]:
-        """Every workflow, by id. Raises ContractMismatch naming a file that can't be read."""
+        """Every workflow, by id. A person's own that can't be read is left out, and the log says so."""
         files = sorted(path for folder in (self.shipped, self.own) for path in folder.glob("[!.]*/*"))
         stamp = tuple((str(path), path.stat().st_mtime_ns) for path in files)
         if stamp != self._read[0]:
-            found = {workflow.id: workflow for folder in (self.shipped, self.own) for workflow in load_workflows(folder)}
+            found = {workflow.id: workflow for workflow in load_workflows(self.shipped)}
+            found |= {workflow.id: workflow for workflow in _readable(self.own)}
             self._read = (stamp, tuple(found[name] for name in sorted(found)))
         return self._read[1]
 
@@ -202,6 +207,14 @@ class Remote:
                 raise InvalidFieldValue(lack.message, field="model", remedy=lack.remedy)
             raise DependencyMissing(lack.message, remedy=lack.remedy)
         return recipe
+
+
+def _readable(folder: Path) -> Iterator[Workflow]:
+    for path in sorted(folder.glob("[!.]*/manifest.yaml")):
+        try:
+            yield load_workflow(path.parent)
+        except LikenessError as error:
+            log.warning("The workflow in %s is left out: %s", path.parent, error.message)
 
 
 def models_of(inventory: Inventory, workflows: Sequence[Workflow]) -> tuple[ModelSpec, ...]:

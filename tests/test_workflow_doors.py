@@ -154,6 +154,15 @@ def test_the_list_says_what_runs_and_what_is_missing(studio: Studio, api: TestCl
     assert not sdxl["runs"] and "is not on this server" in sdxl["lacks"][0]["message"] and sdxl["lacks"][0]["remedy"]
 
 
+def test_a_broken_one_of_somebody_s_own_hides_no_other(studio: Studio, api: TestClient) -> None:
+    before = {flow["id"] for flow in api.get("workflows").json()["items"]}
+    folder = studio.settings.data / "workflows" / "broken"
+    folder.mkdir(parents=True)
+    (folder / "manifest.yaml").write_text("id: [", encoding="utf-8")
+    (folder / "graph.json").write_text("{", encoding="utf-8")
+    assert {flow["id"] for flow in api.get("workflows").json()["items"]} == before
+
+
 def test_a_png_that_carries_its_graph_is_taken_in(api: TestClient) -> None:
     assert sent(api, png(prompt=json.dumps(GRAPH)), name="cat.png").json()["id"] == "cat"
 
