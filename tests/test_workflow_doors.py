@@ -155,12 +155,12 @@ def test_the_list_says_what_runs_and_what_is_missing(studio: Studio, api: TestCl
 
 
 def test_a_broken_one_of_somebody_s_own_hides_no_other(studio: Studio, api: TestClient) -> None:
-    before = {flow["id"] for flow in api.get("workflows").json()["items"]}
+    before = {flow["id"] for flow in api.get("/api/v1/workflows").json()["items"]}
     folder = studio.settings.data / "workflows" / "broken"
     folder.mkdir(parents=True)
     (folder / "manifest.yaml").write_text("id: [", encoding="utf-8")
     (folder / "graph.json").write_text("{", encoding="utf-8")
-    assert {flow["id"] for flow in api.get("workflows").json()["items"]} == before
+    assert {flow["id"] for flow in api.get("/api/v1/workflows").json()["items"]} == before
 
 
 def test_a_png_that_carries_its_graph_is_taken_in(api: TestClient) -> None:
