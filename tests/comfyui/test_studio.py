@@ -119,7 +119,8 @@ def test_a_forbidden_text_in_a_workflow_s_own_values_is_refused(studio: Running)
 def test_a_job_can_be_cancelled_while_it_waits_and_while_it_runs(studio: Running, comfy: Server) -> None:
     slow = {**QUICK, "steps": 150, "width": 192, "height": 192}
     jobs = [submitted(studio, slow | {"seed": seed}) for seed in range(3)]
-    wait_until(lambda: job(studio, jobs[0])["step"] > 0, 60, "the first job did not start")
+    # Two are sent at once, and either may come first on the server.
+    wait_until(lambda: any(job(studio, each)["step"] > 0 for each in jobs), 60, "no job started")
     assert job(studio, jobs[2])["state"] == "queued", "two places on one server"
     for each in (jobs[2], jobs[1], jobs[0]):
         studio.post(f"jobs/{each}/cancel", {})
