@@ -17,7 +17,6 @@ import yaml
 from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
 
-from studio import safety
 from studio.contracts import (
     Character,
     CharacterChange,
@@ -61,7 +60,7 @@ class Characters:
 
     def create(self, fields: CharacterFields) -> Character:
         """Keep a new character. What is left open is suggested. Raises InvalidFieldValue naming a slug or trigger word that is taken."""
-        safety.check(_words(fields))
+        _check_words(fields)
         return _insisting(lambda: self._create(fields))
 
     def _create(self, fields: CharacterFields) -> Character:
@@ -98,7 +97,7 @@ class Characters:
 
     def change(self, name: str, change: CharacterChange) -> Character:
         """Change what the change names. Raises Conflict when its `version` is an older one, InvalidFieldValue, NotFound."""
-        safety.check(_words(change))
+        _check_words(change)
         return _insisting(lambda: self._change(name, change))
 
     def _change(self, name: str, change: CharacterChange) -> Character:
@@ -276,6 +275,13 @@ def _character(fields: Mapping[str, object], **more: object) -> Character:
         return Character.model_validate({**fields, **more})
     except ValidationError as error:
         raise from_validation(error) from error
+
+
+def _check_words(said: CharacterFields | CharacterChange) -> None:
+    # Its rules take a second to read, which the page must not wait for: `Studio.warm_up` has read them by the first click.
+    from studio import safety
+
+    safety.check(_words(said))
 
 
 def _words(fields: CharacterFields | CharacterChange) -> list[str]:

@@ -6,7 +6,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from studio import models, safety
+from studio import models
 from studio.batches import Part, expand
 from studio.characters import Characters, check_consent
 from studio.contracts import (
@@ -93,6 +93,9 @@ class Orders:
 
         Raises SafetyFilter, ConsentMissing, InvalidFieldValue, MissingRequiredField, ModelInvalid, LoraMismatch ….
         """
+        # Read when it is needed, or by `Studio.warm_up`: its rules take a second, which the page must not wait for.
+        from studio import safety
+
         request = _started(request, None if request.workflow is None else self._remote.named(request.workflow))
         check_something_to_draw(request)
         character = self._character_of(request)

@@ -357,8 +357,11 @@ class Studio:
 
     def warm_up(self) -> None:
         """Do now what the first click would have to wait for."""
+        from studio import safety
+
         self._jobs.warm_up()
         self.shelf.models()
+        safety.check(["a first prompt"])
         self.preset_shelf.presets()
 
     # Characters

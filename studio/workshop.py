@@ -14,7 +14,6 @@ from studio.errors import Conflict, InvalidFieldValue, NotFound, SafetyFilter, f
 from studio.graphs import Graph, places, read_api_graph, texts
 from studio.imports import Exposable, Exposed, expose, inputs_of, negative_nodes, workflow_id
 from studio.remote import Remote, offline
-from studio.safety import check
 from studio.safety_nodes import check_nodes
 from studio.workflows import (
     Lack,
@@ -255,6 +254,8 @@ class Workshop:
 
 def check_texts(workflow: Workflow) -> None:
     """Hold the safety rules against a graph: nodes that swap faces, and every text in it, defaults among them. Raises SafetyFilter."""
+    from studio.safety import check
+
     check_nodes(workflow.graph)
     defaults = [
         parameter.default
