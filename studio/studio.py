@@ -357,12 +357,14 @@ class Studio:
 
     def warm_up(self) -> None:
         """Do now what the first click would have to wait for."""
-        from studio import safety
-
         self._jobs.warm_up()
         self.shelf.models()
-        safety.check(["a first prompt"])
         self.preset_shelf.presets()
+        # Reading the rules takes a second, which the first sight of the page must not share.
+        time.sleep(5)
+        from studio import safety
+
+        safety.check(["a first prompt"])
 
     # Characters
 
