@@ -32,7 +32,7 @@ def test_the_unseen_half_is_read_as_well_as_promised() -> None:
     read = score(corpus("unseen"))
     assert read.to_refuse and read.to_allow
     # 0.98 is wanted; what was measured is in docs/safety.md.
-    assert read.recall >= 0.96
+    assert read.recall >= 0.97
     assert read.precision >= PRECISION
 
 

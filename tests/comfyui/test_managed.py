@@ -310,10 +310,12 @@ def test_from_nothing_to_a_picture_and_back(studio: Running, shop: Shop) -> None
     wait_until(lambda: info(studio)["state"] == "reachable", 100, "the one before does not run again")
 
     ordered(studio, "stop")
-    wait_until(lambda: info(studio)["state"] == "installed", 30, "it was not stopped")
+    until_done(studio)
+    assert info(studio)["state"] == "installed"
     assert not server.is_running() and state(studio).pid is None
     ordered(studio, "remove")
-    wait_until(lambda: info(studio)["state"] == "not_installed", 30, "it was not removed")
+    until_done(studio)
+    assert info(studio)["state"] == "not_installed"
     (trash,) = (studio.data / "engines" / "trash").iterdir()
     assert (trash / "versions").is_dir() and not (studio.data / "engines" / "comfyui" / "versions").exists()
 
