@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import json
 import os
 import sys
@@ -125,6 +126,8 @@ def web(args: argparse.Namespace) -> int:
     """The web process."""
     from studio import supervisor
 
+    # Next to nothing that is made while the page is put up is ever thrown away: looking for it takes a fifth of the start.
+    gc.disable()
     supervisor.exit_when_orphaned()
     settings = _settings(args)
     _log("web", settings)
@@ -141,8 +144,10 @@ def web(args: argparse.Namespace) -> int:
     studio = opened[0]
     if isinstance(studio, LikenessError):
         raise studio
-    threading.Thread(target=studio.warm_up, daemon=True).start()
     application, close_streams = _assemble(settings, studio)
+    threading.Thread(target=studio.warm_up, daemon=True).start()
+    gc.freeze()
+    gc.enable()
     config = uvicorn.Config(
         application,
         host=settings.listen,

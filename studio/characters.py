@@ -30,6 +30,7 @@ from studio.contracts import (
 )
 from studio.db import Database, characters, jobs, pictures
 from studio.errors import Conflict, ConsentMissing, ContractMismatch, InvalidFieldValue, NotFound, from_validation
+from studio.files import read_yaml
 
 MOST = 2000
 TRIES = 50
@@ -184,7 +185,7 @@ def load_templates(folder: Path) -> tuple[Template, ...]:
     found: list[Template] = []
     for path in sorted(folder.glob("*.yaml")):
         try:
-            found.append(Template.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))))
+            found.append(Template.model_validate(read_yaml(path.read_text(encoding="utf-8"))))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ContractMismatch(f"{path.name} can't be read as YAML.", remedy="Mend the file or take it away.") from error
         except ValidationError as error:

@@ -34,6 +34,16 @@ def replace_quickly(path: Path, data: bytes) -> None:
     os.replace(temporary, path)
 
 
+def read_yaml(text: str) -> object:
+    """What a YAML text says, nothing of it run. Raises yaml.YAMLError.
+
+    The page is built from fifty such files: libyaml's parser reads them five times faster than the one in Python.
+    """
+    import yaml
+
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in `folder` survive a power cut (a no-op where folders can't be synced, as on Windows)."""
     try:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from studio.contracts import Family, ModelSpec, Preset
 from studio.errors import ContractMismatch, InvalidFieldValue, from_validation
+from studio.files import read_yaml
 
 ANY = "any"
 # What people call the families; one that is not here is called by its own name.
@@ -96,7 +97,7 @@ def _kind_of(model: ModelSpec) -> str:
 
 def _load(path: Path) -> Preset:
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        said = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ContractMismatch(f"{path.name} can't be read as YAML.", remedy="Mend the file or take it away.") from error
     if not isinstance(said, dict):

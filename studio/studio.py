@@ -356,12 +356,13 @@ class Studio:
         return health.ok and health.worker == "running"
 
     def warm_up(self) -> None:
-        """Do now what the first click would have to wait for."""
+        """Do soon what the first click would have to wait for, but not while the first sight of the page is being made."""
+        time.sleep(1)
         self._jobs.warm_up()
         self.shelf.models()
         self.preset_shelf.presets()
-        # Reading the rules takes a second, which the first sight of the page must not share.
-        time.sleep(5)
+        # Reading the rules takes a second.
+        time.sleep(4)
         from studio import safety
 
         safety.check(["a first prompt"])

@@ -28,7 +28,7 @@ from studio.errors import (
     from_os_error,
     from_validation,
 )
-from studio.files import sync_folder, write_atomically
+from studio.files import read_yaml, sync_folder, write_atomically
 from studio.graphs import MAX_GRAPH_BYTES, Graph, Node, check_files, check_wiring, escapes, fill, link, places, variables
 from studio.nodes import FaultKind, Nodes, check
 
@@ -241,7 +241,7 @@ def load_workflows(folder: Path) -> tuple[Workflow, ...]:
 def load_workflow(folder: Path) -> Workflow:
     """The workflow in a folder that has its id for a name. Raises ContractMismatch naming the file and the field at fault."""
     try:
-        said = yaml.safe_load((folder / _MANIFEST).read_text(encoding="utf-8"))
+        said = read_yaml((folder / _MANIFEST).read_text(encoding="utf-8"))
         graph = json.loads((folder / _GRAPH).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ContractMismatch(f"{folder.name}: {_GRAPH} or {_MANIFEST} can't be read.", remedy=_MEND) from error
