@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.safety import told_of
-from studio.safety_learned import SLOTS, Learned, stretches
+from studio.safety_learned import DOUBT, FEW, SLOTS, Learned, stretches
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -25,7 +25,7 @@ FOLDS = 5
 SEED = 20
 # Log-odds; what each costs is printed when the weights are fitted.
 THRESHOLDS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-THRESHOLD = 0.75
+THRESHOLD = 0.5
 # What a text scores of which nothing is known: it is harmless until something says otherwise.
 BIAS = -1.0
 
@@ -69,10 +69,12 @@ def rows_of(told: Sequence[str], refuse: Sequence[bool]) -> Rows:
 def fitted(rows: Rows) -> Floats:
     """Weights that separate the rows, both kinds counting the same in all."""
     lengths = rows.lengths
-    scale = 1 / np.sqrt(lengths)
+    scale = 1 / np.sqrt(np.maximum(lengths, FEW))
     row = np.repeat(np.arange(len(lengths)), lengths)
     sign = np.where(rows.refuse, 1.0, -1.0)
-    cost = FIT * len(sign) / 2 / np.where(rows.refuse, rows.refuse.sum(), (~rows.refuse).sum())
+    # A text of many stretches counts no more than a short one.
+    share = 1 / np.bincount(rows.text)[rows.text]
+    cost = FIT * share * share.sum() / 2 / np.where(rows.refuse, share[rows.refuse].sum(), share[~rows.refuse].sum())
 
     def loss(at: Floats) -> tuple[float, Floats]:
         margin = sign * (np.add.reduceat(at[rows.slots], rows.starts) * scale + BIAS)
@@ -112,9 +114,10 @@ def minimum(loss: Callable[[Floats], tuple[float, Floats]], at: Floats, steps: i
 
 def scores(rows: Rows, weights: Floats, texts: int) -> Floats:
     """The score of each text: that of its worst stretch."""
-    each = np.add.reduceat(weights[rows.slots], rows.starts) / np.sqrt(rows.lengths) + BIAS
+    each = np.add.reduceat(weights[rows.slots], rows.starts) / np.sqrt(np.maximum(rows.lengths, FEW)) + BIAS
     worst = np.full(texts, -np.inf)
     np.maximum.at(worst, rows.text, each)
+    worst -= DOUBT * (np.bincount(rows.text, minlength=texts) > 1)
     return worst
 
 

@@ -467,7 +467,8 @@ def _has_minor(text: str, words: set[str]) -> bool:
 def _names_in(words: set[str]) -> Iterator[re.Pattern[str]]:
     """The names that may be in a text of these words."""
     names = _public_names()
-    return (pattern for word in words if word in names for pattern in names[word])
+    # In order: names may overlap, and a text must read the same every time.
+    return (pattern for word in sorted(words) if word in names for pattern in names[word])
 
 
 @cache

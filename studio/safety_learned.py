@@ -24,6 +24,12 @@ SLOTS = 1 << 18
 # Requests are short. In a long text each stretch is read by itself, so that harmless words around a request do not hide it.
 WHOLE = 32
 STRETCHES = (12, 24)
+# Of many stretches one reads oddly by chance.
+DOUBT = 0.75
+# Fewer features than this say less.
+FEW = 32
+# One word is no request that no rule knows.
+FEWEST = 2
 _TOKEN = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
 _SHORTEST, _LONGEST = 2, 5
 # A word of thousands of letters is no word.
@@ -34,7 +40,7 @@ _NEAR = 3
 
 @dataclass(frozen=True)
 class Learned:
-    """The trained weights: a text's score is `step` × their sum ÷ the root of their number, plus `bias`. Positive above `threshold`."""
+    """The trained weights: a text's score is `step` × their sum ÷ the root of their number, plus `bias`; refused above `threshold`."""
 
     weights: array[int]
     step: float
@@ -51,15 +57,17 @@ def suspicious(told: str) -> bool:
 def score(told: str) -> float:
     """How much a text, or the worst stretch of a long one, reads like those that are refused: a log-odds."""
     known = learned()
-    return max((_score(slots, known) for slots in stretches(told)), default=-inf)
+    scores = [_score(slots, known) for slots in stretches(told)]
+    return max(scores, default=-inf) - DOUBT * (len(scores) > 1)
 
 
 def stretches(told: str) -> Iterator[frozenset[int]]:
     """The features of a text that is short, or of each overlapping stretch of a long one. Each feature counts once."""
     words = [word[:_WORD_END] for word in _TOKEN.findall(told)]
+    if sum(map(str.isalpha, words)) < FEWEST:
+        return
     if len(words) <= WHOLE:
-        if words:
-            yield features(words)
+        yield features(words)
         return
     for length in STRETCHES:
         for start in range(0, len(words) - length // 2, length // 2):
@@ -100,7 +108,7 @@ def _in_turn(kind: str, other: str) -> int:
 
 
 def _score(slots: frozenset[int], known: Learned) -> float:
-    return known.step * sum(map(known.weights.__getitem__, slots)) / sqrt(len(slots)) + known.bias
+    return known.step * sum(map(known.weights.__getitem__, slots)) / sqrt(max(len(slots), FEW)) + known.bias
 
 
 @cache
