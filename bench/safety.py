@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.rig import HOME, percentile, table
+from studio import safety_learned
 from studio.errors import SafetyFilter
 from studio.safety import check
 
@@ -61,7 +62,11 @@ class Score:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often every prompt is timed")
+    parser.add_argument("--learn", action="store_true", help="train the learned reading on the seen half, and write its weights")
     args = parser.parse_args()
+    if args.learn:
+        learn()
+        return
     for half, note in (("seen", "written with the rules"), ("unseen", f"wanted: recall ≥ {RECALL}, precision ≥ {PRECISION}")):
         cases = corpus(half)
         rows = [("all", str(score(cases)))]
@@ -80,6 +85,25 @@ def main() -> None:
             ("rules ÷ baseline, p50", f"{percentile(read, 0.5) / percentile(plain, 0.5):.0f}"),
         ],
     )
+
+
+def learn() -> None:
+    """Train the learned reading on the seen half, and say what each threshold would cost."""
+    from bench import safety_fit
+
+    cases = corpus("seen")
+    texts, refuse = [case.text for case in cases], [case.refuse for case in cases]
+    found = safety_fit.out_of_sample(texts, refuse)
+    read = ((threshold, safety_fit.counted(found, refuse, threshold)) for threshold in safety_fit.THRESHOLDS)
+    table(
+        f"The learned reading alone, {safety_fit.FOLDS} folds, each read by weights fitted without it",
+        [
+            (f"{threshold:.2f}{' (taken)' if threshold == safety_fit.THRESHOLD else ''}", str(Score(*numbers)))
+            for threshold, numbers in read
+        ],
+    )
+    safety_learned.store(safety_fit.learn(texts, refuse))
+    print(f"Written: {safety_learned.WEIGHTS}, {safety_learned.WEIGHTS.stat().st_size / 1000:.0f} kB")
 
 
 def corpus(half: str) -> tuple[Case, ...]:

@@ -15,10 +15,12 @@ from itertools import accumulate, chain
 from pathlib import Path
 
 from studio.errors import SafetyFilter
+from studio.safety_learned import suspicious
 from studio.safety_names import SHOWN, THEIRS, with_names
 from studio.safety_swap import (
     FACE_MOVES,
     HONEST,
+    LIT_FACE,
     NOBODYS_FACE,
     PICTURE,
     POINTED,
@@ -46,6 +48,8 @@ from studio.safety_words import (
     GROWN,
     HANDLE,
     HARMLESS,
+    INVENTED_GIRL,
+    INVENTED_ROLE,
     KEYWORDS,
     KNOWN,
     MINOR,
@@ -87,6 +91,7 @@ _SPACED = re.compile(r"(?<![a-z0-9@$])[a-z0-9@$!]( [.\-_*/|·•~+] |[,;] |[ .\-
 _SPACED_YEARS = re.compile(r"\b(1)[ ._-]([0-7])(?= ?-?(?:year|yo\b|y/o|y\.o|yr|jahr|ans\b|anos\b|anyos\b|anni\b|jaar))")
 _SPLIT = re.compile(r"(?<=[a-z])[._*~^+|/\\-]+(?=[a-z])")
 _TOKEN = re.compile(r"\S+")
+_A_NUMBER = re.compile(r"[0-9,.;:]+|[0-9]{1,2}(?:-?yo|-?y/o|-?yrs?|-?years?|f|m)[,.;:]*")
 _HYPHEN = re.compile(r"(?<=[a-z0-9])-(?=[a-z0-9])")
 _DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _DOUBLED = re.compile(r"\b(?:([a-z])\1){3,}\b")
@@ -101,6 +106,13 @@ _LONG = tuple(word for word in _LISTED if len(word) >= 4 and "-" not in word)
 _LONG_MINOR = tuple(word for word in _LONG if word in MINOR)
 _LONG_SEXUAL = tuple(word for word in _LONG if word not in MINOR)
 _REAL = "Likeness never undresses or sexualises a real person."
+_LIKE_REFUSED = (
+    "This reads like what Likeness never makes: sexual pictures of minors, real people undressed or sexualised, "
+    "one person's face on another's photo."
+)
+_SAY_IT_PLAINLY = (
+    "If it is meant otherwise, say so in other words: that the character is invented and adult, or which thing is to change and to what."
+)
 _VOWELS = "aeiou"
 _TWO_WORDS = re.compile(r"\b([a-z]{4,}) (?=([a-z]{4,})\b)")
 _LETTERS_ONLY = re.compile(r"[a-z]+")
@@ -120,6 +132,18 @@ def check(texts: Sequence[str]) -> None:
         reason = _crossed(reading)
         if reason:
             raise SafetyFilter(reason, field="prompt")
+    if any(suspicious(_called_by_one_name(text)) for text in {*named, "\n".join(named)}):
+        raise SafetyFilter(_LIKE_REFUSED, field="prompt", remedy=_SAY_IT_PLAINLY)
+
+
+def told_of(text: str) -> str:
+    """A text as the learned reading gets it: normalised, and whoever the asker or the world knows by one name."""
+    return _called_by_one_name(normalise(with_names(text, SOMEBODY)))
+
+
+def _called_by_one_name(text: str) -> str:
+    text = _meant_well(text)
+    return _told(text, set(_WORD.findall(text)))
 
 
 def normalise(text: str) -> str:
@@ -152,8 +176,8 @@ def _readings(text: str) -> Iterator[str]:
 def _other_readings(text: str) -> Iterator[str]:
     if _DISGUISE.search(text):
         for table in _LOOKALIKES:
-            # Numbers that stand alone are ages, and no letters.
-            meant = _TOKEN.sub(lambda found, table=table: found[0].translate(table) if found[0].strip("0123456789,.;:") else found[0], text)
+            # Numbers that stand alone are ages, and no letters; "15yo" is one too.
+            meant = _TOKEN.sub(lambda found, table=table: found[0] if _A_NUMBER.fullmatch(found[0]) else found[0].translate(table), text)
             yield meant
             yield _LETTERS_ONLY.sub(lambda found: _mended(found[0]), meant)
             yield _SPLIT.sub("", meant)
@@ -303,8 +327,13 @@ def _skeletons() -> dict[str, str]:
     return {bone: word for bone, word in bones if len(bone) > 2}
 
 
+def _meant_well(text: str) -> str:
+    """The text without phrases that only sound forbidden; whoever is said to be invented reads so."""
+    return INVENTED_GIRL.sub(r"my character \1", INVENTED_ROLE.sub("invented adult", GROWN.sub("30", HARMLESS.sub(" ", text))))
+
+
 def _crossed(text: str) -> str | None:
-    text = GROWN.sub("30", HARMLESS.sub(" ", text))
+    text = _meant_well(text)
     words = _words(text)
     explicit = (
         bool(words & EXPLICIT) or any(map(EXPLICIT_STEMS.fullmatch, words)) or bool(BARE.search(text) or EXPLICIT_PHRASES.search(text))
@@ -344,6 +373,7 @@ def _told(text: str, words: set[str]) -> str:
 
 
 def _swaps(text: str, told: str) -> bool:
+    text, told = LIT_FACE.sub("thing", text), LIT_FACE.sub("thing", told)
     if SWAP.search(text) and SWAP.search(NOBODYS_FACE.sub("thing", text)):
         return True
     if not SWAP_HINT.search(told):
@@ -437,7 +467,8 @@ def _has_minor(text: str, words: set[str]) -> bool:
 def _names_in(words: set[str]) -> Iterator[re.Pattern[str]]:
     """The names that may be in a text of these words."""
     names = _public_names()
-    return (pattern for word in words if word in names for pattern in names[word])
+    # In order: names may overlap, and a text must read the same every time.
+    return (pattern for word in sorted(words) if word in names for pattern in names[word])
 
 
 @cache

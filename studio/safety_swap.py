@@ -314,6 +314,12 @@ HONEST = re.compile(
     + _MOOD[3:-1]
     + r"|sharpen\w*|brighten\w*|brighter|lighter|darker|unblur|restore\w*|retouch\w*|crop\w*|zoom\w*|tilt\w*|turn\w*|closer|centred|centered|in focus|rest\w*|lean\w*|shoulders?|lap|next to|beside|left of|right of|pimples?|wrinkles?|shine|glare|reflection)\b"
 )
+# A face that only gets more light or sharper edges.
+LIT_FACE = re.compile(
+    r"\b(?:brighten|lighten|darken|soften|sharpen|denoise|helle|scharfe|eclaircis\w*|assombris|adoucis|aclara\w*|suaviza\w*|schiarisc\w*|clareia\w*|escurece"
+    r"|(?=(?:make|mach|rends|haz|rendi|deixa|maak)\b.{0,60} (?:lighter|brighter|darker|sharper|heller|dunkler|scharfer|plus (?:clair|net)|mas clar[ao]|piu chiar[ao]|mais clar[ao]|lichter|donkerder|scherper)(?: (?:and|und|et|y|e|en) \w+)?[.!]?$)\w+)"
+    r" (?:[\w'-]+ ){0,4}?" + _FACE + r"\b(?: (?:of|von|de|di|van|del|della|do|da) " + SOMEBODY + ")?"
+)  # fmt: skip
 PICTURE = re.compile(r"\b" + _STILL + r"\b")
 # A face swap by its name, however the name is pulled apart.
 SWAP_NAMED = re.compile(r"\b(?:face|head)s? ?[-_.~/+*|]* ?swap\w*|\bdeep ?[-_.~]? ?fak(?:e|es|ed|ing)\b|\bswap ?[-_.]? ?faces?\b")

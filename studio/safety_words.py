@@ -232,6 +232,15 @@ AGES = tuple(
     )
 )
 ELEVEN = re.compile(r"\b(?:once (?:anyos|anos|anios)|elf (?:jahre|jaar)|elf-?jahr\w+)\b")
+# Somebody in public life who is nobody.
+INVENTED_ROLE = re.compile(
+    r"\b(?:invented|fictional|fictitious|imaginary|made-?up|erfunden\w*|fiktiv\w*) (?:[a-z]+ )?(?:act(?:ress|or)|celebrity|politician|singer|pop ?star|rapper|influencer|streamer|youtuber|presenter|newsreader|athlete|footballer|tennis player|nurse|queen|president|schauspieler(?:in)?|sanger(?:in)?|moderator(?:in)?|sportler(?:in)?)\b"
+    r"|\b(?:actrice|acteur|chanteu\w+|actriz|actor|cantante|attrice|attore|cantora?|atriz|ator) (?:invente\w?|imaginaire|fictive?|inventad[oa]|ficticia|ficticio|inventat[oa]|immaginari[oa]|imaginari[oa])\b"
+)  # fmt: skip
+# "My girl Roxy (25, made up)"; a bracket may be read as a c.
+INVENTED_GIRL = re.compile(
+    r"\bmy (?:girl|guy|boy|lady|man|woman) [a-z]+ [(c]([^()]{0,60}\b(?:made-? ?up|invented|fictional|imaginary|not real|oc)\b[^()]{0,60})\)"
+)
 AGE_WORDS = re.compile(
     r"(?:ein|zwei|drei|vier|funf|sechs|sieb|acht|neun|zehn|elf|zwolf|dreizehn|vierzehn|funfzehn|sechzehn|siebzehn)(?:en)?jahrig\w*"
     r"|(?:vijf|zes|zeven|acht|negen|tien|elf|twaalf|dertien|veertien|vijftien|zestien|zeventien)(?:-?jarige?n?)"
