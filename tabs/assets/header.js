@@ -62,7 +62,7 @@ class Header extends HTMLElement {
     for (const button of this.levels.children) button.setAttribute("aria-pressed", button.dataset.level === level());
     const { name, words } = LEVELS[level()];
     setText(this.levelWord, name);
-    this.more.dataset.level = level();
+    this.more.dataset.shows = level();
     this.more.dataset.tip = t("{level}: {what}. Press for the other view.", { level: name, what: words });
     this.more.setAttribute("aria-label", this.more.dataset.tip);
   }

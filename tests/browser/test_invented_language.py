@@ -104,7 +104,7 @@ def test_every_text_of_the_page_can_be_translated(studio: Running, browser: Brow
     studio.post("characters", {"name": "ノバ", "appearance": {"hair": "長い赤い髪", "age": 30}, "slug": "nova", "trigger_word": "nova_lk"})
     studio.post("generate?wait=60", {"prompt": "笑顔", "character": "nova", "count": 2, "steps": 2})
     page.reload()
-    page.locator("[data-level=advanced]").click()
+    page.locator("button[data-level=advanced]").click()
     walk_generate(walk, tmp_path)
     walk_characters(walk)
     walk_the_rest(walk)
@@ -116,7 +116,7 @@ def test_every_text_of_the_page_can_be_translated(studio: Running, browser: Brow
 def test_a_language_that_gradio_does_not_know_is_whole_too(studio: Running, browser: Browser) -> None:
     walk = Walk(browser, studio.url, UNKNOWN)
     walk.tab("generate", "#make")
-    walk.page.locator("[data-level=advanced]").click()
+    walk.page.locator("button[data-level=advanced]").click()
     walk.page.locator("#advanced button.label-wrap").click()
     expect(walk.page.locator("#tabs [role=tab]").first).to_have_text("⟦Setup⟧")
     expect(walk.page.locator("#make")).to_have_text("⟦Generate⟧")
@@ -236,10 +236,13 @@ def walk_the_rest(walk: Walk) -> None:
     walk.look("nothing found")
     walk.tab("analytics", ".analytics-card")
     page.locator("#analytics-days svg.main-svg").first.wait_for()
-    for fold in page.locator(".analytics-details summary").all():
+    for fold in page.locator("#analytics details > summary").all():
         fold.click()
     expect(page.locator("#analytics-characters .legendtext").first).to_contain_text("⟦")
     walk.look("analytics")
+    page.locator("button[data-level=simple]").click()
+    walk.look("analytics in plain words")
+    page.locator("button[data-level=advanced]").click()
     walk.tab("setup", ".setup-board .check")
     page.locator(".setting").first.wait_for()
     page.locator(".place").first.wait_for()
