@@ -421,4 +421,7 @@ def from_validation(error: ValidationError) -> LikenessError:
         return MissingRequiredField(f"“{field}” is empty or missing.", field=field)
     if kind.endswith(("_type", "_parsing")) or kind in _TYPES:
         return InvalidFieldType(told, field=field)
+    if kind == "value_error":
+        # Our own checks say themselves what would be right.
+        return InvalidFieldValue(told, field=field, remedy="Change it and try again.")
     return InvalidFieldValue(told, field=field)

@@ -224,7 +224,7 @@ def test_the_studio_shuts_nobody_out(stocked: Running, browser: Browser, photo: 
 
     # Analytics and Setup
     seen.tab("Analytics")
-    expect(page.locator(".analytics-card").first).to_be_visible()
+    expect(page.locator(".analytics-figures .analytics-card").first).to_be_visible()
     page.locator("#analytics-days svg.main-svg, #analytics-days canvas").first.wait_for()
     for fold in page.locator("#analytics details > summary").all():
         fold.click()

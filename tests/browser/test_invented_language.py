@@ -234,7 +234,7 @@ def walk_the_rest(walk: Walk) -> None:
     page.locator(".filter-heart").click()
     page.locator("likeness-gallery .empty").wait_for()
     walk.look("nothing found")
-    walk.tab("analytics", ".analytics-card")
+    walk.tab("analytics", ".analytics-figures .analytics-card")
     page.locator("#analytics-days svg.main-svg").first.wait_for()
     for fold in page.locator("#analytics details > summary").all():
         fold.click()
