@@ -53,20 +53,25 @@ class Casting:
             # Decoding lets go of the interpreter: two photos at a time use both cores of a small machine.
             with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
                 for shown, found in pool.map(take, files):
-                    if isinstance(found, Picture) and found.sha256 in known:
-                        self._gallery.forget([found])
-                        found = Conflict("This photo is there already.", field="file", remedy="Nothing needs to be done.")
-                    if isinstance(found, Picture):
-                        known.add(found.sha256)
-                        kept.append(found)
-                    else:
+                    if isinstance(found, LikenessError):
                         problem = Problem(code=found.code, message=found.message, remedy=found.remedy, field=found.field)
                         refused.append(RefusedPhoto(name=shown, error=problem))
+                    elif found.sha256 in known:
+                        self._gallery.forget([found])
+                        refused.append(RefusedPhoto(name=shown, error=_there_already()))
+                    else:
+                        known.add(found.sha256)
+                        kept.append(found)
+            # The same photos may come twice at once: a browser is closed in the middle and opened again while the studio still reads.
             with self._gallery.database.begin() as connection:
-                self._gallery.record(kept, connection)
+                new = self._gallery.record_photos(kept, character.id, connection)
         except LikenessError:
             self._gallery.forget(kept)
             raise
+        twice = [photo for photo in kept if photo not in new]
+        self._gallery.forget(twice)
+        kept = list(new)
+        refused += [RefusedPhoto(name=photo.name, error=_there_already()) for photo in twice]
         return PhotosAdded(items=tuple(kept), refused=tuple(refused))
 
     def keep_evidence(self, character: Character, filename: str, data: bytes) -> Character:
@@ -144,3 +149,7 @@ class Casting:
 
     def _evidence_folder(self, character: Character) -> Path:
         return self.settings.data / "consent" / character.id
+
+
+def _there_already() -> Problem:
+    return Problem(code=Conflict.code, message="This photo is there already.", remedy="Nothing needs to be done.", field="file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from datetime import date, datetime
@@ -10,6 +11,8 @@ from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+_SLUG = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
+_TRIGGER = r"^[\w-]+$"
 MAX_PROMPT = 10_000
 MAX_COUNT = 16
 MAX_SEED = 2**32 - 1
@@ -396,7 +399,7 @@ class CharacterFields(Asked):
     """What a person writes about a character."""
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
-    slug: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(?:-[a-z0-9]+)*$", max_length=60)] | None = Field(
+    slug: Annotated[str, StringConstraints(pattern=_SLUG, max_length=60)] | None = Field(
         None, description="Letters, digits and hyphens; made from the name when left out"
     )
     kind: CharacterKind = CharacterKind.fictional
@@ -405,7 +408,7 @@ class CharacterFields(Asked):
     voice: Prompt = Field("", description="How the character speaks and writes")
     wardrobe: Prompt = ""
     backstory: Prompt = ""
-    trigger_word: Annotated[str, StringConstraints(pattern=r"^[\w-]+$", max_length=40)] | None = Field(
+    trigger_word: Annotated[str, StringConstraints(pattern=_TRIGGER, max_length=40)] | None = Field(
         None, description="One made-up word that stands for the character in prompts; suggested when left out"
     )
     negative_prompt: Prompt = ""
@@ -416,6 +419,21 @@ class CharacterFields(Asked):
     lora_strength: float = Field(1.0, ge=-4, le=4)
     handles: dict[Name, Name] = Field(default_factory=dict, max_length=30, description="Social handles, by channel")
     consent: Consent | None = None
+
+    # A pattern says what is wrong to whoever reads patterns; people are told in words.
+    @field_validator("slug", mode="before")
+    @classmethod
+    def _is_short_name(cls, value: object) -> object:
+        if isinstance(value, str) and not re.fullmatch(_SLUG, value):
+            raise ValueError("small letters from a to z, digits and single hyphens between them, as in mara-lind")
+        return value
+
+    @field_validator("trigger_word", mode="before")
+    @classmethod
+    def _is_one_word(cls, value: object) -> object:
+        if isinstance(value, str) and not re.fullmatch(_TRIGGER, value):
+            raise ValueError("one word of letters, digits, hyphens and underscores, as in maralind")
+        return value
 
 
 class CharacterChange(Asked):

@@ -16,6 +16,7 @@ docs/errors.md is generated from this module: `python launch.py docs`.
 from __future__ import annotations
 
 import errno
+import re
 from typing import ClassVar
 
 from pydantic import ValidationError
@@ -402,6 +403,8 @@ def from_os_error(error: OSError, what: str) -> LikenessError:
 
 _MISSING = {"missing", "string_too_short"}
 _TYPES = {"enum", "json_invalid"}
+_SHOULD = re.compile(r"(Input|String|List|Tuple|Set|Dictionary|Value) should ")
+_ATTEMPT = re.compile(r", (unable to|got a number|input is too short|invalid character).*| after validation|(?<=items), not \d+$")
 
 
 def from_validation(error: ValidationError) -> LikenessError:
@@ -409,12 +412,16 @@ def from_validation(error: ValidationError) -> LikenessError:
     fault = error.errors()[0]
     kind = fault["type"]
     field = ".".join(str(part) for part in fault["loc"]) or None
-    words = fault["msg"].removeprefix("Value error, ")
-    told = f"“{field}” {words.removeprefix('Input ')}." if words.startswith("Input should ") else f"“{field}”: {words}."
+    # Pydantic speaks of the input, of strings and of lists, and then of how it tried to read them.
+    words = _ATTEMPT.sub("", fault["msg"].removeprefix("Value error, "))
+    told = f"“{field}” {words[words.index('should ') :]}." if _SHOULD.match(words) else f"“{field}”: {words}."
     if kind == "extra_forbidden":
         return ContractMismatch(f"There is no field called “{field}”.", field=field)
     if kind in _MISSING:
         return MissingRequiredField(f"“{field}” is empty or missing.", field=field)
     if kind.endswith(("_type", "_parsing")) or kind in _TYPES:
         return InvalidFieldType(told, field=field)
+    if kind == "value_error":
+        # Our own checks say themselves what would be right.
+        return InvalidFieldValue(told, field=field, remedy="Change it and try again.")
     return InvalidFieldValue(told, field=field)

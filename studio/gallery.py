@@ -112,6 +112,17 @@ class Gallery:
         if saved:
             _mark(connection)
 
+    def record_photos(self, saved: Sequence[Picture], character_id: str, connection: sa.Connection) -> tuple[Picture, ...]:
+        """Put those photos into the library that a character doesn't have yet, in the caller's transaction, and give them.
+
+        Whoever else adds photos to this character waits until the transaction ends.
+        """
+        connection.execute(sa.update(characters).where(characters.c.id == character_id).values(id=characters.c.id))
+        there = set(connection.execute(_photo_hashes(character_id)).scalars())
+        new = tuple(photo for photo in saved if photo.sha256 not in there)
+        self.record(new, connection)
+        return new
+
     def upload(self, data: bytes, name: str, *, max_megapixels: int, kind: PictureKind = PictureKind.upload, category: str = "") -> Picture:
         """Take in a picture from outside: checked, turned upright, stripped of EXIF and GPS, kept as PNG under its own name.
 
@@ -184,9 +195,8 @@ class Gallery:
 
     def photo_hashes(self, character_id: str) -> frozenset[str]:
         """The SHA-256 of every photo that a character has and has not thrown away."""
-        wanted = sa.select(pictures.c.sha256).where(pictures.c.character_id == character_id, pictures.c.kind == PictureKind.photo.value)
         with self.database.read() as connection:
-            return frozenset(connection.execute(wanted.where(pictures.c.trashed_at == 0)).scalars())
+            return frozenset(connection.execute(_photo_hashes(character_id)).scalars())
 
     def photos(self, character_id: str) -> tuple[Picture, ...]:
         """A character's photos, oldest first."""
@@ -418,6 +428,11 @@ def _mark(connection: sa.Connection) -> None:
     grown = connection.execute(sa.update(marks).where(marks.c.name == MARK).values(value=marks.c.value + 1))
     if grown.rowcount == 0:
         connection.execute(sa.insert(marks).values(name=MARK, value=1))
+
+
+def _photo_hashes(character_id: str) -> sa.Select[str]:
+    mine = (pictures.c.character_id == character_id, pictures.c.kind == PictureKind.photo.value, pictures.c.trashed_at == 0)
+    return sa.select(pictures.c.sha256).where(*mine)
 
 
 def _row(picture: Picture) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,12 @@ def asked(value: Any) -> tuple[int, int]:
     days, minutes = value.get("days"), value.get("minutes")
     ahead = minutes if isinstance(minutes, int) and abs(minutes) <= 840 else 0
     return days if days in RANGES else 30, ahead * 60
+
+
+def size_of(value: Any) -> float:
+    """How large the page's letters are, 1 at 16 pixels: on a 4K screen they are half as large again, and charts are drawn to match."""
+    size = value.get("size") if isinstance(value, dict) else None
+    return round(min(2.0, max(1.0, size)), 2) if isinstance(size, int | float) and math.isfinite(size) else 1.0
 
 
 def top(shares: Sequence[Share], words: Mapping[str, str] = ENGLISH) -> list[tuple[str, int, int]]:
@@ -88,7 +95,9 @@ def build(studio: Studio, tab: gr.Tab, catalogues: Mapping[str, Catalogue]) -> N
             return [told, told, gr.update(visible=False), *[gr.skip()] * 3]
         # Charts are drawn here, so this is the only part of the page that is told its language.
         words = catalogues.get(str(value.get("language")), ENGLISH) if isinstance(value, dict) else ENGLISH
-        figures = (days_figure(found, words), shares_figure(found.by_character, words), shares_figure(found.by_preset, words))
+        size = size_of(value)
+        shares = (shares_figure(each, words, size) for each in (found.by_character, found.by_preset))
+        figures = (days_figure(found, words, size), *shares)
         return [told, told, gr.update(visible=True), *figures]
 
     outputs = [board, tables, charts, days, characters, presets]
@@ -97,17 +106,17 @@ def build(studio: Studio, tab: gr.Tab, catalogues: Mapping[str, Catalogue]) -> N
     board.submit(answer, board, outputs, js=_MINE_JS, trigger_mode="always_last", **quick)
 
 
-def days_figure(found: Analytics, words: Mapping[str, str] = ENGLISH) -> PlotData:
+def days_figure(found: Analytics, words: Mapping[str, str] = ENGLISH, size: float = 1) -> PlotData:
     """Pictures per day, a bar each."""
     days = [day.date.isoformat() for day in found.per_day]
     # Plotly knows the names of days and months in English alone.
     hover = said(words, "{day}: {count} pictures", day="%{x|%Y-%m-%d}" if words else "%{x|%a %e %b}", count="%{y:,}") + "<extra></extra>"
     bar = {"type": "bar", "x": days, "y": [day.pictures for day in found.per_day], "hovertemplate": hover}
     most = max((day.pictures for day in found.per_day), default=0)
-    return _figure([bar], height=260, xaxis={"tickformat": "%Y-%m-%d"} if words else {}, yaxis=_whole(most))
+    return _figure([bar], size, height=260, xaxis={"tickformat": "%Y-%m-%d"} if words else {}, yaxis=_whole(most))
 
 
-def shares_figure(shares: Sequence[Share], words: Mapping[str, str] = ENGLISH) -> PlotData:
+def shares_figure(shares: Sequence[Share], words: Mapping[str, str] = ENGLISH, size: float = 1) -> PlotData:
     """Pictures by name, the favourites among them apart."""
     bars = top(shares, words)[::-1]
     names = [name if len(name) <= 24 else f"{name[:23]}…" for name, _, _ in bars]
@@ -123,6 +132,7 @@ def shares_figure(shares: Sequence[Share], words: Mapping[str, str] = ENGLISH) -
     )
     return _figure(
         [common | {"name": name, "x": counts, "hovertemplate": f"{hover}<extra></extra>"} for counts, name, hover in parts],
+        size,
         height=max(160, 70 + 30 * len(bars)),
         barmode="stack",
         showlegend=True,
@@ -147,7 +157,13 @@ def _whole(most: int) -> dict[str, Any]:
 
 
 def _figure(
-    bars: list[dict[str, Any]], *, xaxis: dict[str, Any] | None = None, yaxis: dict[str, Any] | None = None, **layout: Any
+    bars: list[dict[str, Any]],
+    size: float,
+    *,
+    height: float,
+    xaxis: dict[str, Any] | None = None,
+    yaxis: dict[str, Any] | None = None,
+    **layout: Any,
 ) -> PlotData:
     # Written as Plotly's JavaScript reads it: its Python half would check the same words, and takes two seconds to import.
     # Colours come from analytics.css, so that light and dark need no other figure.
@@ -160,7 +176,8 @@ def _figure(
         "showlegend": False,
         "dragmode": False,
         "hoverlabel": {"align": "left"},
-        "font": {"family": "Likeness Sans, system-ui, sans-serif", "size": 13},
+        "font": {"family": "Likeness Sans, system-ui, sans-serif", "size": round(13 * size)},
+        "height": round(height * size),
         "xaxis": quiet | {"showgrid": False} | (xaxis or {}),
         "yaxis": quiet | {"tickformat": ",d", "rangemode": "tozero", "nticks": 5} | (yaxis or {}),
     }
@@ -173,7 +190,8 @@ def _plot(name: str) -> gr.Plot:
 
 # Days are those of the browser's clock.
 _MINE_JS = """(value) => [
-    { days: value?.days ?? 30, minutes: -new Date().getTimezoneOffset(), language: document.documentElement.lang },
+    { days: value?.days ?? 30, minutes: -new Date().getTimezoneOffset(), language: document.documentElement.lang,
+      size: parseFloat(getComputedStyle(document.documentElement).fontSize) / 16 },
 ]"""
 _BOARD_JS = """
 const board = element.firstElementChild;

@@ -18,7 +18,7 @@ from studio.contracts import GenerateRequest, JobState, new_id
 from studio.db import Database, characters, jobs, pictures
 from studio.errors import OutOfMemory
 from studio.settings import Settings
-from tabs.analytics import MOST_BARS, asked, days_figure, on_ask, shares_figure, top
+from tabs.analytics import MOST_BARS, asked, days_figure, on_ask, shares_figure, size_of, top
 from tests.test_gallery import RECIPE
 
 NOW = time.time()
@@ -215,6 +215,16 @@ def drawable(plot: PlotData) -> dict[str, Any]:
 )
 def test_what_the_page_asks_for_is_read_with_care(value: object, wanted: tuple[int, int]) -> None:
     assert asked(value) == wanted
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [(None, 1), ({"size": 1.5}, 1.5), ({"size": 40}, 2), ({"size": 0.5}, 1), ({"size": float("nan")}, 1), ({"size": "x"}, 1)],
+)
+def test_charts_are_drawn_as_large_as_the_pages_letters(value: object, size: float) -> None:
+    assert size_of(value) == size
+    layout = drawable(shares_figure([], size=size))["layout"]
+    assert (layout["height"], layout["font"]["size"]) == (160 * size, round(13 * size))
 
 
 def test_the_page_is_told_the_numbers_or_why_there_are_none(settings: Settings) -> None:

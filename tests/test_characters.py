@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 import app
 from studio.characters import Characters, load_templates, slug_of, trigger_of
@@ -24,6 +26,7 @@ from studio.contracts import (
     CharacterStatus,
     Consent,
     GenerateRequest,
+    PhotosAdded,
     PictureKind,
 )
 from studio.db import Database
@@ -37,6 +40,7 @@ from studio.errors import (
     MissingRequiredField,
     NotFound,
     SafetyFilter,
+    from_validation,
 )
 from studio.prompts import fill
 from studio.settings import Settings
@@ -360,6 +364,43 @@ def test_bad_files_are_named_and_good_ones_kept(studio: Studio) -> None:
     files = {path.name for path in (studio.settings.data / "photos").rglob("*.jpg")}
     assert files == {Path(each.path).name for each in added.items}
     assert studio.character_counts([made.id])[made.id].photos == 2
+
+
+def test_photos_that_come_twice_at_once_are_kept_once(studio: Studio) -> None:
+    made = studio.create_character(fields())
+    sent = [(f"{number}.jpg", photo(number)) for number in range(4)]
+    start = threading.Barrier(4)
+
+    def one(_turn: int) -> PhotosAdded:
+        start.wait()
+        return studio.add_photos(made.id, sent)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(one, range(4)))
+    kept = [each for answer in answers for each in answer.items]
+    assert sorted(each.name for each in kept) == [name for name, _ in sent]
+    assert {each.id for each in studio.photos(made.id)} == {each.id for each in kept}
+    assert {each.error.code for answer in answers for each in answer.refused} == {"CONFLICT"}
+    assert sum(len(answer.refused) for answer in answers) == 12
+    # Nobody's file was removed with its double, and no double stays.
+    assert {path.name for path in (studio.settings.data / "photos").rglob("*") if path.is_file()} == {Path(each.path).name for each in kept}
+
+
+@pytest.mark.parametrize(
+    ("said", "field", "words"),
+    [
+        ({"slug": "Mara Lind"}, "slug", "“slug”: small letters from a to z, digits and single hyphens"),
+        ({"trigger_word": "two words"}, "trigger_word", "“trigger_word”: one word of letters"),
+        ({"name": "x" * 81}, "name", "“name” should have at most 80 characters."),
+        ({"appearance": {"age": "old"}}, "appearance.age", "“appearance.age” should be a valid integer."),
+    ],
+)
+def test_what_is_written_wrong_is_said_in_words(said: dict[str, Any], field: str, words: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        fields(**said)
+    fault = from_validation(refused.value)
+    assert fault.field == field
+    assert fault.message.startswith(words)
 
 
 def test_only_its_own_photos_are_removed(studio: Studio) -> None:

@@ -1,7 +1,8 @@
-// Analytics: the numbers as cards, and as tables for whoever reads better than they see. The charts between them are Plotly's.
+// Analytics: in plain words, in figures for whoever asks for them, and as tables for whoever reads better than they see.
+// The charts between them are Plotly's.
 
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
-import { showTab } from "./header.js";
+import { level, showTab } from "./header.js";
 import { day, number, t, tn } from "./language.js";
 import { duration } from "./words.js";
 
@@ -36,10 +37,15 @@ class Board extends HTMLElement {
     );
     this.again = iconButton("retry", t("Count again"), () => this.ask(this.days));
     this.head = h("div", { class: "analytics-head" }, h("h2", {}, t("Analytics")), this.ranges, this.again);
+    this.plain = h("div", { class: "analytics-cards plain", role: "list", "aria-label": t("In plain words") });
+    this.more = h("button", { type: "button", class: "quiet analytics-more", "aria-expanded": "false", "aria-controls": "analytics-figures", "data-tip": t("Jobs by state, and how long they waited and took"), onclick: () => this.unfold() }, icon("chart"), h("span", {}, t("All figures")));
     this.cards = h("div", { class: "analytics-cards", role: "list", "aria-label": t("Numbers") });
+    this.states = h("div", { class: "analytics-states" });
+    this.figures = h("section", { class: "analytics-figures", id: "analytics-figures", "aria-label": t("All figures") }, this.cards, this.states);
     this.empty = h("div", { class: "empty", hidden: true });
     this.status = h("p", { class: "soft analytics-status", role: "status" });
-    this.append(this.head, this.status, this.cards, this.empty);
+    this.append(this.head, this.status, this.plain, this.more, this.figures, this.empty);
+    document.addEventListener("likeness:level", () => this.draw());
     this.draw();
   }
 
@@ -57,14 +63,23 @@ class Board extends HTMLElement {
     this.dispatchEvent(new CustomEvent("ask", { detail: { days } }));
   }
 
+  unfold() {
+    this.open = !this.open;
+    this.draw();
+  }
+
   draw() {
     const { report = null, error = null } = this.value ?? {};
+    const expert = level() === "advanced";
     toggle(this.again, "data-busy", false);
     for (const button of this.ranges.children) button.setAttribute("aria-pressed", Number(button.dataset.days) === this.days);
     const nothing = !report || report.empty;
     toggle(this.ranges, "hidden", nothing);
     toggle(this.again, "hidden", nothing && !error);
-    toggle(this.cards, "hidden", nothing);
+    toggle(this.plain, "hidden", nothing || expert);
+    toggle(this.more, "hidden", nothing || expert);
+    toggle(this.figures, "hidden", nothing || !(expert || this.open));
+    this.more.setAttribute("aria-expanded", Boolean(this.open));
     toggle(this.empty, "hidden", !nothing);
     setText(this.status, nothing ? "" : quiet(report));
     toggle(this.status, "hidden", nothing || !quiet(report));
@@ -80,21 +95,64 @@ class Board extends HTMLElement {
         report ? h("button", { type: "button", class: "button primary", onclick: () => showTab("generate") }, t("Make the first picture")) : "",
       );
     } else {
+      this.plain.replaceChildren(...plainCards(report));
       this.cards.replaceChildren(...cards(report));
+      const states = Object.entries(report.jobs).filter(([, count]) => count);
+      const listed = table(t("Jobs by state"), [t("State"), t("Jobs")], states.map(([state, count]) => [STATES[state], number(count)]));
+      const folded = fold("states", t("Jobs by state"), listed);
+      folded.open = this.states.querySelector("details")?.open ?? false;
+      this.states.replaceChildren(folded);
     }
   }
 }
 
 const quiet = (report) => (report.pictures || report.jobs_total ? "" : tn("Nothing was made in the last {count} days. A longer time may have more.", "Nothing was made in the last {count} days. A longer time may have more.", report.days));
 
+const card = (label, value, note, about) =>
+  h("div", { class: "analytics-card", role: "listitem", "data-tip": about }, h("h3", {}, label), h("p", { class: "analytics-number" }, value), h("p", { class: "soft" }, note));
+const daily = (report) => t("{count} a day on average", { count: number(report.pictures / report.days, { maximumFractionDigits: report.pictures < 10 * report.days ? 1 : 0 }) });
+
+// What somebody wants to know who counts pictures, not jobs.
+function plainCards(report) {
+  const { jobs } = report;
+  const bad = jobs.failed + jobs.poisoned;
+  const tried = jobs.done + bad;
+  return [
+    card(t("Pictures made"), number(report.pictures), daily(report), t("Made in these days and not deleted for good")),
+    card(t("Favourites"), number(report.favourites), liked(report), t("Pictures with a heart")),
+    card(t("What worked"), worked(jobs.done, bad), bad ? tn("{done} of {count} job; what went wrong stands below", "{done} of {count} jobs; what went wrong stands below", tried, { done: number(jobs.done) }) : tried ? tn("{count} job, and nothing went wrong", "{count} jobs, and nothing went wrong", tried) : t("No job ended in these days"), t("Jobs that were done, of those that were done or failed")),
+    card(t("How long it took"), report.run_s.p50 === null ? "–" : t("about {time}", { time: duration(report.run_s.p50) }), patience(report), t("Usually, from the beginning of a job to its last picture")),
+  ];
+}
+
+function worked(done, bad) {
+  if (!done && !bad) return "–";
+  if (!bad) return t("Everything");
+  if (!done) return t("Nothing yet");
+  const share = done / (done + bad);
+  return share >= 0.9 ? t("Nearly everything") : share >= 0.6 ? t("Most of it") : share >= 0.4 ? t("About half") : t("Little");
+}
+
+// Whose pictures, and made with which preset, have the most hearts.
+function liked(report) {
+  if (!report.favourites) return t("Give a heart to what you like, and you see here what you like most");
+  const best = (shares) => shares.filter((one) => one.id && one.favourites).sort((one, other) => other.favourites - one.favourites)[0]?.name;
+  const [who, look] = [best(report.by_character), best(report.by_preset)];
+  const share = t("{percent} of all", { percent: percent(report.favourite_rate) });
+  return [share, who || look ? t("most hearts: {names}", { names: [who, look].filter(Boolean).join(", ") }) : null].filter(Boolean).join(" · ");
+}
+
+function patience({ queue_s: queue, run_s: run }) {
+  if (run.p50 === null) return t("Nothing was finished in these days");
+  return queue.p50 >= 5 ? t("rarely more than {time}, after {wait} of waiting for its turn", { time: duration(run.p95), wait: duration(queue.p50) }) : t("rarely more than {time}", { time: duration(run.p95) });
+}
+
 function cards(report) {
   const { jobs } = report;
   const bad = jobs.failed + jobs.poisoned;
   const waiting = jobs.queued + jobs.running + jobs.paused;
-  const card = (label, value, note, about) =>
-    h("div", { class: "analytics-card", role: "listitem", "data-tip": about }, h("h3", {}, label), h("p", { class: "analytics-number" }, value), h("p", { class: "soft" }, note));
   return [
-    card(t("Pictures"), number(report.pictures), t("{count} a day on average", { count: number(report.pictures / report.days, { maximumFractionDigits: report.pictures < 10 * report.days ? 1 : 0 }) }), t("Made in these days and not deleted for good")),
+    card(t("Pictures"), number(report.pictures), daily(report), t("Made in these days and not deleted for good")),
     card(t("Favourites"), percent(report.favourite_rate), tn("{count} with a heart", "{count} with a heart", report.favourites), t("How many of the pictures have a heart")),
     card(t("Success"), percent(report.success_rate), bad ? tn("{bad} of {count} jobs failed", "{bad} of {count} jobs failed", jobs.done + bad, { bad: number(bad) }) : tn("{count} job done, none failed", "{count} jobs done, none failed", jobs.done), t("Jobs that were done, of those that were done or failed")),
     card(t("Jobs"), number(report.jobs_total), [waiting && tn("{count} not ended", "{count} not ended", waiting), jobs.cancelled && tn("{count} cancelled", "{count} cancelled", jobs.cancelled)].filter(Boolean).join(", ") || t("all ended"), t("Jobs that were asked for in these days")),
@@ -118,16 +176,14 @@ function tables(report) {
   const share = (one) => [one.name, number(one.pictures), number(one.favourites), percent(one.favourite_rate)];
   const line = (one) => [day(new Date(`${one.date}T12:00`)), number(one.pictures)];
   const shares = [t("Pictures"), t("Favourites"), t("Rate")];
-  const states = Object.entries(report.jobs).filter(([, count]) => count);
   return [
     report.errors.length
-      ? h("section", { class: "analytics-errors" }, h("h3", {}, t("What went wrong")), table(t("Errors by frequency"), [t("Error"), t("Jobs"), t("What to do")], report.errors.map((fault) => [[h("strong", {}, fault.message), h("code", {}, fault.code)], number(fault.count), fault.remedy])))
+      ? h("section", { class: "analytics-errors" }, h("h3", {}, t("What went wrong")), table(t("Errors by frequency"), [t("Error"), t("Jobs"), t("What to do")], report.errors.map((fault) => [[h("strong", {}, fault.message), h("code", { class: "advanced-only" }, fault.code)], number(fault.count), fault.remedy])))
       : "",
     h(
       "section",
       { class: "analytics-details" },
       h("h3", {}, t("The same as tables")),
-      fold("states", t("Jobs by state"), table(t("Jobs by state"), [t("State"), t("Jobs")], states.map(([state, count]) => [STATES[state], number(count)]))),
       fold("days", t("Pictures by day"), table(t("Pictures by day"), [t("Day"), t("Pictures")], [...report.per_day].reverse().map(line))),
       fold("characters", t("Pictures by character"), table(t("Pictures by character"), [t("Character"), ...shares], report.by_character.map(share))),
       fold("presets", t("Pictures by preset"), table(t("Pictures by preset"), [t("Preset"), ...shares], report.by_preset.map(share))),

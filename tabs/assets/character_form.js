@@ -6,6 +6,7 @@ import { t } from "./language.js";
 import { KINDS, monogram, portrait, templateCard } from "./portrait.js";
 import { complain, toast } from "./toast.js";
 import { confirmed } from "./tray.js";
+import { faultWords } from "./words.js";
 
 const DRAFT = "likeness-characters-draft";
 const ADULT = 18;
@@ -33,9 +34,25 @@ const PERSON = [
 const EVIDENCE = ".pdf,.png,.jpg,.jpeg,.webp,.txt,.eml,.docx,.mp3,.m4a,.mp4";
 const CHANNELS = ["Instagram", "TikTok", "X", "YouTube", "Threads", "Bluesky", "Facebook", "Pinterest", "LinkedIn", "Reddit"];
 
-export function draftKept() {
+// What was being written in this tab of the browser, before it was loaded anew.
+export const draftKept = () => stored(() => sessionStorage);
+
+// What was being written last in any tab; it outlives the browser.
+export const draftLeft = () => stored(() => localStorage);
+
+export function forgetDraft(key) {
   try {
-    return JSON.parse(sessionStorage.getItem(DRAFT) ?? "null");
+    sessionStorage.removeItem(DRAFT);
+    // Another tab's draft stays.
+    if (draftLeft()?.key === key) localStorage.removeItem(DRAFT);
+  } catch {
+    // Nothing was kept.
+  }
+}
+
+function stored(store) {
+  try {
+    return JSON.parse(store().getItem(DRAFT) ?? "null");
   } catch {
     return null;
   }
@@ -43,8 +60,7 @@ export function draftKept() {
 
 function keepDraft(draft) {
   try {
-    if (draft) sessionStorage.setItem(DRAFT, JSON.stringify(draft));
-    else sessionStorage.removeItem(DRAFT);
+    for (const store of [sessionStorage, localStorage]) store.setItem(DRAFT, JSON.stringify(draft));
   } catch {
     // Then a reload begins anew.
   }
@@ -57,6 +73,7 @@ export class CharacterForm {
   constructor({ character, template, draft, templates, done, leave }) {
     Object.assign(this, { character, draft, templates, done, goBack: leave });
     this.version = draft?.version ?? character?.version ?? null;
+    this.key = draft?.key ?? Math.random().toString(36).slice(2);
     this.build();
     this.fill(character ?? {});
     this.initial = this.text();
@@ -356,7 +373,7 @@ export class CharacterForm {
   }
 
   discard() {
-    keepDraft(null);
+    this.forget();
     this.draft = null;
     this.own = { slug: false, trigger_word: false };
     this.fill(this.character ?? {});
@@ -430,9 +447,14 @@ export class CharacterForm {
     if (this.face !== face) this.preview.replaceChildren(this.character?.portrait_url ? portrait(this.character) : monogram(face));
     this.face = face;
     const dirty = this.dirty();
-    if (target) keepDraft(dirty ? { id: this.character?.id ?? null, version: this.version, values: { ...values, consent: { ...values.consent } }, own: this.own, initial: this.initial, before: this.before } : null);
+    if (target && dirty) keepDraft({ key: this.key, id: this.character?.id ?? null, version: this.version, values, own: this.own, initial: this.initial, before: this.before });
+    else if (target) this.forget();
     setText(this.state, dirty ? t("Not saved yet") : "");
     this.hints();
+  }
+
+  forget() {
+    forgetDraft(this.key);
   }
 
   suggest() {
@@ -485,7 +507,7 @@ export class CharacterForm {
       this.initial = this.text();
       if (file && this.values().kind !== "fictional") await this.sendEvidence(saved, file);
       this.saved = true;
-      keepDraft(null);
+      this.forget();
       toast(t("{name} is saved", { name: saved.name }), { ms: 2500 });
       this.done(saved);
     } catch (problem) {
@@ -540,7 +562,7 @@ export class CharacterForm {
 
   async refused(problem) {
     if (problem.status === 409 && this.character && (!problem.field || problem.field === "version")) return this.conflict(problem);
-    const shown = problem.field && this.showError(problem.field, [problem.message, problem.remedy].filter(Boolean).join(" "));
+    const shown = problem.field && this.showError(problem.field, (label) => faultWords(problem, label));
     if (shown) return this.focusFirst();
     return complain(problem);
   }
@@ -572,7 +594,7 @@ export class CharacterForm {
         ),
       );
     const load = () => {
-      keepDraft(null);
+      this.forget();
       Object.assign(this, { character: theirs, version: theirs.version, draft: null });
       this.fill(theirs);
       this.initial = this.text();
@@ -632,7 +654,7 @@ export class CharacterForm {
     this.clearError(node.dataset.field);
     node.dataset.wrong = "";
     const id = `${node.id}-error`;
-    node.append(h("p", { class: "field-error", id, role: "alert" }, words));
+    node.append(h("p", { class: "field-error", id, role: "alert" }, typeof words === "string" ? words : words(node.querySelector(".cf-label").textContent)));
     input?.setAttribute("aria-invalid", "true");
     input?.setAttribute("aria-describedby", id);
     return node.offsetParent !== null;
@@ -666,7 +688,7 @@ export class CharacterForm {
 
   async mayLeave() {
     if (this.dirty() && !(await confirmed(t("Leave without saving?"), t("What you have written here is not kept."), t("Discard"), t("Keep writing")))) return false;
-    keepDraft(null);
+    this.forget();
     this.saved = true;
     return true;
   }

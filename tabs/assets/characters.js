@@ -2,7 +2,7 @@
 
 import { active, setActive } from "./active.js";
 import { get, patch, post, remove, send } from "./api.js";
-import { CharacterForm, draftKept } from "./character_form.js";
+import { CharacterForm, draftKept, draftLeft, forgetDraft } from "./character_form.js";
 import { CharacterPage } from "./character_page.js";
 import { h, icon, paced, setText, toggle } from "./dom.js";
 import { feed } from "./feed.js";
@@ -128,10 +128,26 @@ class Characters extends HTMLElement {
     this.filters = h("div", { class: "people-filters" }, h("label", { class: "search" }, icon("search"), this.box), this.shelves);
     this.list = h("ul", { class: "people", "aria-label": t("Characters") });
     this.empty = h("div", { class: "people-empty", hidden: true });
-    this.show("library", h("section", { class: "people-library", "aria-label": t("Library of characters") }, bar, this.filters, this.list, this.empty), options);
+    this.show("library", h("section", { class: "people-library", "aria-label": t("Library of characters") }, bar, this.unfinished(), this.filters, this.list, this.empty), options);
     if (this.items) this.draw();
     else this.list.replaceChildren(...Array.from({ length: 4 }, () => h("li", { class: "person-card ghost", "aria-hidden": "true" }, h("div", { class: "waiting" }))));
     this.load();
+  }
+
+  // What was being written when the browser was closed waits here; nobody is taken back to it unasked.
+  unfinished() {
+    const draft = draftLeft();
+    if (!draft?.values) return null;
+    const name = draft.values.name?.trim();
+    const words = name ? t("What you were writing about {name} was not saved. It is still here.", { name }) : t("What you were writing about a new character was not saved. It is still here.");
+    const notice = h(
+      "div",
+      { class: "form-notice people-unfinished", role: "status" },
+      h("p", {}, words),
+      h("button", { type: "button", class: "button", "data-tip": t("Opens the form as it was"), onclick: () => this.showForm(draft.id, { draft }) }, t("Go on writing")),
+      h("button", { type: "button", class: "quiet", "data-tip": t("For good"), onclick: () => (forgetDraft(draft.key), notice.remove(), this.box.focus()) }, t("Discard it")),
+    );
+    return notice;
   }
 
   showShelf(shelf) {

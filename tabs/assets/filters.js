@@ -1,8 +1,8 @@
-// The gallery's filters: a calm row of choices, and a chip for each that is active. On a phone the row folds into one button.
+// The gallery's filters: a calm row of choices, and a chip for each that is active. On a phone they come as a sheet from below.
 
 import { get } from "./api.js";
-import { h, icon, setText, toggle } from "./dom.js";
-import { day, number, t } from "./language.js";
+import { h, icon, iconButton, setText, toggle } from "./dom.js";
+import { day, number, t, tn } from "./language.js";
 import { learnMore } from "./words.js";
 
 const KINDS = [
@@ -14,6 +14,8 @@ const KINDS = [
   ["all", t("Everything")],
 ];
 const NAMES = { kind: t("Kind"), character: t("Character"), preset: t("Preset"), category: t("Category"), since: t("From"), until: t("To"), favourite: t("Favourites") };
+// As gallery.css has it: where there is no room for the row.
+const narrow = matchMedia("(max-width: 52rem)");
 const FACETS = { character: "characters", preset: "presets", category: "categories" };
 
 export class Filters {
@@ -43,11 +45,12 @@ export class Filters {
     this.badge = h("span", { class: "count", hidden: true });
     this.button = h(
       "button",
-      { type: "button", class: "button filters-button", "aria-expanded": "false", "aria-controls": "gallery-filters", "data-tip": t("Narrow down what is shown"), onclick: () => this.fold() },
+      { type: "button", class: "button filters-button", "aria-haspopup": "dialog", "data-tip": t("Narrow down what is shown"), onclick: () => this.open() },
       icon("filter"),
       t("Filters"),
       this.badge,
     );
+    this.drawSheet();
     this.chips = h("div", { class: "filter-chips", role: "group", "aria-label": t("Active filters"), hidden: true });
     // Choices are asked for when someone is about to choose, and only if something changed since.
     for (const type of ["pointerenter", "focusin", "touchstart"]) this.bar.addEventListener(type, () => this.learn(), { passive: true });
@@ -120,11 +123,53 @@ export class Filters {
     return this.bar.querySelector(`[data-filter=${name}] :is(select, input)`);
   }
 
-  fold() {
-    const open = this.button.getAttribute("aria-expanded") !== "true";
-    this.button.setAttribute("aria-expanded", open);
-    toggle(this.bar, "data-open", open);
-    if (open) this.bar.querySelector("select").focus();
+  // The sheet: the same row, lent to a dialog as long as it is open.
+
+  drawSheet() {
+    this.showButton = h("button", { type: "button", class: "button primary", onclick: () => this.close() });
+    this.allButton = h("button", { type: "button", class: "quiet", "data-tip": t("Show everything again"), onclick: () => (this.clear(), this.showButton.focus()) }, t("Clear all"));
+    this.told = h("p", { class: "visually-hidden", role: "status" });
+    this.place = h("div", { class: "filters-place" });
+    this.sheet = h(
+      "dialog",
+      { class: "filters-sheet", "aria-labelledby": "filters-title" },
+      h("div", { class: "filters-head" }, h("h2", { id: "filters-title", tabindex: "-1" }, t("Filters")), this.allButton, iconButton("close", t("Close"), () => this.close())),
+      this.place,
+      this.told,
+      h("div", { class: "filters-foot" }, this.showButton),
+    );
+    // Beside the sheet means away from it.
+    this.sheet.addEventListener("click", (event) => event.target === this.sheet && this.close());
+    this.sheet.addEventListener("close", () => this.closed());
+    narrow.addEventListener("change", () => this.close());
+    addEventListener("popstate", () => this.close());
+    this.found(null);
+  }
+
+  open() {
+    this.bar.replaceWith((this.home = document.createComment("")));
+    this.place.append(this.bar);
+    this.sheet.showModal();
+    this.sheet.querySelector("h2").focus();
+    // A phone's way back leads out of the sheet, not out of the studio.
+    history.pushState({ likeness: "filters" }, "");
+  }
+
+  close() {
+    if (this.sheet.open) this.sheet.close();
+  }
+
+  closed() {
+    this.home.replaceWith(this.bar);
+    if (history.state?.likeness === "filters") history.back();
+    if (narrow.matches) this.button.focus();
+  }
+
+  // How many pictures fit; null as long as nobody knows.
+  found(total) {
+    const words = total === null ? t("Show the pictures") : total === 0 ? t("Nothing fits") : tn("Show {count} picture", "Show {count} pictures", total);
+    setText(this.showButton, words);
+    if (this.sheet.open && total !== null) setText(this.told, words);
   }
 
   words(name) {
@@ -150,6 +195,8 @@ export class Filters {
     const count = this.active;
     toggle(this.badge, "hidden", count === 0);
     setText(this.badge, String(count));
+    this.button.setAttribute("aria-label", count ? tn("Filters, {count} active", "Filters, {count} active", count) : t("Filters"));
+    toggle(this.allButton, "hidden", count === 0);
     toggle(this.chips, "hidden", count === 0);
     const focused = this.chips.contains(document.activeElement);
     this.chips.replaceChildren(

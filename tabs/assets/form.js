@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { showTab, tabShown } from "./header.js";
 import { t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
+import { faultWords } from "./words.js";
 
 const STARTING = new Set(["image", "mask", "denoise", "real_person", "consent", "references"]);
 
@@ -60,7 +61,7 @@ function showError(error) {
   if (field.closest("#advanced")) openPart("advanced");
   field.classList.add("wrong");
   const id = `${field.id}-error`;
-  field.append(h("p", { class: "field-error", id, role: "alert" }, `${error.message} ${error.remedy}`));
+  field.append(h("p", { class: "field-error", id, role: "alert" }, faultWords(error, labelOf(field))));
   const input = field.querySelector("textarea, input:not([type=hidden])");
   input?.setAttribute("aria-invalid", "true");
   input?.setAttribute("aria-describedby", id);
@@ -69,6 +70,11 @@ function showError(error) {
     input?.focus({ preventScroll: true });
   });
   return true;
+}
+
+// As the field is called on the page, in the page's language.
+function labelOf(field) {
+  return field.querySelector("[data-testid=block-info]")?.textContent.trim() || field.querySelector("[label]")?.getAttribute("label");
 }
 
 // A size that the person typed is wrong there; one that came with a shape is wrong at the shape.

@@ -40,7 +40,7 @@ class Gallery extends HTMLElement {
     this.sheet = h("div", { class: "sheet", role: "listbox", "aria-multiselectable": "true", "aria-label": t("Pictures") });
     this.scroller = h("div", { class: "gallery-scroll" }, this.sheet);
     this.empty = h("div", { class: "empty", hidden: true });
-    this.append(this.bar, this.filters.bar, this.filters.chips, this.selectionBar, h("div", { class: "gallery-body" }, this.scroller, this.empty));
+    this.append(this.bar, this.filters.bar, this.filters.sheet, this.filters.chips, this.selectionBar, h("div", { class: "gallery-body" }, this.scroller, this.empty));
     const redraw = paced(() => this.draw(), 60);
     this.scroller.addEventListener("scroll", redraw, { passive: true });
     this.resizing = new ResizeObserver(() => this.layout());
@@ -122,6 +122,7 @@ class Gallery extends HTMLElement {
     this.asking.clear();
     this.clearSelection();
     this.total = null;
+    this.filters.found(null);
     this.focusAt = 0;
     this.scroller.scrollTop = 0;
     this.page(0);
@@ -185,6 +186,7 @@ class Gallery extends HTMLElement {
 
   setTotal(total) {
     this.total = total;
+    this.filters.found(total);
     this.looking?.changed();
     setText(this.count, this.search || this.filters.active ? tn("{count} picture found", "{count} pictures found", total) : tn("{count} picture", "{count} pictures", total));
     toggle(this.emptyButton, "hidden", !this.trashed || total === 0 || Boolean(this.search) || this.filters.active > 0);

@@ -14,10 +14,8 @@ const THEMES = {
 
 const LEVELS = {
   simple: { name: t("Simple"), words: t("Only what everyone needs") },
-  advanced: { name: t("Advanced"), words: t("Every control, and the Analytics tab") },
+  advanced: { name: t("Advanced"), words: t("Every control, every setting and every figure") },
 };
-// Tabs that only whoever asked for everything sees.
-const ADVANCED_TABS = ["analytics"];
 
 class Header extends HTMLElement {
   static observedAttributes = ["names"];
@@ -37,8 +35,9 @@ class Header extends HTMLElement {
       { class: "switch level-switch", role: "group", "aria-label": t("How much is shown") },
       ...Object.entries(LEVELS).map(([id, { name, words }]) => h("button", { type: "button", dataset: { level: id, tip: words }, onclick: () => setLevel(id) }, name)),
     );
-    // Where there is no room for two words.
-    this.more = h("button", { type: "button", class: "icon-button level-button", "aria-label": t("Show every control"), "data-tip": LEVELS.advanced.words, onclick: () => setLevel(level() === "simple" ? "advanced" : "simple") }, icon("sliders"));
+    // Where there is no room for two words: the one that holds.
+    this.levelWord = h("span");
+    this.more = h("button", { type: "button", class: "icon-button level-button", onclick: () => setLevel(level() === "simple" ? "advanced" : "simple") }, icon("sliders"), this.levelWord);
     const mark = h("span", { class: "brand-mark", "aria-hidden": "true" });
     this.append(
       h("div", { class: "header-start" }, h("div", { class: "brand" }, mark, h("h1", {}, "Likeness"), h("p", {}, t("A studio for characters that stay themselves"))), this.levels),
@@ -61,7 +60,11 @@ class Header extends HTMLElement {
 
   drawLevel() {
     for (const button of this.levels.children) button.setAttribute("aria-pressed", button.dataset.level === level());
-    this.more.setAttribute("aria-pressed", level() === "advanced");
+    const { name, words } = LEVELS[level()];
+    setText(this.levelWord, name);
+    this.more.dataset.shows = level();
+    this.more.dataset.tip = t("{level}: {what}. Press for the other view.", { level: name, what: words });
+    this.more.setAttribute("aria-label", this.more.dataset.tip);
   }
 
   draw() {
@@ -97,7 +100,6 @@ function takeLevel() {
   const now = store("level") === "advanced" ? "advanced" : "simple";
   if (document.documentElement.dataset.level === now) return;
   document.documentElement.dataset.level = now;
-  if (now === "simple" && ADVANCED_TABS.includes(tabShown())) showTab("generate");
   document.dispatchEvent(new CustomEvent("likeness:level", { detail: now }));
 }
 

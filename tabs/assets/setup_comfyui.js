@@ -4,6 +4,7 @@ import { get, post } from "./api.js";
 import { h, icon, setText, toggle } from "./dom.js";
 import { number, t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
+import { faultWords } from "./words.js";
 
 const FOLLOW_MS = 1000;
 const STATES = {
@@ -36,6 +37,7 @@ export class ComfyCard {
     this.work = h("div", { class: "comfy-work", hidden: true }, this.note, this.bar);
     this.servers = h("div", { class: "comfy-servers" });
     this.address = h("input", { id: "comfy-address", class: "setting-input", type: "text", inputmode: "url", spellcheck: "false", autocomplete: "off", placeholder: "http://127.0.0.1:8188", "aria-describedby": "comfy-address-help" });
+    this.addressLabel = h("label", { for: "comfy-address" }, t("Address of a running ComfyUI"));
     this.address.addEventListener("keydown", (event) => event.key === "Enter" && this.connect());
     this.fault = h("p", { class: "field-error", role: "alert", hidden: true });
     this.connecting = h("button", { type: "button", class: "button", onclick: () => this.connect() }, t("Connect"));
@@ -55,7 +57,7 @@ export class ComfyCard {
       h(
         "div",
         { class: "comfy-connect" },
-        h("label", { for: "comfy-address" }, t("Address of a running ComfyUI")),
+        this.addressLabel,
         h("div", { class: "comfy-row" }, this.address, this.connecting, this.finding),
         this.fault,
         h("p", { class: "setting-help", id: "comfy-address-help" }, t("Several with commas between them. A token or a password comes from the environment alone:"), " ", h("code", {}, "COMFYUI_TOKEN")),
@@ -158,7 +160,7 @@ export class ComfyCard {
       this.timer = setTimeout(() => this.load(), FOLLOW_MS);
     } catch (problem) {
       if (act !== "connect") return complain(problem);
-      setText(this.fault, `${problem.message} ${problem.remedy}`);
+      setText(this.fault, faultWords(problem, this.addressLabel.textContent));
       toggle(this.fault, "hidden", false);
     }
   }

@@ -4,6 +4,7 @@ import { get, patch } from "./api.js";
 import { h, icon, iconButton } from "./dom.js";
 import { t } from "./language.js";
 import { complain, toast } from "./toast.js";
+import { faultWords } from "./words.js";
 
 // [name, title, how it is shown]: `advanced` ones only appear in the Advanced view.
 const GROUPS = [
@@ -220,7 +221,7 @@ export class SettingsCard {
     row.classList.toggle("wrong", Boolean(problem));
     if (!problem) return;
     control.setAttribute("aria-invalid", "true");
-    row.append(h("p", { class: "field-error", role: "alert" }, `${problem.message} ${problem.remedy}`));
+    row.append(h("p", { class: "field-error", role: "alert" }, faultWords(problem, row.querySelector(".setting-title").textContent)));
   }
 }
 

@@ -8,6 +8,7 @@ import { Easel } from "./easel.js";
 import { t } from "./language.js";
 import { looks, portrait, templateFace } from "./portrait.js";
 import { complain } from "./toast.js";
+import { faultWords } from "./words.js";
 
 const STEPS = [t("What this is"), t("Check-up"), t("First character"), t("First picture")];
 const PROMPT = "portrait of a person, smiling, light blue background, cartoon style";
@@ -169,9 +170,10 @@ export class Walkthrough {
         this.go(3);
       } catch (problem) {
         on.disabled = false;
-        fault.replaceChildren(`${problem.message} ${problem.remedy}`);
+        const input = problem.field?.startsWith("name") ? name : said;
+        fault.replaceChildren(faultWords(problem, input.labels[0].textContent));
         fault.hidden = false;
-        (problem.field?.startsWith("name") ? name : said).focus();
+        input.focus();
       }
     };
     Promise.all([get("characters/templates"), get("characters")]).then(

@@ -60,6 +60,12 @@ export const learnNames = (more) => Object.assign(names, more);
 export const learnMore = (kind, more) => (names[kind] = { ...names[kind], ...more });
 export const nameOf = (kind, id) => names[kind]?.[id] ?? id;
 
+// What is wrong and what can be done about it. The studio names a field as its contract does; beside the field it is called as the page calls it.
+export function faultWords({ message, remedy, field }, label) {
+  const named = field && label ? message.replace(`“${field}”`, () => `“${label}”`) : message;
+  return [named, remedy].filter(Boolean).join(" ");
+}
+
 export function title(recipe) {
   return recipe?.prompt || t("Uploaded picture");
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, StorageState, sync_playwright
 
 HOME = Path(__file__).resolve().parents[2]
 DESKTOP = (1440, 900)
@@ -40,11 +40,19 @@ def open_browser() -> Iterator[Browser]:
             browser.close()
 
 
-def open_page(browser: Browser, url: str, size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> tuple[Page, list[str]]:
-    """The studio's page in a browser of its own, ready for use, and the list that its faults will be written to."""
+def open_page(
+    browser: Browser, url: str, size: tuple[int, int] = DESKTOP, *, dark: bool = False, remembered: StorageState | None = None
+) -> tuple[Page, list[str]]:
+    """The studio's page in a browser of its own, ready for use, and the list that its faults will be written to.
+
+    `remembered` is what another browser knew when it was closed.
+    """
     width, height = size
     context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", has_touch=size == PHONE
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if dark else "light",
+        has_touch=size == PHONE,
+        storage_state=remembered,
     )
     page = context.new_page()
     page.set_default_timeout(60_000)

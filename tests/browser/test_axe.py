@@ -75,7 +75,10 @@ class Inspection:
         self.faults += [f"{scene}: {fault}" for fault in found]
 
     def show_everything(self) -> None:
-        self.page.locator("[data-level=advanced], .level-button").locator("visible=true").click()
+        self.page.locator("button[data-level=advanced], .level-button").locator("visible=true").click()
+
+    def show_little(self) -> None:
+        self.page.locator("button[data-level=simple], .level-button").locator("visible=true").click()
 
     def tab(self, name: str) -> None:
         self.page.get_by_role("tab", name=name).click()
@@ -201,7 +204,10 @@ def test_the_studio_shuts_nobody_out(stocked: Running, browser: Browser, photo: 
     page.keyboard.press("Escape")
     if size == PHONE:
         page.get_by_role("button", name="Filters").click()
+        seen.look_at("gallery-filters")
     page.get_by_role("button", name="Favourites", exact=True).click()
+    if size == PHONE:
+        page.get_by_role("button", name="Nothing fits").click()
     expect(page.get_by_role("heading", name="Nothing fits")).to_be_visible()
     seen.look_at("gallery-filtered")
     page.get_by_role("button", name="Clear all filters").click()
@@ -218,11 +224,14 @@ def test_the_studio_shuts_nobody_out(stocked: Running, browser: Browser, photo: 
 
     # Analytics and Setup
     seen.tab("Analytics")
-    expect(page.locator(".analytics-card").first).to_be_visible()
+    expect(page.locator(".analytics-figures .analytics-card").first).to_be_visible()
     page.locator("#analytics-days svg.main-svg, #analytics-days canvas").first.wait_for()
-    for fold in page.locator(".analytics-details summary").all():
+    for fold in page.locator("#analytics details > summary").all():
         fold.click()
     seen.look_at("analytics")
+    seen.show_little()
+    seen.look_at("analytics-simple")
+    seen.show_everything()
     seen.tab("Setup")
     expect(page.locator(".check").first).to_be_visible()
     seen.look_at("setup")
