@@ -19,6 +19,10 @@ def list_engines(desk: Desk) -> Answer:
     return Answer({"items": [one.model_dump(mode="json") for one in found]}, table(rows))
 
 
+def status_of_engines(desk: Desk) -> Answer:
+    return show_engine(desk) if desk.args.name else list_engines(desk)
+
+
 def show_engine(desk: Desk) -> Answer:
     return _said(desk.studio.engines.engine(desk.args.name))
 
@@ -64,8 +68,16 @@ def cancel_engine(desk: Desk) -> Answer:
 
 
 def engine_log(desk: Desk) -> Answer:
-    lines = desk.studio.engines.log(desk.args.name, "install" if desk.args.install else "server", desk.args.lines)
-    return Answer({"lines": lines}, "\n".join(lines) or "Nothing was logged.")
+    which = "install" if desk.args.install else "server"
+    piece = desk.studio.engines.log(desk.args.name, which, desk.args.lines)
+    if not desk.args.follow:
+        lines = (*piece.lines, *([piece.unfinished] if piece.unfinished else ()))
+        return Answer({"lines": lines, "next": piece.next}, "\n".join(lines) or "Nothing was logged.")
+    while True:
+        for line in piece.lines:
+            print(line, flush=True)
+        time.sleep(FOLLOW_S)
+        piece = desk.studio.engines.log(desk.args.name, which, desk.args.lines, piece.next)
 
 
 def _followed(desk: Desk, info: EngineInfo) -> Answer:
