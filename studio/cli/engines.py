@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from studio.cli.desk import FAILED, OK, Answer, Desk
+from studio.cli.desk import FAILED, INTERRUPTED, OK, Answer, Desk
 from studio.cli.words import table
 from studio.errors import Conflict, DataRootLocked, MissingRequiredField
 from studio.managed import Connect, EngineInfo
@@ -73,11 +73,16 @@ def engine_log(desk: Desk) -> Answer:
     if not desk.args.follow:
         lines = (*piece.lines, *([piece.unfinished] if piece.unfinished else ()))
         return Answer({"lines": lines, "next": piece.next}, "\n".join(lines) or "Nothing was logged.")
-    while True:
-        for line in piece.lines:
-            print(line, flush=True)
-        time.sleep(FOLLOW_S)
-        piece = desk.studio.engines.log(desk.args.name, which, desk.args.lines, piece.next)
+    # The lines are the answer; with --json one value is, at the end.
+    place = sys.stderr if desk.args.json else sys.__stdout__
+    try:
+        while True:
+            for line in piece.lines:
+                print(line, file=place, flush=True)
+            time.sleep(FOLLOW_S)
+            piece = desk.studio.engines.log(desk.args.name, which, desk.args.lines, piece.next)
+    except KeyboardInterrupt:
+        return Answer({"next": piece.next}, "", INTERRUPTED)
 
 
 def _followed(desk: Desk, info: EngineInfo) -> Answer:

@@ -26,7 +26,7 @@ import pytest
 from comfyui.server import KIT, Server, free_port, install
 from fastapi.testclient import TestClient
 
-from app import open_studio
+from app import HOME, main, open_studio
 from bench.rig import Running, running_studio, wait_until
 from engines.comfyui import NotComfy
 from engines.comfyui.engine import check_version
@@ -350,6 +350,47 @@ def test_a_studio_that_stops_in_the_middle_goes_on_at_its_next_start(
     told = Managed.model_validate_json((root / "state.json").read_bytes())
     assert told.installation is not None and told.problem is None
     assert [asked.startswith("bytes=") for asked in shop.asked] == [False, True]
+
+
+def test_the_command_line_says_how_comfyui_is_installs_it_and_follows_its_log(
+    shop: Shop, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_archive(shop.folder / f"{COMMIT}.zip")
+    monkeypatch.setenv("LIKENESS_ENGINE_PINS", str(pins_file(shop, tmp_path)))
+    monkeypatch.setenv("LIKENESS_COMFYUI_PYTHON", sys.executable)
+
+    def said(*words: str, status: int = 0) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main(["engines", *words, "--data", str(settings.data), "--json"]) == status
+        return json.loads(capsys.readouterr().out)
+
+    def command(*words: str) -> list[str]:
+        return [sys.executable, str(HOME / "app.py"), "engines", *words, "--data", str(settings.data)]
+
+    assert [one["name"] for one in said("status")["items"]] == ["embedded", "comfyui"]
+    assert said("status", "comfyui")["state"] == "not_installed"
+    assert said("status", "nobody", status=1)["error"]["code"] == "NOT_FOUND"
+    assert said("update", "comfyui", status=1)["error"]["code"] == "CONFLICT"
+    # It ends its process with what works in it.
+    done = subprocess.run(command("install", "comfyui"), capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0 and COMMIT in done.stdout, (done.stdout, done.stderr)
+    assert said("update", "comfyui", "main", status=1)["error"]["field"] == "commit"
+    assert said("update", "comfyui", COMMIT, status=1)["error"]["message"] == "This commit is installed already."
+    assert "Installed" in said("log", "comfyui", "--install", "--lines", "3")["lines"][-1]
+
+    log = managed_folder(settings) / "server.log"
+    log.write_text("what was there\n", "utf-8")
+    with subprocess.Popen(command("log", "comfyui", "--follow"), stdout=subprocess.PIPE, text=True) as following:
+        try:
+            assert following.stdout is not None
+            assert following.stdout.readline() == "what was there\n"
+            with log.open("a", encoding="utf-8") as more:
+                more.write("just now\nnot yet whole")
+            assert following.stdout.readline() == "just now\n"
+            following.send_signal(signal.SIGINT)
+            assert following.wait(60) == 130
+        finally:
+            following.kill()
 
 
 def pins_file(shop: Shop, folder: Path) -> Path:
