@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from studio.contracts import Job
 from studio.errors import LikenessError
+from studio.managed import EngineWork
 from studio.studio import Studio
 
 LOOK_S = 0.2
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class News:
-    """What changed since the last time: jobs as they are now, and whether pictures came or went.
+    """What changed since the last time: jobs as they are now, whether pictures came or went, and what is being done with an engine.
 
     `lost` means that too much happened to tell one by one: look at everything again.
     """
@@ -34,6 +35,7 @@ class News:
     jobs: tuple[Job, ...] = ()
     pictures: bool = False
     lost: bool = False
+    work: EngineWork | None = None
 
 
 class Listener:
@@ -44,6 +46,7 @@ class Listener:
         self._jobs: dict[str, Job] = {}
         self._pictures = False
         self._lost = False
+        self._work: EngineWork | None = None
         self._closed = False
         self._woken = asyncio.Event()
 
@@ -54,8 +57,8 @@ class Listener:
                 await self._woken.wait()
         if self._closed:
             return None
-        news = News(tuple(self._jobs.values()), self._pictures, self._lost)
-        self._jobs, self._pictures, self._lost = {}, False, False
+        news = News(tuple(self._jobs.values()), self._pictures, self._lost, self._work)
+        self._jobs, self._pictures, self._lost, self._work = {}, False, False, None
         self._woken.clear()
         return news
 
@@ -67,9 +70,11 @@ class Listener:
                 self._jobs[job.id] = job
         self._pictures = self._pictures or news.pictures
         self._lost = self._lost or news.lost
+        if self._job_ids is None and news.work is not None:
+            self._work = news.work
         if len(self._jobs) > MOST_WAITING:
             self._jobs, self._lost = {}, True
-        if self._jobs or self._pictures or self._lost:
+        if self._jobs or self._pictures or self._lost or self._work:
             self._woken.set()
 
     def close(self) -> None:
@@ -85,6 +90,7 @@ class Feed:
         self._studio = studio
         self._look_s = look_s
         self._listeners: set[Listener] = set()
+        self._work: EngineWork | None = None
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -101,6 +107,8 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         if self._closed:
             listener.close()
+        if self._work is not None:
+            listener.tell(News(work=self._work))
         self._listeners.add(listener)
         if self._task is None and not self._closed:
             self._task = asyncio.create_task(self._look_for_changes(), name="feed")
@@ -110,7 +118,7 @@ class Feed:
             self._listeners.discard(listener)
             if not self._listeners and self._task is not None:
                 self._task.cancel()
-                self._task = None
+                self._task = self._work = None
 
     def close(self) -> None:
         """End every stream now: call it when the server begins to stop, from any thread."""
@@ -136,7 +144,11 @@ class Feed:
         while True:
             looked = time.time()
             try:
-                last, mark = mark, await anyio.to_thread.run_sync(self._studio.change_mark, limiter=limiter)
+                last, (mark, work) = mark, await anyio.to_thread.run_sync(self._look, limiter=limiter)
+                if work != self._work:
+                    self._work = work if work is None or not work.state.ended else None
+                    for listener in self._listeners:
+                        listener.tell(News(work=work))
                 if mark is not None and mark == last:
                     await asyncio.sleep(self._look_s)
                     continue
@@ -160,3 +172,10 @@ class Feed:
             # Told once that too much happened, nobody needs to hear it again from the overlap.
             since = looked + OVERLAP_S if lost else looked
             await asyncio.sleep(1.0 if lost else self._look_s)
+
+    def _look(self) -> tuple[int | None, EngineWork | None]:
+        """The mark of what changed, and what is being done with an engine: how it ended, the once that it is over."""
+        work = self._studio.engines.work()
+        if work is None and self._work is not None:
+            work = self._studio.engines.outcome(self._work)
+        return self._studio.change_mark(), work

@@ -6,7 +6,10 @@ taken is on disk, outlives a closed page and a restart, and is done once a worke
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,25 +27,40 @@ PINS = HOME / "engines" / "pins.json"
 EMBEDDED, COMFYUI = "embedded", "comfyui"
 TITLES = {EMBEDDED: "Embedded engine", COMFYUI: "ComfyUI"}
 MOST_OF_A_LOG = 256 * 2**10
+WATCHED = frozenset({"install", "update", "start"})
+WAITS = "It waits for its turn."
 
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 
 
 class Torch(Contract):
-    """Where torch for one kind of device comes from (None: the usual index), and the disk that an installation takes, in MB."""
+    """One build of torch: what pip is asked for, from which index (None: the usual one), and the disk that all takes, in MB."""
 
+    packages: tuple[str, ...] = ("torch", "torchvision", "torchaudio")
     index: str | None
     disk_mb: int
 
 
+class Tree(Contract):
+    """The ids of a commit's tree: what git calls it, and what a git that hashes by SHA-256 would call it."""
+
+    sha1: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Pin(Contract):
-    """The version of an engine that Likeness was tested with. `archive` holds `{commit}`; `sha256` is that of the pinned one's."""
+    """The version of an engine that Likeness was tested with.
+
+    `archive` holds `{commit}`. `tree` is what the pinned commit's archive must hold; None leaves it at the commit that the archive names.
+    `constraints` is a file of package versions for the pinned commit, beside the pins file.
+    """
 
     repository: str
     version: str
     commit: Commit
+    tree: Tree | None = None
     archive: str
-    sha256: str | None
+    constraints: str | None = None
     torch: dict[str, Torch]
 
 
@@ -62,13 +80,31 @@ class Order(Contract):
 
 
 class Installation(Contract):
-    """A ComfyUI on this computer. `own` when Likeness installed it: only then can it be updated and removed."""
+    """A ComfyUI on this computer. `own` when Likeness installed it: only then can it be updated and removed.
+
+    `torch` is the build it was given, by its name in the pins file; empty where it has its torch from elsewhere.
+    """
 
     folder: str
     python: str
     version: str
     commit: str = ""
     own: bool = False
+    torch: str = ""
+
+
+class WorkState(StrEnum):
+    """How far work on an engine is."""
+
+    running = "running"
+    done = "done"
+    failed = "failed"
+    cancelled = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing more will be told of it."""
+        return self is not WorkState.running
 
 
 class Managed(Contract):
@@ -83,6 +119,7 @@ class Managed(Contract):
     act: str = ""
     progress: float = 0
     note: str = ""
+    ended: WorkState = Field(default=WorkState.done, description="how the last order ended")
     problem: Problem | None = None
     found_urls: tuple[str, ...] = ()
     found_folders: tuple[str, ...] = ()
@@ -129,6 +166,29 @@ class EngineInfo(Contract):
     looked: bool = False
     found_urls: tuple[str, ...] = ()
     found_folders: tuple[str, ...] = ()
+
+
+class EngineLog(Contract):
+    """A piece of a log, oldest line first."""
+
+    lines: tuple[str, ...]
+    unfinished: str = Field(default="", description="a line that is still being written, such as a progress bar")
+    next: str = Field(description="give it as `after` to get what is written from here on")
+    anew: bool = Field(description="true when this doesn't go on from `after`: the log is another one by now, or far longer")
+
+
+class EngineWork(Contract):
+    """What is being done with an engine that takes long enough to be watched from every tab. `act` is install, update or start."""
+
+    name: str
+    title: str
+    order: str
+    act: str
+    state: WorkState = WorkState.running
+    progress: float
+    note: str
+    problem: str = ""
+    remedy: str = ""
 
 
 class Connect(Asked):
@@ -241,10 +301,36 @@ class Engines:
         _write(folder / "cancel", order.id.encode())
         return self.engine(name)
 
-    def log(self, name: str, which: str = "server", lines: int = 200) -> tuple[str, ...]:
-        """The end of a log: `server` is what ComfyUI says, `install` what its installation said. Raises NotFound."""
+    def log(self, name: str, which: str = "server", lines: int = 200, after: str = "") -> EngineLog:
+        """The last lines of a log, or what was written `after` another piece of it. `server` is what ComfyUI says, `install` what its
+        installation said. Raises NotFound, and InvalidFieldValue for an `after` that no piece said.
+        """
         self._own(name)
-        return tail(managed_folder(self._settings) / f"{which}.log", lines)
+        return read_log(managed_folder(self._settings) / f"{which}.log", lines, after)
+
+    def work(self) -> EngineWork | None:
+        """What is being done now, of what is worth watching. Cheap: it reads a file or two."""
+        folder = managed_folder(self._settings)
+        order = waiting(folder)
+        if order is None or order.act not in WATCHED:
+            return None
+        managed = read_managed(folder)
+        begun = managed.order == order.id
+        return EngineWork(
+            name=COMFYUI,
+            title=TITLES[COMFYUI],
+            order=order.id,
+            act=order.act,
+            progress=managed.progress if begun else 0,
+            note=managed.note if begun else WAITS,
+        )
+
+    def outcome(self, work: EngineWork) -> EngineWork:
+        """How work ended that `work` told of and tells of no more."""
+        managed = read_managed(managed_folder(self._settings))
+        problem = managed.problem
+        told = {"problem": problem.message, "remedy": problem.remedy} if problem else {}
+        return work.model_copy(update={"state": managed.ended, **told})
 
     def _own(self, name: str) -> None:
         self.engine(name)
@@ -291,7 +377,10 @@ def pins(settings: Settings) -> Pins:
     """The pinned versions. Raises ContractMismatch for a file that can't be read."""
     path = settings.engine_pins or PINS
     try:
-        return Pins.model_validate_json(path.read_bytes())
+        found = Pins.model_validate_json(path.read_bytes())
+        beside = found.comfyui.constraints
+        constraints = str(path.resolve().parent / beside) if beside else None
+        return Pins(comfyui=found.comfyui.model_copy(update={"constraints": constraints}))
     except (OSError, ValidationError) as error:
         raise ContractMismatch(f"{path} can't be read.", remedy="Mend it, or unset LIKENESS_ENGINE_PINS.") from error
 
@@ -349,14 +438,43 @@ def version_in(folder: Path) -> str:
 
 def tail(path: Path, lines: int) -> tuple[str, ...]:
     """The last lines of a text file; none where it isn't there."""
+    piece = read_log(path, lines)
+    return (*piece.lines, *([piece.unfinished] if piece.unfinished else ()))[-lines:]
+
+
+def read_log(path: Path, lines: int, after: str = "") -> EngineLog:
+    """The last lines of a log that is being written, or those after another piece. Raises InvalidFieldValue for an odd `after`."""
+    known, offset = _place(after)
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - MOST_OF_A_LOG))
-            said = file.read().decode("utf-8", "replace")
+            status = os.fstat(file.fileno())
+            goes_on = known == status.st_ino and offset <= status.st_size <= offset + MOST_OF_A_LOG
+            start = offset if goes_on else max(0, status.st_size - MOST_OF_A_LOG)
+            file.seek(start)
+            said = file.read(MOST_OF_A_LOG)
     except OSError:
-        return ()
-    # A progress bar writes its line again and again.
-    return tuple(line.rpartition("\r")[2].rstrip() for line in said.replace("\r\n", "\n").split("\n") if line.strip())[-lines:]
+        return EngineLog(lines=(), next="", anew=True)
+    whole, _, rest = said.rpartition(b"\n")
+    end = start + len(said) - len(rest)
+    found = tuple(line for raw in whole.split(b"\n") if (line := _shown(raw)))
+    if not goes_on:
+        # The first one may have lost its beginning.
+        found = found[1 if start else 0 :][-lines:]
+    return EngineLog(lines=found, unfinished=_shown(rest), next=f"{status.st_ino}-{end}", anew=not goes_on)
+
+
+def _shown(raw: bytes) -> str:
+    # A progress bar writes its line again and again; colours are for terminals.
+    line = raw.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2].rstrip()
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line)
+
+
+def _place(after: str) -> tuple[int, int]:
+    if not after:
+        return -1, 0
+    if not (match := re.fullmatch(r"(\d{1,20})-(\d{1,20})", after)):
+        raise InvalidFieldValue("That place in a log is not one of ours.", field="after", remedy="Start again without it.")
+    return int(match[1]), int(match[2])
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -440,7 +558,7 @@ def _comfyui(managed: Managed, order: Order | None, inventory: Inventory, health
         remedy=remedy,
         busy=busy,
         progress=managed.progress if order and managed.order == order.id else 0,
-        note=(managed.note if managed.order == order.id else "It waits for its turn.") if order else "",
+        note=(managed.note if managed.order == order.id else WAITS) if order else "",
         servers=servers,
         version=there.version if there else "",
         commit=there.commit if there else "",

@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         max_length=2000,
         description="More arguments for the ComfyUI that Likeness starts, such as --lowvram.",
     )
+    comfyui_torch: str = Field(
+        "",
+        max_length=40,
+        description="The torch that ComfyUI is installed with: cpu, cuda, cuda12, rocm or mps. Empty: what suits this computer's drivers.",
+    )
     engine_pins: Path | None = Field(None, description="Another file than engines/pins.json to install engines by.")
     aitoolkit_path: Path | None = Field(
         None,

@@ -25,7 +25,7 @@ MOST_LETTERS = 4000
 # What the page's process asks its settings for each time; everything else is read once, at the start.
 AT_ONCE = frozenset({"walked_through", "prompt_template", "max_upload_megapixels", "comfyui_url", "comfyui_arguments"})
 # They say which programs run: that is for whoever starts the studio, not for whoever reaches its page.
-OUTSIDE = frozenset({"comfyui_python", "engine_pins"})
+OUTSIDE = frozenset({"comfyui_python", "comfyui_torch", "engine_pins"})
 CHOICES: dict[str, tuple[str, ...]] = {
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
     "device": ("auto", "cpu", "cuda", "mps"),

@@ -35,6 +35,7 @@ from studio.api.rim import Rim
 from studio.contracts import GenerateRequest, JobKind, JobState
 from studio.feed import MOST_WAITING, Feed, Listener, News
 from studio.jobs import Jobs
+from studio.managed import EngineWork, Managed, Order, WorkState, managed_folder
 from studio.settings import Settings, load_settings
 from studio.studio import Studio
 
@@ -549,6 +550,70 @@ def test_a_slow_listener_gets_the_newest_state_of_each_job_and_no_more(studio: S
             assert await listener.next(0.1) == News()
 
     asyncio.run(listen())
+
+
+def test_what_is_being_done_with_an_engine_is_told_to_everyone_also_to_who_comes_later_until_it_is_over(studio: Studio) -> None:
+    folder = managed_folder(studio.settings)
+    folder.mkdir(parents=True)
+
+    def write(**changes: object) -> None:
+        (folder / "state.json").write_text(Managed.model_validate({"order": "7", "act": "install", **changes}).model_dump_json(), "utf-8")
+
+    async def heard(listener: Listener) -> EngineWork:
+        while (work := (await heard_within(listener)).work) is None:
+            pass
+        return work
+
+    async def listen() -> None:
+        feed = Feed(studio, look_s=0.01)
+        async with feed.listen() as listener, feed.listen("another job") as deaf:
+            (folder / "order.json").write_text(Order(id="7", act="install").model_dump_json(), "utf-8")
+            assert ((await heard(listener)).state, (await listener.next(0.1))) == (WorkState.running, News())
+            write(progress=0.42, note="Downloading ComfyUI: 42 of 100 MB")
+            work = await heard(listener)
+            assert (work.title, work.act, work.progress, work.note[:11]) == ("ComfyUI", "install", 0.42, "Downloading")
+            async with feed.listen() as late:
+                assert await heard(late) == work
+            write(ended="failed", problem={"code": "DISK_FULL", "message": "The disk is full.", "remedy": "Free some."})
+            (folder / "order.json").unlink()
+            while (work := await heard(listener)).state is WorkState.running:
+                pass
+            assert (work.state, work.problem, work.remedy) == (WorkState.failed, "The disk is full.", "Free some.")
+            async with feed.listen() as late:
+                assert await late.next(0.1) == News(), "what is over is not told again"
+            assert await deaf.next(0.01) == News()
+
+    asyncio.run(listen())
+
+
+def test_a_log_is_followed_piece_by_piece(client: httpx.Client, studio: Studio) -> None:
+    log = managed_folder(studio.settings) / "server.log"
+    log.parent.mkdir(parents=True)
+
+    def ask(after: str = "", **more: object) -> dict[str, Any]:
+        answer = client.get("/engines/comfyui/log", params={"after": after, **more})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    assert ask() == {"lines": [], "unfinished": "", "next": "", "anew": True}
+    log.write_bytes("one\ntwo\n\x1b[32mthrée\x1b[0m\nload".encode())
+    first = ask(lines=2)
+    assert (first["lines"], first["unfinished"], first["anew"]) == (["two", "thrée"], "load", True)
+    with log.open("ab") as more:
+        more.write(b"ed\n 10%|#\r 20%|##")
+    second = ask(first["next"])
+    assert (second["lines"], second["unfinished"], second["anew"]) == (["loaded"], " 20%|##", False)
+    assert ask(second["next"]) == {**second, "lines": []}, "nothing new, and the place stays"
+    assert (ask(second["next"].replace("-", "-9"))["anew"]) is True, "a log that became shorter begins anew"
+    log.rename(log.with_suffix(".log.1"))
+    log.write_bytes(b"another\n" * 40_000)
+    again = ask(second["next"], lines=3)
+    assert (again["lines"], again["anew"]) == (["another"] * 3, True)
+    with log.open("ab") as more:
+        more.write(b"x" * 400_000 + b"\nend\n")
+    far = ask(again["next"])
+    assert (far["lines"], far["anew"]) == (["end"], True), "too far behind to be told everything"
+    assert client.get("/engines/comfyui/log", params={"after": "../x"}).json()["error"]["field"] == "after"
 
 
 def test_a_listener_who_misses_too_much_is_told_to_look_anew(studio: Studio) -> None:

@@ -5,22 +5,26 @@ Every step is done or not done, and a step that is done is not done again: an in
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
+import re
 import shutil
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import httpx
+import psutil
 
+from engines.comfyui.torch_builds import choose, this_machine
+from engines.comfyui.tree import SHA1, SHA256, NotATree, archive_ids
 from studio.errors import (
     ChecksumMismatch,
     ChecksumMissing,
@@ -28,11 +32,12 @@ from studio.errors import (
     DependencyMissing,
     DiskFull,
     DownloadFailed,
+    InvalidFieldValue,
     LikenessError,
     from_os_error,
 )
-from studio.files import write_atomically
-from studio.managed import Installation, Pin, is_comfyui, tail, version_in
+from studio.files import replace_quickly, write_atomically
+from studio.managed import Installation, Pin, is_alive, is_comfyui, version_in
 
 MB = 1_000_000
 TRIES = 4
@@ -40,47 +45,72 @@ STALLED_S = 30.0
 LARGEST_ARCHIVE = 2000 * MB
 LARGEST_UNPACKED = 4000 * MB
 DONE = "installed.json"
+# From this version on pip says how far a download is in lines that a program can read. Python 3.11 and 3.12 come with older ones.
+TELLS_PROGRESS, NO_PIP = (24, 1), (0, 0)
+PIP = "pip==26.3"
+LINES_KEPT = 60
+RUNNING = "step.json"
+NO_LINE = (
+    "Failed to establish a new connection",
+    "NewConnectionError",
+    "NameResolutionError",
+    "Temporary failure in name resolution",
+    "getaddrinfo failed",
+    "Max retries exceeded",
+    "ReadTimeoutError",
+    "ConnectTimeoutError",
+    "Connection broken",
+    "IncompleteRead",
+    "ProxyError",
+    "SSLError",
+)
 
 Say = Callable[[float, str], None]
 """Progress from 0 to 1 and what is being done. Raises what ends the installation."""
 
 
-def install(root: Path, pin: Pin, commit: str, say: Say, *, shared: Path | None = None) -> Installation:
-    """Install a commit below `root/versions`. `shared` is a Python whose packages it uses.
+def install(root: Path, pin: Pin, commit: str, say: Say, *, shared: Path | None = None, build: str = "") -> Installation:
+    """Install a commit below `root/versions`. `shared` is a Python whose packages it uses, `build` a torch of the pins file by its name.
 
     Raises DiskFull before anything is written or with nothing half done, DownloadFailed, ChecksumMismatch, ChecksumMissing,
-    DependencyMissing, and what `say` raises. What was downloaded is kept for the next time.
+    DependencyMissing, InvalidFieldValue, and what `say` raises. What was downloaded is kept for the next time.
     """
     place = root / "versions" / commit[:12]
     source, venv, log = place / "source", place / "venv", root / "install.log"
-    python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = Path(python_in(str(venv), windows=os.name == "nt"))
     found = Installation(folder=str(source), python=str(python), version="", commit=commit, own=True)
     if (place / DONE).is_file():
-        return found.model_copy(update={"version": version_in(source)})
-    device = "shared" if shared else device_here()
+        before = Installation.model_validate_json((place / DONE).read_bytes())
+        return found.model_copy(update={"version": version_in(source), "torch": before.torch})
     try:
         root.mkdir(parents=True, exist_ok=True)
-        _check_disk(root, pin, device)
-        _note(log, f"Installing ComfyUI {commit} for {device}")
+        _end_leftover(root)
+        if shared is None:
+            build, because = _torch_for(pin, build)
+            found = found.model_copy(update={"torch": build})
+            _check_disk(root, pin.torch[build].disk_mb)
+            _note(log, f"Installing ComfyUI {commit} with torch for {build}: {because}")
+        else:
+            # An environment that shares its packages holds ComfyUI and little more.
+            _check_disk(root, min(torch.disk_mb for torch in pin.torch.values()) // 5)
+            _note(log, f"Installing ComfyUI {commit} with the packages of {shared}")
         if not source.is_dir():
+            _note(log, f"Getting {pin.archive.replace('{commit}', commit)}")
             archive = _download(root / "downloads", pin, commit, say)
+            proven = _check_or_discard(archive, pin, commit, say)
+            _note(log, proven)
             say(0.2, "Unpacking ComfyUI")
             _unpack(archive, source, say)
             archive.unlink()
-        _environment(venv, python, log, say, shared)
+        pip = _environment(venv, python, log, say, shared)
         if shared is None:
-            torch = pin.torch[device]
-            say(0.3, f"Installing torch for {device}: the largest part")
+            torch = pin.torch[build]
             index = ["--index-url", torch.index] if torch.index else []
-            _run(
-                [str(python), *_PIP, "install", "torch", "torchvision", "torchaudio", *index],
-                log,
-                lambda: say(0.3, ""),
-                what="install torch",
-            )
-        say(0.8, "Installing what ComfyUI needs")
-        command = [str(python), *_PIP, "install", "-r", str(source / "requirements.txt")]
-        _run(command, log, lambda: say(0.8, ""), what="install what ComfyUI needs")
+            step = Step("install torch", f"Installing torch for {build}", 0.3, 0.8)
+            run_step([*pip, *torch.packages, *index], log, say, step)
+        kept = ["-c", pin.constraints] if pin.constraints and commit == pin.commit else []
+        step = Step("install what ComfyUI needs", "Installing what ComfyUI needs", 0.8, 0.98)
+        run_step([*pip, "-r", str(source / "requirements.txt"), *kept], log, say, step)
         say(0.98, "Almost done")
         found = found.model_copy(update={"version": version_in(source)})
         write_atomically(place / DONE, found.model_dump_json().encode())
@@ -96,18 +126,28 @@ def install(root: Path, pin: Pin, commit: str, say: Say, *, shared: Path | None 
     return found
 
 
-def device_here() -> str:
-    """What torch is to compute on here: cuda, rocm, mps or cpu. Asks the drivers, not torch, which isn't there yet."""
-    if sys.platform == "darwin":
-        return "mps" if platform.machine() == "arm64" else "cpu"
-    if shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"], capture_output=True).stdout.strip():
-        return "cuda"
-    return "rocm" if sys.platform == "linux" and Path("/dev/kfd").exists() else "cpu"
+def python_in(venv: str, *, windows: bool) -> str:
+    """The Python of a virtual environment, where the system is Windows or isn't."""
+    return str(PureWindowsPath(venv, "Scripts", "python.exe") if windows else PurePosixPath(venv, "bin", "python"))
 
 
-def _check_disk(root: Path, pin: Pin, device: str) -> None:
-    # An environment that shares its packages holds ComfyUI and little more.
-    needed = min(torch.disk_mb for torch in pin.torch.values()) // 5 if device == "shared" else pin.torch[device].disk_mb
+def _torch_for(pin: Pin, wanted: str) -> tuple[str, str]:
+    """The build by its name, and why it is that one. Raises DependencyMissing for a driver that suits none, InvalidFieldValue."""
+    if wanted:
+        if wanted not in pin.torch:
+            raise InvalidFieldValue(
+                f"There is no torch “{wanted}”.", field="comfyui_torch", remedy=f"Choose one of {', '.join(sorted(pin.torch))}."
+            )
+        return wanted, "LIKENESS_COMFYUI_TORCH says so"
+    choice = choose(this_machine())
+    if choice.problem:
+        raise DependencyMissing(choice.problem, remedy=choice.remedy)
+    if choice.build not in pin.torch:
+        raise ContractMismatch(f"The pins file says nothing of a torch “{choice.build}”.", remedy="Add it, or set LIKENESS_COMFYUI_TORCH.")
+    return choice.build, choice.because
+
+
+def _check_disk(root: Path, needed: int) -> None:
     free = shutil.disk_usage(root).free // MB
     if free < needed:
         raise DiskFull(
@@ -140,12 +180,6 @@ def _download(folder: Path, pin: Pin, commit: str, say: Say) -> Path:
                     say(0.0, f"The line broke ({_reason(error)}); it goes on in a moment")
                     time.sleep(0.1)
         part.rename(whole)
-    try:
-        _check(whole, commit, pin.sha256 if commit == pin.commit else None)
-    except LikenessError:
-        # Bytes that are wrong don't become right by going on with them.
-        whole.unlink()
-        raise
     return whole
 
 
@@ -176,25 +210,46 @@ def _fetch(url: str, part: Path, say: Say) -> None:
             raise httpx.ReadError("the line broke")
 
 
-def _check(archive: Path, commit: str, sha256: str | None) -> None:
-    if sha256 is not None:
-        with archive.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
-            raise ChecksumMismatch("What was downloaded is not the ComfyUI that was pinned; it was thrown away.")
-        return
-    # An archive that git made says which commit it is.
+def _check_or_discard(archive: Path, pin: Pin, commit: str, say: Say) -> str:
+    try:
+        return _check(archive, pin, commit, say)
+    except LikenessError:
+        # Bytes that are wrong don't become right by going on with them.
+        archive.unlink()
+        raise
+
+
+def _check(archive: Path, pin: Pin, commit: str, say: Say) -> str:
+    """What is proven of an archive, in words. Raises ChecksumMismatch, ChecksumMissing, DownloadFailed."""
+    tree = pin.tree if commit == pin.commit else None
     try:
         with zipfile.ZipFile(archive) as opened:
+            _check_size(opened)
+            # An archive that git made says which commit it is; one that was packed anew holds the same files and doesn't.
             said = opened.comment.decode("ascii", "replace").strip()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ChecksumMismatch("What was downloaded is not an archive; it was thrown away.") from error
+            if said and said != commit:
+                raise ChecksumMismatch("What was downloaded is another commit than was asked for; it was thrown away.")
+            if tree is not None:
+                say(0.2, "Checking what was downloaded")
+                found = archive_ids(opened, lambda: say(0.2, ""))
+                if found != {SHA1: tree.sha1, SHA256: tree.sha256}:
+                    raise ChecksumMismatch("What was downloaded is not the ComfyUI that was pinned; it was thrown away.")
+                return f"Every file is that of the pinned commit: tree {tree.sha1}, by SHA-256 {tree.sha256}"
+    except NotATree as error:
+        raise ChecksumMismatch(f"What was downloaded is not the ComfyUI that was pinned; it was thrown away. {error}") from error
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ChecksumMismatch("What was downloaded is not a whole archive; it was thrown away.") from error
     if not said:
         raise ChecksumMissing(
-            "The archive doesn't say which commit it is, and no checksum is known for it.", remedy="Write its SHA-256 into the pins file."
+            "The archive doesn't say which commit it is, and nothing is known to check it by.",
+            remedy="Write the ids of its tree into the pins file.",
         )
-    if said != commit:
-        raise ChecksumMismatch("What was downloaded is another commit than was asked for; it was thrown away.")
+    return "The archive says that it is this commit. Its files were not checked one by one: nothing is pinned for it"
+
+
+def _check_size(archive: zipfile.ZipFile) -> None:
+    if sum(entry.file_size for entry in archive.infolist()) > LARGEST_UNPACKED:
+        raise DownloadFailed("What came is far too large to be ComfyUI.", remedy="Check the address in engines/pins.json.")
 
 
 def _unpack(archive: Path, source: Path, say: Say) -> None:
@@ -202,10 +257,7 @@ def _unpack(archive: Path, source: Path, say: Say) -> None:
     shutil.rmtree(part, ignore_errors=True)
     try:
         with zipfile.ZipFile(archive) as opened:
-            entries = opened.infolist()
-            if sum(entry.file_size for entry in entries) > LARGEST_UNPACKED:
-                raise DownloadFailed("What came is far too large to be ComfyUI.", remedy="Check the address in engines/pins.json.")
-            for entry in entries:
+            for entry in opened.infolist():
                 # Archives of a commit hold one folder with everything in it.
                 inside = PurePosixPath(*PurePosixPath(entry.filename).parts[1:])
                 if entry.is_dir() or inside == PurePosixPath() or stat.S_ISLNK(entry.external_attr >> 16):
@@ -228,17 +280,41 @@ def _unpack(archive: Path, source: Path, say: Say) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _environment(venv: Path, python: Path, log: Path, say: Say, shared: Path | None) -> None:
-    say(0.25, "Making its Python environment")
-    base = str(shared or sys.executable)
-    if not (python.exists() and subprocess.run([str(python), *_PIP, "--version"], capture_output=True).returncode == 0):
-        _run([base, "-m", "venv", "--clear", str(venv)], log, lambda: say(0.25, ""), what="make a Python environment")
-    if shared is None:
-        return
+def _environment(venv: Path, python: Path, log: Path, say: Say, shared: Path | None) -> list[str]:
+    """Make it where it isn't yet; gives the command that installs packages into it."""
+    step = Step("make a Python environment", "Making its Python environment", 0.25, 0.25)
+    say(step.begin, step.note)
+    version = _pip_version(python)
+    if version == NO_PIP:
+        run_step([str(shared or sys.executable), "-m", "venv", "--without-pip", "--clear", str(venv)], log, say, step)
+        if shared is not None:
+            _share(shared, python)
+            version = _pip_version(python)
+    if version == NO_PIP:
+        # Not by venv itself, which keeps to itself what went wrong in it.
+        run_step([str(python), "-m", "ensurepip"], log, say, step)
+        version = _pip_version(python)
+    if shared is None and version < TELLS_PROGRESS:
+        run_step([str(python), *_PIP, "install", PIP], log, say, Step("get a newer pip", step.note, 0.28, 0.28))
+        version = TELLS_PROGRESS
+    return [str(python), *_PIP, "install", *(["--progress-bar", "raw"] if version >= TELLS_PROGRESS else [])]
+
+
+def _share(shared: Path, python: Path) -> None:
+    """Let one Python find what another has installed."""
     ask = "import json, sysconfig; print(json.dumps([sysconfig.get_path('purelib'), sysconfig.get_path('platlib')]))"
-    theirs = _asked([base, "-c", ask])
+    theirs = _asked([str(shared), "-c", ask])
     own = _asked([str(python), "-c", ask])
     write_atomically(Path(own[0]) / "shared.pth", "".join(f"{path}\n" for path in dict.fromkeys(theirs)).encode())
+
+
+def _pip_version(python: Path) -> tuple[int, int]:
+    """The version of a Python's pip; NO_PIP where there is none."""
+    if not python.exists():
+        return NO_PIP
+    done = subprocess.run([str(python), *_PIP, "--version"], capture_output=True, text=True)
+    version = re.match(r"pip (\d+)\.(\d+)", done.stdout)
+    return (int(version[1]), int(version[2])) if version else NO_PIP
 
 
 def _asked(command: Sequence[str]) -> list[str]:
@@ -251,25 +327,141 @@ def _asked(command: Sequence[str]) -> list[str]:
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
 
 
-def _run(command: Sequence[str], log: Path, check: Callable[[], None], *, what: str) -> None:
+@dataclass(frozen=True)
+class Step:
+    """A program that runs for a while: what it does, for an error and for the page, and from where to where progress goes with it."""
+
+    what: str
+    note: str
+    begin: float
+    end: float
+
+
+def run_step(command: Sequence[str], log: Path, say: Say, step: Step) -> None:
+    """Run a program to its end; what it says goes to the log line by line, how far its downloads are to `say`.
+
+    Raises DiskFull, DownloadFailed, DependencyMissing, and what `say` raises, having ended the program.
+    """
     _note(log, f"$ {' '.join(command)}")
-    with log.open("ab") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+    say(step.begin, step.note)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"},
+    )
+    running = log.parent / RUNNING
+    replace_quickly(running, json.dumps([process.pid, _born(process.pid)]).encode())
+    said = _Said(step)
+    reader = threading.Thread(target=_read, args=(process, log, said), name="what a program says", daemon=True)
+    reader.start()
     try:
         while process.poll() is None:
-            check()
+            say(said.progress, said.note)
             time.sleep(0.1)
+        reader.join()
     except BaseException:
         end_group(process)
         raise
+    finally:
+        running.unlink(missing_ok=True)
+    if said.trouble:
+        raise said.trouble
     if process.returncode:
-        said = tail(log, 12)
-        if any("No space left on device" in line for line in said):
-            raise DiskFull(f"The disk is full: could not {what}.")
-        last = next((line for line in reversed(said) if "ERROR" in line), said[-1] if said else "")
-        raise DependencyMissing(
-            f"Could not {what}: {last[:300]}", remedy="Look at the log, check the connection, and install again; it goes on where it was."
+        raise what_failed(step.what, said.lines)
+
+
+class _Said:
+    """What a program said so far: its last lines, and how far that is."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._name = ""
+        self.progress, self.note = step.begin, step.note
+        self.lines: list[str] = []
+        self.trouble: OSError | None = None
+
+    def hear(self, line: str) -> bool:
+        """Take a line; False for one that only says how far a download is."""
+        if far := re.fullmatch(r"Progress (\d+) of (\d+)", line):
+            done, whole = int(far[1]), max(int(far[2]), 1)
+            if whole >= 10 * MB:
+                self.note = f"{self._step.note}: {self._name} {done / MB:.0f} of {whole / MB:.0f} MB"
+                # pip doesn't say how much is still to come: the largest file so far stands for all of it.
+                self.progress = max(self.progress, self._step.begin + 0.9 * (self._step.end - self._step.begin) * done / whole)
+            return False
+        if got := re.match(r"\s*Downloading (?:\S*/)?([A-Za-z0-9_.]+?)-\d", line):
+            self._name = got[1]
+        elif line.startswith("Installing collected packages"):
+            self.note = f"{self._step.note}: putting it in place"
+        self.lines = [*self.lines[-LINES_KEPT:], line]
+        return True
+
+
+def _read(process: subprocess.Popen[bytes], log: Path, said: _Said) -> None:
+    assert process.stdout is not None
+    try:
+        with process.stdout, log.open("ab") as output:
+            for raw in process.stdout:
+                if said.hear(raw.decode("utf-8", "replace").rstrip()):
+                    output.write(raw)
+                    output.flush()
+    except OSError as error:
+        said.trouble = error
+        end_group(process)
+
+
+def what_failed(what: str, said: Sequence[str]) -> LikenessError:
+    """What to tell a person whose pip failed, by its last lines."""
+    if any(sign in line for line in said for sign in ("No space left on device", "[Errno 28]", "not enough space on the disk")):
+        return DiskFull(f"The disk is full: could not {what}.")
+    last = next((line for line in reversed(said) if "ERROR" in line), said[-1] if said else "it said nothing")
+    if any(sign in line for line in said for sign in NO_LINE):
+        return DownloadFailed(
+            f"Could not {what}: the place where Python packages come from can't be reached.",
+            remedy="Check the connection, then press Install again: what arrived is kept. The log says which address it was.",
         )
+    if any("No matching distribution found" in line for line in said):
+        return DependencyMissing(
+            f"Could not {what}: {last[:300]}",
+            remedy=f"Perhaps there is none for Python {sys.version_info.major}.{sys.version_info.minor} on this system: "
+            "install Python 3.12 and start Likeness with it, or connect to a ComfyUI elsewhere. "
+            "Perhaps the connection is down: then press Install again.",
+        )
+    return DependencyMissing(
+        f"Could not {what}: {last[:300]}", remedy="Look at the log, then press Install again; it goes on where it was."
+    )
+
+
+def _end_leftover(root: Path) -> None:
+    """End the program of an installation whose worker was killed: two of them must not write into one environment."""
+    try:
+        pid, born = json.loads((root / RUNNING).read_bytes())
+    except (OSError, ValueError):
+        return
+    if is_alive(pid, born):
+        end_process(pid)
+    (root / RUNNING).unlink(missing_ok=True)
+
+
+def end_process(pid: int) -> None:
+    """End a process that isn't a child of ours, with what it started, and wait until it is gone."""
+    try:
+        process = psutil.Process(pid)
+        for each in (*process.children(recursive=True), process):
+            each.kill()
+        process.wait(10)
+    except (psutil.NoSuchProcess, psutil.TimeoutExpired):
+        pass
+
+
+def _born(pid: int) -> float:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return 0.0
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:

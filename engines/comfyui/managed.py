@@ -20,14 +20,16 @@ from pathlib import Path
 
 import psutil
 
-from engines.comfyui.install import device_here, install
+from engines.comfyui.install import install
 from engines.comfyui.server import ComfyServer
+from engines.comfyui.torch_builds import CPU, choose, this_machine
 from studio.contracts import Problem
 from studio.errors import Conflict, EngineFailed, InvalidFieldValue, LikenessError, UnknownError, from_os_error
 from studio.files import replace_quickly, write_atomically
 from studio.managed import (
     Installation,
     Order,
+    WorkState,
     is_alive,
     is_comfyui,
     managed_folder,
@@ -109,12 +111,14 @@ class ManagedComfy:
         log.info("ComfyUI of this computer: %s", order.act)
         self._tell(order=order.id, act=order.act, progress=0, note="", problem=None)
         problem: LikenessError | None = None
+        ended = WorkState.done
         try:
             _ACTS[order.act](self, order)
         except Halted:
             raise
         except Revoked:
             log.info("Cancelled: %s", order.act)
+            ended = WorkState.cancelled
         except LikenessError as error:
             problem = error
         except OSError as error:
@@ -126,7 +130,7 @@ class ManagedComfy:
             log.error("ComfyUI of this computer: %s %s", problem.code, problem.message)
         told = problem and Problem(code=problem.code, message=problem.message, remedy=problem.remedy, field=problem.field)
         try:
-            self._tell(order="", act="", progress=0, note="", problem=told)
+            self._tell(order="", act="", progress=0, note="", problem=told, ended=WorkState.failed if told else ended)
         finally:
             # Also on a full disk: an order that failed must not be tried for ever.
             (self._root / "order.json").unlink(missing_ok=True)
@@ -206,7 +210,7 @@ class ManagedComfy:
             for name in ("models", "input", "output", "temp", "user", "custom_nodes"):
                 (base / name).mkdir(parents=True, exist_ok=True)
             command += ["--base-directory", str(base), "--database-url", f"sqlite:///{base / 'user' / 'comfyui.db'}"]
-            if "--cpu" not in more and device_here() == "cpu":
+            if "--cpu" not in more and (there.torch or choose(this_machine()).build) == CPU:
                 command.append("--cpu")
         command += more
         path = folder / "server.log"
@@ -252,7 +256,8 @@ class ManagedComfy:
 
     def _installed(self, commit: str) -> Installation:
         settings = self._settings()
-        return install(self._root, pins(settings).comfyui, commit, self._say, shared=settings.comfyui_python)
+        pin = pins(settings).comfyui
+        return install(self._root, pin, commit, self._say, shared=settings.comfyui_python, build=settings.comfyui_torch)
 
     def _await_answer(self) -> None:
         began = time.monotonic()

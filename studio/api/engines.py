@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from studio.api.refusals import RESPONSES, with_errors
 from studio.api.views import Id
 from studio.contracts import Asked, Contract
-from studio.managed import Commit, Connect, EngineInfo
+from studio.managed import Commit, Connect, EngineInfo, EngineLog
 from studio.studio import Studio
 
 
@@ -23,12 +23,6 @@ class Which(Asked):
     """A commit by its 40 letters and digits; None takes the one that Likeness was tested with."""
 
     commit: Commit | None = None
-
-
-class EngineLog(Contract):
-    """The last lines of a log, oldest first."""
-
-    lines: tuple[str, ...]
 
 
 def routes(studio: Studio) -> APIRouter:
@@ -91,8 +85,9 @@ def routes(studio: Studio) -> APIRouter:
         name: Id,
         which: Annotated[Literal["server", "install"], Query(description="What it says itself, or what its installation said")] = "server",
         lines: Annotated[int, Query(ge=1, le=2000)] = 200,
+        after: Annotated[str, Query(max_length=60, description="`next` of the answer before: what was written since then")] = "",
     ) -> EngineLog:
-        """The last lines."""
-        return EngineLog(lines=studio.engines.log(name, which, lines))
+        """The last lines, or those since the last time: ask again with `after` to follow it."""
+        return studio.engines.log(name, which, lines, after)
 
     return router

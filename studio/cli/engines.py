@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from studio.cli.desk import FAILED, OK, Answer, Desk
+from studio.cli.desk import FAILED, INTERRUPTED, OK, Answer, Desk
 from studio.cli.words import table
 from studio.errors import Conflict, DataRootLocked, MissingRequiredField
 from studio.managed import Connect, EngineInfo
@@ -17,6 +17,10 @@ def list_engines(desk: Desk) -> Answer:
     found = desk.studio.engines.engines()
     rows = [(one.name, one.state.replace("_", " "), one.busy or one.action_required or "", _fact(one)) for one in found]
     return Answer({"items": [one.model_dump(mode="json") for one in found]}, table(rows))
+
+
+def status_of_engines(desk: Desk) -> Answer:
+    return show_engine(desk) if desk.args.name else list_engines(desk)
 
 
 def show_engine(desk: Desk) -> Answer:
@@ -64,8 +68,21 @@ def cancel_engine(desk: Desk) -> Answer:
 
 
 def engine_log(desk: Desk) -> Answer:
-    lines = desk.studio.engines.log(desk.args.name, "install" if desk.args.install else "server", desk.args.lines)
-    return Answer({"lines": lines}, "\n".join(lines) or "Nothing was logged.")
+    which = "install" if desk.args.install else "server"
+    piece = desk.studio.engines.log(desk.args.name, which, desk.args.lines)
+    if not desk.args.follow:
+        lines = (*piece.lines, *([piece.unfinished] if piece.unfinished else ()))
+        return Answer({"lines": lines, "next": piece.next}, "\n".join(lines) or "Nothing was logged.")
+    # The lines are the answer; with --json one value is, at the end.
+    place = sys.stderr if desk.args.json else sys.__stdout__
+    try:
+        while True:
+            for line in piece.lines:
+                print(line, file=place, flush=True)
+            time.sleep(FOLLOW_S)
+            piece = desk.studio.engines.log(desk.args.name, which, desk.args.lines, piece.next)
+    except KeyboardInterrupt:
+        return Answer({"next": piece.next}, "", INTERRUPTED)
 
 
 def _followed(desk: Desk, info: EngineInfo) -> Answer:

@@ -292,7 +292,8 @@ def _choices(verbs: _Verbs) -> None:
 def _engines(verbs: _Verbs) -> None:
     engines = _group(_verb(verbs, "engines", "see the engines; connect, install, start, stop and update ComfyUI"), "action")
     _verb(engines, "list", "list engines: their state, and what to do next", "engines.list")
-    _verb(engines, "status", "the same as list", "engines.list")
+    status = _verb(engines, "status", "how the engines are, or one of them", "engines.status")
+    status.add_argument("name", metavar="NAME", nargs="?", help="embedded or comfyui; both by default")
     for name, about in (
         ("show", "show one engine"),
         ("find", "look for a ComfyUI on this computer"),
@@ -317,6 +318,7 @@ def _engines(verbs: _Verbs) -> None:
     log.add_argument("name", metavar="NAME", help="comfyui")
     log.add_argument("--install", action="store_true", help="what its installation said")
     log.add_argument("--lines", metavar="N", type=int, default=200, help="how many (by default 200)")
+    log.add_argument("--follow", "-f", action="store_true", help="go on with what is written, until Ctrl-C")
 
 
 def _access(verbs: _Verbs) -> None:

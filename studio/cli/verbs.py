@@ -31,6 +31,7 @@ from studio.cli.engines import (
     remove_engine,
     show_engine,
     start_engine,
+    status_of_engines,
     stop_engine,
     update_engine,
 )
@@ -268,6 +269,7 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "workflows.restore": restore_workflow,
     "engines.list": list_engines,
     "engines.show": show_engine,
+    "engines.status": status_of_engines,
     "engines.connect": connect_engine,
     "engines.find": find_engine,
     "engines.install": install_engine,

@@ -27,6 +27,7 @@ class Feed extends EventTarget {
   queued = [];
   ended = [];
   queuedMore = false;
+  engine = null; // what is being done with an engine now
 
   start() {
     this.#open();
@@ -98,7 +99,15 @@ class Feed extends EventTarget {
     source.addEventListener("hello", () => {
       this.#tries = 0;
       this.#link(true);
+      // What is still being done is told again right after this.
+      this.#work(null);
       this.sync();
+    });
+    source.addEventListener("engine", (event) => {
+      const work = JSON.parse(event.data);
+      const over = work.state !== "running";
+      this.#work(over ? null : work);
+      if (over) this.#tell("engine", work);
     });
     source.addEventListener("job", (event) => {
       this.#take(JSON.parse(event.data));
@@ -130,6 +139,12 @@ class Feed extends EventTarget {
     if (this.connected === connected) return;
     this.connected = connected;
     this.#tell("link");
+  }
+
+  #work(work) {
+    if (!work && !this.engine) return;
+    this.engine = work;
+    this.#tell("engine-now");
   }
 
   #library() {

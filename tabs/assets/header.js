@@ -41,7 +41,7 @@ class Header extends HTMLElement {
     const mark = h("span", { class: "brand-mark", "aria-hidden": "true" });
     this.append(
       h("div", { class: "header-start" }, h("div", { class: "brand" }, mark, h("h1", {}, "Likeness"), h("p", {}, t("A studio for characters that stay themselves"))), this.levels),
-      h("div", { class: "header-end" }, this.busy, h("likeness-chip"), this.more, this.theme),
+      h("div", { class: "header-end" }, h("likeness-engine-work", { hidden: true }), this.busy, h("likeness-chip"), this.more, this.theme),
     );
     this.drawTheme();
     this.drawLevel();

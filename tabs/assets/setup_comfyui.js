@@ -2,6 +2,7 @@
 
 import { get, post } from "./api.js";
 import { h, icon, setText, toggle } from "./dom.js";
+import { EngineLog } from "./engine_log.js";
 import { number, t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
 import { faultWords } from "./words.js";
@@ -44,7 +45,7 @@ export class ComfyCard {
     this.finding = h("button", { type: "button", class: "button", "data-tip": t("Looks at the usual ports and folders of the studio's computer"), onclick: () => this.order("find") }, icon("search"), t("Find it"));
     this.found = h("div", { class: "comfy-found" });
     this.acts = h("div", { class: "comfy-acts" });
-    this.log = h("pre", { class: "comfy-log", tabindex: 0, "aria-label": t("Log"), hidden: true });
+    this.log = new EngineLog("comfyui");
     this.node = h(
       "section",
       { class: "setup-card comfy-card", "aria-labelledby": "comfy-title" },
@@ -64,7 +65,7 @@ export class ComfyCard {
         this.found,
       ),
       this.acts,
-      this.log,
+      this.log.node,
     );
   }
 
@@ -82,6 +83,9 @@ export class ComfyCard {
     if (setting) this.setting = setting;
     clearTimeout(this.timer);
     if (info.busy || info.state === "running" || info.problem) this.timer = setTimeout(() => !document.hidden && this.load(), FOLLOW_MS * (info.busy ? 1 : 3));
+    // What went wrong stands at the log's end.
+    if (["install", "update"].includes(this.was?.busy) && !info.busy && info.problem) this.log.open("install");
+    this.was = info;
     const { words, about } = STATES[info.state];
     this.dot.dataset.state = info.busy ? "busy" : (DOTS[info.state] ?? "");
     setText(this.state, info.busy ? BUSY[info.busy] : words);
@@ -138,7 +142,7 @@ export class ComfyCard {
         can("start") && info.action_required !== "start" ? this.button("start", t("Start")) : null,
         can("install") && info.action_required !== "install" ? this.button("install", t("Install one here")) : null,
         can("update") ? this.button("update", t("Update to {version}", { version: info.update_version || info.update_to.slice(0, 8) })) : null,
-        info.installed || info.busy || info.problem ? h("button", { type: "button", class: "button", "aria-expanded": !this.log.hidden, onclick: (event) => this.openLog(event.currentTarget, info) }, t("View log")) : null,
+        info.installed || info.busy || info.problem ? this.logButton(info) : null,
         can("remove") ? h("button", { type: "button", class: "button danger", "data-tip": info.own ? t("Moves it into the trash folder of the engines") : t("Forgets the folder; nothing in it is changed"), onclick: () => this.order("remove") }, icon("trash"), t("Remove")) : null,
       ].filter(Boolean),
     );
@@ -165,20 +169,15 @@ export class ComfyCard {
     }
   }
 
-  async openLog(button, info) {
-    const open = this.log.hidden;
-    toggle(this.log, "hidden", !open);
-    button.setAttribute("aria-expanded", String(open));
-    if (!open) return;
-    const which = ["install", "update"].includes(info.busy) || !info.installed ? "install" : "server";
-    try {
-      const { lines } = await get("engines/comfyui/log", { which });
-      setText(this.log, lines.join("\n") || t("Nothing was logged yet."));
-      this.log.scrollTop = this.log.scrollHeight;
-      if (info.busy) this.timer = setTimeout(() => this.load(), FOLLOW_MS);
-    } catch (problem) {
-      complain(problem);
-    }
+  logButton(info) {
+    const button = h("button", { type: "button", class: "button", "aria-expanded": this.log.isOpen }, this.log.isOpen ? t("Hide log") : t("View log"));
+    button.addEventListener("click", () => {
+      if (this.log.isOpen) this.log.close();
+      else this.log.open(["install", "update"].includes(info.busy) || !info.installed || (info.problem && !info.running) ? "install" : "server");
+      setText(button, this.log.isOpen ? t("Hide log") : t("View log"));
+      button.setAttribute("aria-expanded", this.log.isOpen);
+    });
+    return button;
   }
 
   tell(words) {

@@ -69,6 +69,7 @@ const GROUPS = [
       ["comfyui_token", t("ComfyUI token")],
       ["comfyui_arguments", t("ComfyUI's arguments"), { wide: true }],
       ["comfyui_python", t("ComfyUI's Python"), { wide: true }],
+      ["comfyui_torch", t("ComfyUI's torch")],
       ["engine_pins", t("File of pinned versions"), { wide: true }],
       ["aitoolkit_path", t("AI-Toolkit folder"), { wide: true }],
       ["hf_token", t("Hugging Face token")],

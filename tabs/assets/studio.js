@@ -8,6 +8,7 @@ import { startTips } from "./tip.js";
 import "./fields.js";
 import "./chip.js";
 import "./header.js";
+import "./engine_work.js";
 import "./making.js";
 import "./starting.js";
 import "./workflows.js";

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from comfyui.graphs import text_to_image
 from comfyui.server import Server, install
+from comfyui.test_managed import COMMIT, Keeper, Shop, pins_file, small_archive
 from playwright.sync_api import expect
 
 from bench.rig import Running, running_studio, wait_until
@@ -70,3 +75,50 @@ def test_an_imported_workflow_makes_a_picture_and_a_server_that_is_gone_is_told(
         expect(page.locator("likeness-setup")).to_be_visible()
         # The file in the page's own form was refused: browsers write down every 422.
         assert [fault for fault in faults if "422" not in fault] == []
+
+
+def test_an_installation_is_seen_from_every_tab_and_its_log_is_followed(tmp_path: Path) -> None:
+    serving = functools.partial(Keeper, shop=(shop := Shop(tmp_path / "shop", slow=0.05)))
+    shop.folder.mkdir()
+    small_archive(shop.folder / f"{COMMIT}.zip", size=100_000_000)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serving) as server, pytest.MonkeyPatch.context() as patch:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        shop.url = f"http://127.0.0.1:{server.server_address[1]}"
+        patch.delenv("COMFYUI_URL", raising=False)
+        patch.setenv("LIKENESS_ENGINE_PINS", str(pins_file(shop, tmp_path)))
+        patch.setenv("LIKENESS_COMFYUI_PYTHON", sys.executable)
+        with running_studio(tmp_path / "data") as running, open_browser() as browser:
+            page, faults = open_page(browser, running.url)
+            work = page.locator("likeness-engine-work")
+            expect(work).to_be_hidden()
+            running.post("engines/comfyui/install", {})
+            expect(work).to_contain_text("Installing ComfyUI")
+            page.get_by_role("tab", name="Gallery").click()
+            expect(work).to_be_visible()
+            page.reload()
+            work.locator(".work-show").click()
+            card = page.locator(".comfy-card")
+            card.get_by_role("button", name="View log").click()
+            log = card.get_by_role("log")
+            expect(log).to_contain_text("Getting http://127.0.0.1")
+            written = running.data / "engines" / "comfyui" / "install.log"
+            write(written, "".join(f"line {number}\n" for number in range(200)))
+            expect(log).to_contain_text("line 199")
+            assert log.evaluate("node => node.scrollHeight - node.scrollTop - node.clientHeight") < 24, "it follows the end"
+            log.evaluate("node => { node.scrollTop = 0 }")
+            write(written, "while somebody reads\n")
+            expect(log).to_contain_text("while somebody reads")
+            assert log.evaluate("node => node.scrollTop") == 0, "who reads is left where he is"
+            card.get_by_role("button", name="To the end").click()
+            expect(card.get_by_role("button", name="To the end")).to_be_hidden()
+            card.get_by_role("button", name="Pause").click()
+            work.locator(".work-cancel").click()
+            expect(work).to_be_hidden()
+            expect(card).to_contain_text("Not installed")
+            assert faults == []
+        server.shutdown()
+
+
+def write(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import http.server
 import json
 import os
@@ -27,14 +26,16 @@ import pytest
 from comfyui.server import KIT, Server, free_port, install
 from fastapi.testclient import TestClient
 
-from app import open_studio
+from app import HOME, main, open_studio
 from bench.rig import Running, running_studio, wait_until
 from engines.comfyui import NotComfy
 from engines.comfyui.engine import check_version
 from engines.comfyui.install import install as install_engine
+from engines.comfyui.managed import ManagedComfy
+from engines.comfyui.tree import archive_ids
 from studio.api import create_api
 from studio.errors import ChecksumMismatch, ChecksumMissing, DiskFull, DownloadFailed, InvalidFieldValue
-from studio.managed import Managed, Pin, Torch, is_alive
+from studio.managed import Managed, Order, Pin, Torch, Tree, is_alive, managed_folder, read_log, waiting
 from studio.settings import Settings, load_settings
 
 COMMIT, NEXT = "a" * 40, "b" * 40
@@ -59,7 +60,7 @@ class Shop:
             "version": "0.3.75",
             "commit": COMMIT,
             "archive": f"{self.url}/{{commit}}.zip",
-            "sha256": None,
+            "tree": None,
             "torch": torch,
         }
         return Pin(**{**said, **changes})
@@ -165,25 +166,92 @@ def test_an_installation_that_was_ended_keeps_what_it_got(shop: Shop, tmp_path: 
     assert shop.asked[1].startswith("bytes=")
 
 
+def tree_of(archive: Path) -> Tree:
+    with zipfile.ZipFile(archive) as opened:
+        return Tree(**archive_ids(opened))
+
+
 @pytest.mark.parametrize(
-    ("made_of", "sha256", "refusal"),
-    [(COMMIT, "0" * 64, ChecksumMismatch), (NEXT, None, ChecksumMismatch), ("", None, ChecksumMissing)],
-    ids=["another checksum", "another commit", "nothing to check by"],
+    ("made_of", "pinned", "refusal"),
+    [(COMMIT, "another", ChecksumMismatch), (NEXT, "this", ChecksumMismatch), (NEXT, "", ChecksumMismatch), ("", "", ChecksumMissing)],
+    ids=["other files", "another commit with the files", "another commit", "nothing to check by"],
 )
 def test_what_is_not_the_pinned_archive_is_refused_and_thrown_away(
-    shop: Shop, tmp_path: Path, made_of: str, sha256: str | None, refusal: type[Exception]
+    shop: Shop, tmp_path: Path, made_of: str, pinned: str, refusal: type[Exception]
 ) -> None:
-    small_archive(shop.folder / f"{COMMIT}.zip", commit=made_of)
+    this = tree_of(small_archive(shop.folder / f"{COMMIT}.zip", commit=made_of))
+    another = tree_of(small_archive(tmp_path / "another.zip"))
+    pin = shop.pin(tree={"": None, "this": this, "another": another}[pinned])
     with pytest.raises(refusal):
-        install_engine(tmp_path / "engine", shop.pin(sha256=sha256), COMMIT, quiet, shared=Path(sys.executable))
+        install_engine(tmp_path / "engine", pin, COMMIT, quiet, shared=Path(sys.executable))
     assert not list((tmp_path / "engine" / "downloads").iterdir())
     assert not (tmp_path / "engine" / "versions").exists()
 
 
-def test_a_checksum_that_fits_is_taken(shop: Shop, tmp_path: Path) -> None:
-    archive = small_archive(shop.folder / f"{COMMIT}.zip", commit="")
-    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-    assert install_engine(tmp_path / "engine", shop.pin(sha256=sha256), COMMIT, quiet, shared=Path(sys.executable)).own
+def test_an_archive_that_somebody_packed_anew_is_taken_by_its_files(shop: Shop, tmp_path: Path) -> None:
+    tree = tree_of(small_archive(shop.folder / f"{COMMIT}.zip", commit=""))
+    assert install_engine(tmp_path / "engine", shop.pin(tree=tree), COMMIT, quiet, shared=Path(sys.executable)).own
+    assert f"tree {tree.sha1}" in (tmp_path / "engine" / "install.log").read_text("utf-8")
+
+
+def test_a_pip_without_a_connection_says_so_and_the_installation_goes_on_later(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_archive(shop.folder / f"{COMMIT}.zip", **{"requirements.txt": "likeness-test-wheel>=1\n"})
+    (tmp_path / "kept.txt").write_text("likeness-test-wheel==1.0\n", "utf-8")
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for version in ("1.0", "2.0"):
+        tiny_wheel(wheels, version)
+    for name, value in {
+        "CONFIG_FILE": os.devnull,
+        "FIND_LINKS": "",
+        "RETRIES": "1",
+        "INDEX_URL": f"http://127.0.0.1:{free_port()}",
+    }.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    root, pin = tmp_path / "engine", shop.pin(constraints=str(tmp_path / "kept.txt"))
+    with pytest.raises(DownloadFailed, match="can't be reached") as caught:
+        install_engine(root, pin, COMMIT, quiet, shared=Path(sys.executable))
+    assert "press Install again" in caught.value.remedy
+    ends = read_log(root / "install.log", 20).lines
+    assert any("Failed to establish a new connection" in line for line in ends) and "ERROR" in ends[-1], "the log's end says why"
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    place = Path(install_engine(root, pin, COMMIT, quiet, shared=Path(sys.executable)).folder).parent
+    assert len(shop.asked) == 1, "what was there is not downloaded again"
+    assert [path.name for path in place.glob("venv/**/likeness_test_wheel*.dist-info")] == ["likeness_test_wheel-1.0.dist-info"], (
+        "the version kept to"
+    )
+
+
+def tiny_wheel(folder: Path, version: str, *, size: int = 0) -> None:
+    name = f"likeness_test_wheel-{version}"
+    with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: likeness-test-wheel\nVersion: {version}\n")
+        wheel.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("likeness_test_wheel.bin", bytes(size))
+        wheel.writestr(f"{name}.dist-info/RECORD", "")
+
+
+def test_a_step_that_outlived_a_killed_worker_is_ended_before_it_is_done_again(shop: Shop, tmp_path: Path) -> None:
+    small_archive(shop.folder / f"{COMMIT}.zip")
+    root = tmp_path / "engine"
+    root.mkdir()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as leftover:
+        try:
+            (root / "step.json").write_text(json.dumps([leftover.pid, psutil.Process(leftover.pid).create_time()]), "utf-8")
+            install_engine(root, shop.pin(), COMMIT, quiet, shared=Path(sys.executable))
+            assert not psutil.pid_exists(leftover.pid)
+        finally:
+            leftover.kill()
+    assert not (root / "step.json").exists()
+
+
+def test_a_torch_that_is_not_in_the_pins_file_is_refused_before_anything_is_downloaded(shop: Shop, tmp_path: Path) -> None:
+    with pytest.raises(InvalidFieldValue, match="no torch “warp”") as caught:
+        install_engine(tmp_path / "engine", shop.pin(), COMMIT, quiet, build="warp")
+    assert "cpu, cuda, mps, rocm" in caught.value.remedy and shop.asked == []
 
 
 def test_a_path_that_leads_out_of_the_archive_is_refused(shop: Shop, tmp_path: Path) -> None:
@@ -206,24 +274,34 @@ def test_too_little_space_is_told_before_anything_is_downloaded(shop: Shop, tmp_
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux") or os.geteuid() != 0, reason="needs root on Linux to mount a small disk")
-def test_a_disk_that_fills_up_keeps_nothing_half_done(shop: Shop, tmp_path: Path) -> None:
-    small_archive(shop.folder / f"{COMMIT}.zip", size=6_000_000)
+@pytest.mark.parametrize("where", ["in the download", "in the environment", "in the packages"])
+def test_a_disk_that_fills_up_keeps_nothing_half_done(shop: Shop, tmp_path: Path, where: str) -> None:
+    size, what = {
+        "in the download": (6_000_000, "install ComfyUI"),
+        "in the environment": (100_000, "make a Python environment"),
+        "in the packages": (100_000, "install what ComfyUI needs"),
+    }[where]
+    small_archive(shop.folder / f"{COMMIT}.zip", size=size, **{"requirements.txt": "likeness-test-wheel\n"})
+    tiny_wheel(tmp_path, "1.0", size=8_000_000)
     disk = tmp_path / "disk"
     disk.mkdir()
     script = (
         "import sys; from pathlib import Path; from engines.comfyui.install import install; from studio.managed import Pin\n"
         "from studio.errors import DiskFull\n"
         "pin, root = Pin.model_validate_json(sys.argv[1]), Path(sys.argv[2])\n"
-        "try:\n    install(root, pin, pin.commit, lambda *_: None, shared=Path(sys.executable))\n"
+        "shared = None if sys.argv[3] == 'in the environment' else Path(sys.executable)\n"
+        "try:\n    install(root, pin, pin.commit, lambda *_: None, shared=shared, build='cpu')\n"
         "except DiskFull as error:\n    print(error.message)\n"
         "print(sorted(path.name for path in root.rglob('*') if path.is_file()))\n"
     )
     inside = f'mount -t tmpfs -o size=4m tmpfs "{disk}" && exec "$@"'
-    command = ["unshare", "-m", "sh", "-c", inside, "sh", sys.executable, "-c", script, shop.pin().model_dump_json(), str(disk / "engine")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    command = ["unshare", "-m", "sh", "-c", inside, "sh", sys.executable, "-c", script]
+    command += [shop.pin().model_dump_json(), str(disk / "engine"), where]
+    pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], env=os.environ | pip)
     if "unshare failed" in done.stderr or "mount:" in done.stderr:
         pytest.skip("this machine lets nobody mount")
-    assert done.stdout.splitlines() == ["The disk is full: could not install ComfyUI.", "['install.log']"], done.stderr
+    assert done.stdout.splitlines() == [f"The disk is full: could not {what}.", "['install.log']"], done.stderr
 
 
 @pytest.mark.parametrize("words", ["--listen 0.0.0.0", "--port=1", "--lis 0.0.0.0", "--base-directory /x", "'"])
@@ -250,6 +328,77 @@ def test_a_process_that_got_the_number_of_another_is_not_taken_for_it() -> None:
     assert not Managed(pid=os.getpid(), born=born - 100).alive
 
 
+def test_a_studio_that_stops_in_the_middle_goes_on_at_its_next_start(
+    shop: Shop, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_archive(shop.folder / f"{COMMIT}.zip", size=3_000_000)
+    shop.slow = 0.05
+    monkeypatch.setenv("LIKENESS_ENGINE_PINS", str(pins_file(shop, tmp_path)))
+    monkeypatch.setenv("LIKENESS_COMFYUI_PYTHON", sys.executable)
+    settings = load_settings(settings.data)
+    root = managed_folder(settings)
+    root.mkdir(parents=True)
+    (root / "order.json").write_text(Order(id="1", act="install", commit=COMMIT).model_dump_json(), "utf-8")
+    first = ManagedComfy(lambda: settings)
+    wait_until(lambda: any(part.stat().st_size for part in root.glob("downloads/*.part")), 30, "it did not begin")
+    first.close()
+    assert waiting(root) is not None, "the order waits for the next start"
+    shop.slow = 0
+    second = ManagedComfy(lambda: settings)
+    wait_until(lambda: waiting(root) is None, 60, "it did not go on")
+    second.close()
+    told = Managed.model_validate_json((root / "state.json").read_bytes())
+    assert told.installation is not None and told.problem is None
+    assert [asked.startswith("bytes=") for asked in shop.asked] == [False, True]
+
+
+def test_the_command_line_says_how_comfyui_is_installs_it_and_follows_its_log(
+    shop: Shop, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_archive(shop.folder / f"{COMMIT}.zip")
+    monkeypatch.setenv("LIKENESS_ENGINE_PINS", str(pins_file(shop, tmp_path)))
+    monkeypatch.setenv("LIKENESS_COMFYUI_PYTHON", sys.executable)
+
+    def said(*words: str, status: int = 0) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main(["engines", *words, "--data", str(settings.data), "--json"]) == status
+        return json.loads(capsys.readouterr().out)
+
+    def command(*words: str) -> list[str]:
+        return [sys.executable, str(HOME / "app.py"), "engines", *words, "--data", str(settings.data)]
+
+    assert [one["name"] for one in said("status")["items"]] == ["embedded", "comfyui"]
+    assert said("status", "comfyui")["state"] == "not_installed"
+    assert said("status", "nobody", status=1)["error"]["code"] == "NOT_FOUND"
+    assert said("update", "comfyui", status=1)["error"]["code"] == "CONFLICT"
+    # It ends its process with what works in it.
+    done = subprocess.run(command("install", "comfyui"), capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0 and COMMIT in done.stdout, (done.stdout, done.stderr)
+    assert said("update", "comfyui", "main", status=1)["error"]["field"] == "commit"
+    assert said("update", "comfyui", COMMIT, status=1)["error"]["message"] == "This commit is installed already."
+    assert "Installed" in said("log", "comfyui", "--install", "--lines", "3")["lines"][-1]
+
+    log = managed_folder(settings) / "server.log"
+    log.write_text("what was there\n", "utf-8")
+    with subprocess.Popen(command("log", "comfyui", "--follow"), stdout=subprocess.PIPE, text=True) as following:
+        try:
+            assert following.stdout is not None
+            assert following.stdout.readline() == "what was there\n"
+            with log.open("a", encoding="utf-8") as more:
+                more.write("just now\nnot yet whole")
+            assert following.stdout.readline() == "just now\n"
+            following.send_signal(signal.SIGINT)
+            assert following.wait(60) == 130
+        finally:
+            following.kill()
+
+
+def pins_file(shop: Shop, folder: Path) -> Path:
+    path = folder / "pins.json"
+    path.write_text(json.dumps({"comfyui": shop.pin().model_dump()}), "utf-8")
+    return path
+
+
 @pytest.fixture
 def studio(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     """A studio that installs from the shop, with the Python and the models of the tests' own ComfyUI."""
@@ -257,8 +406,7 @@ def studio(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     front = tmp_path / "front"
     front.mkdir()
     (front / "index.html").write_text("<html></html>", "utf-8")
-    pins = tmp_path / "pins.json"
-    pins.write_text(json.dumps({"comfyui": shop.pin().model_dump()}), "utf-8")
+    pins = pins_file(shop, tmp_path)
     monkeypatch.delenv("COMFYUI_URL", raising=False)
     for name, value in {
         "LIKENESS_ENGINE_PINS": str(pins),
@@ -321,10 +469,10 @@ def test_from_nothing_to_a_picture_and_back(studio: Running, shop: Shop) -> None
 
 
 def test_an_installation_can_be_cancelled_and_goes_on_after_a_restart(shop: Shop, studio: Running) -> None:
-    small_archive(shop.folder / f"{COMMIT}.zip", size=8_000_000)
+    small_archive(shop.folder / f"{COMMIT}.zip", size=40_000_000)
     shop.slow = 0.05
     ordered(studio, "install")
-    wait_until(lambda: "Downloading" in info(studio)["note"], 30, "it did not begin")
+    wait_until(lambda: arrived(studio) > 0, 60, "it did not begin")
     os.kill(worker_of(studio), signal.SIGKILL)
     wait_until(lambda: worker_runs(studio) and len(shop.asked) > 1, 60, "it did not go on")
     assert shop.asked[1].startswith("bytes=")
@@ -403,6 +551,12 @@ def refused(studio: Running, act: str, body: object = None) -> str:
 
 def until_done(studio: Running) -> None:
     wait_until(lambda: not info(studio)["busy"], 110, "the order was not done", every=0.1)
+
+
+def arrived(studio: Running) -> int:
+    """Bytes of the archive that are on disk."""
+    parts = (studio.data / "engines" / "comfyui" / "downloads").glob("*.part")
+    return sum(part.stat().st_size for part in parts)
 
 
 def state(studio: Running) -> Managed:

@@ -150,8 +150,9 @@ def test_a_killed_server_gets_its_job_again(tmp_path: Path, mortal_comfy: Server
 def test_a_server_that_goes_away_hands_its_jobs_to_the_other(tmp_path: Path, comfy: Server, mortal_comfy: Server) -> None:
     with studio_on(tmp_path / "data", mortal_comfy, comfy) as studio:
         wait_until(lambda: "," in note(studio), 30, "one server was not seen")
-        jobs = [submitted(studio, {**QUICK, "steps": 60, "width": 96, "height": 96, "seed": seed}) for seed in range(4)]
-        wait_until(lambda: all(job(studio, each)["state"] == "running" for each in jobs), 60, "two servers take four jobs")
+        jobs = [submitted(studio, {**QUICK, "steps": 100, "width": 96, "height": 96, "seed": seed}) for seed in range(4)]
+        # On a slow machine the first may be done before the last has begun.
+        wait_until(lambda: all(job(studio, each)["state"] != "queued" for each in jobs), 60, "two servers take four jobs")
         mortal_comfy.kill()
         wait_until(lambda: all(job(studio, each)["state"] == "done" for each in jobs), 110, "the other server did not finish them")
         assert [len(artifacts(studio, each)) for each in jobs] == [1, 1, 1, 1]

@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 from websockets.sync.client import connect
 
+from bench.rig import wait_until
 from engines.comfyui import ComfyServer, MissingNode, OutputFile, Progress, choices, run, with_prefix
 from engines.comfyui.faults import refused
 from engines.comfyui.progress import picture
@@ -61,8 +62,7 @@ def test_2_a_job_id_is_the_name_of_the_work_and_runs_once(comfy: Server, server:
 
 
 def test_2_a_plain_500_that_queued_the_job_all_the_same_is_no_failure(comfy: Server, server: ComfyServer) -> None:
-    blocker, job = _id(), _id()
-    server.post(sleep(30), blocker, "somebody")
+    blocker, job = _blocked(server), _id()
     body = {"prompt": empty(), "prompt_id": job, "number": 5}
     assert _post(comfy, body).status_code == 200
     assert _post(comfy, body).status_code == 500
@@ -73,8 +73,7 @@ def test_2_a_plain_500_that_queued_the_job_all_the_same_is_no_failure(comfy: Ser
 
 
 def test_3_the_queue_is_listed_in_the_order_it_will_run(comfy: Server, server: ComfyServer) -> None:
-    blocker = _id()
-    server.post(sleep(30), blocker, "somebody")
+    blocker = _blocked(server)
     mark = _id()
     ids = [f"{mark}-{name}" for name in ("first", "second", "front", "very front")]
     for job, more in zip(ids, ({}, {}, {"front": True}, {"front": True}), strict=True):
@@ -98,13 +97,16 @@ def test_4_what_others_post_without_a_client_id_is_not_taken_for_ours(comfy: Ser
 def test_5_a_second_socket_under_the_same_client_id_takes_ours_over_and_the_job_still_ends(comfy: Server, server: ComfyServer) -> None:
     job = _id()
 
+    meddled = threading.Event()
+
     def meddle(said: Said) -> None:
-        if said.steps[-1][0] == 2:
+        if said.steps[-1][0] >= 2 and not meddled.is_set():
+            meddled.set()
             with connect(ComfyServer(comfy.url).socket_url(f"likeness-{job}")):
                 pass
 
     entry = run(server, sleep(1.5), job, Said(meddle))
-    assert entry.completed
+    assert entry.completed and meddled.is_set()
 
 
 def test_6_previews_say_whose_they_are_where_the_first_message_asked_for_it(comfy: Server, server: ComfyServer) -> None:
@@ -171,8 +173,7 @@ def test_8_new_models_are_listed_at_once_and_replaced_ones_read_after_free(comfy
 
 
 def test_9_a_waiting_job_is_cancelled_and_what_runs_goes_on(server: ComfyServer) -> None:
-    running, job = _id(), _id()
-    server.post(sleep(30), running, "somebody")
+    running, job = _blocked(server), _id()
     _cancel_when(server, empty(), job, lambda said: said.notes[-1].startswith("Waiting"))
     queue = server.queue()
     assert queue.running == (running,) and job not in queue.pending
@@ -206,8 +207,7 @@ def test_9_a_job_that_somebody_else_stops_or_takes_out_says_so(server: ComfyServ
 
     with pytest.raises(Conflict, match="Somebody stopped"):
         run(server, sleep(60, steps=600), job, Said(stop))
-    running, job = _id(), _id()
-    server.post(sleep(30), running, "somebody")
+    running, job = _blocked(server), _id()
 
     def take_out(said: Said) -> None:
         if said.notes[-1].startswith("Waiting"):
@@ -283,7 +283,11 @@ def test_10_what_is_missing_is_named_with_what_is_there(server: ComfyServer) -> 
 
 
 def test_10_a_job_accepted_in_part_is_an_error_and_runs_no_part(server: ComfyServer) -> None:
-    graph = sleep(30) | {"8": node("LoadImage", image="gone.png"), "9": node("SaveImage", filename_prefix="half", images=["8", 0])}
+    # In short steps: a node that looks seldom whether it should stop stops seldom.
+    graph = sleep(30, steps=300) | {
+        "8": node("LoadImage", image="gone.png"),
+        "9": node("SaveImage", filename_prefix="half", images=["8", 0]),
+    }
     job = _id()
     with pytest.raises(NotFound):
         run(server, graph, job, Said())
@@ -375,6 +379,14 @@ def test_16_pictures_go_into_a_folder_of_their_own_also_under_another_name(serve
 
 def _id() -> str:
     return f"test-{secrets.token_hex(6)}"
+
+
+def _blocked(server: ComfyServer) -> str:
+    """Somebody's job that runs, and lets nothing else run, until it is cancelled."""
+    job = _id()
+    server.post(sleep(100, steps=1000), job, "somebody")
+    wait_until(lambda: job in server.queue().running, 60, "the server did not begin")
+    return job
 
 
 def _post(comfy: Server, body: dict[str, Any]) -> httpx.Response:
