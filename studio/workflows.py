@@ -232,13 +232,14 @@ class LackKind(StrEnum):
 
 
 class Lack(Contract):
-    """One thing that a server lacks for a workflow, and what to do about it."""
+    """One thing that a server lacks for a workflow, and what to do about it. `nodes` are all that one pack brings."""
 
     kind: LackKind
     name: str
     message: str
     remedy: str
     url: str = ""
+    nodes: tuple[str, ...] = ()
 
 
 def load_workflows(folder: Path) -> tuple[Workflow, ...]:
@@ -621,10 +622,11 @@ def _missing_nodes(workflow: Workflow, nodes: Sequence[str], packs: Sequence[Nod
 
 def missing_pack(pack: NodePack, nodes: Sequence[str]) -> Lack:
     """The lack of nodes that one pack brings."""
-    named = ", ".join(f"“{node}”" for node in nodes)
-    told = f"{pack.install}: this server has no node{'s' * (len(nodes) > 1)} {named}."
+    more = f" and {len(nodes) - 1} more of its nodes" if len(nodes) > 1 else ""
+    told = f"{pack.install}: this server has no “{nodes[0]}”{more}."
     pinned = f" at commit {pack.commit}" if pack.commit != "unknown" else ""
-    return Lack(kind=LackKind.node, name=nodes[0], message=told, remedy=f"Install {pack.repository}{pinned}.", url=pack.repository)
+    remedy = f"Install {pack.repository}{pinned}."
+    return Lack(kind=LackKind.node, name=nodes[0], message=told, remedy=remedy, url=pack.repository, nodes=tuple(nodes))
 
 
 def _missing_model(workflow: Workflow, parameter: Parameter, file: str, there: Sequence[str]) -> Lack:
