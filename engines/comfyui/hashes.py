@@ -44,8 +44,9 @@ class Fingerprints:
         self._folders = folders
         self._cache = cache
         self._known: dict[tuple[str, str, str], tuple[float, str]] = {}
-        # One at a time: two would only read against each other.
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="hashes")
+        # Several may ask, so that a server that hangs keeps nobody else waiting; one reads: two would only read against each other.
+        self._askers = ThreadPoolExecutor(4, thread_name_prefix="hashes")
+        self._reading = threading.Lock()
         self._closed = threading.Event()
 
     def begin(self, server: ComfyServer, recipe: Recipe, engine: str) -> Future[Hashes]:
@@ -58,24 +59,26 @@ class Fingerprints:
             done: Future[Hashes] = Future()
             done.set_result(_together(recipe, [each[1] for each in known if each]))
             return done
-        return self._reader.submit(lambda: _together(recipe, [self._hash(server, *each[1:]) for each in wanted]))
+        return self._askers.submit(lambda: _together(recipe, [self._hash(server, *each[1:]) for each in wanted]))
 
     def close(self) -> None:
         """Stop reading."""
         self._closed.set()
-        self._reader.shutdown(wait=False, cancel_futures=True)
+        self._askers.shutdown(wait=False, cancel_futures=True)
 
     def _hash(self, server: ComfyServer, folder: str, name: str) -> str:
         key = (server.url, folder, name)
         known = self._known.get(key)
         if known and time.monotonic() - known[0] < REMEMBERED_S:
             return known[1]
+        digest = ""
         try:
             found = self._find(server, folder, name)
-            digest = fingerprint([found], self._cache, self._read) if found else ""
+            if found is not None:
+                with self._reading:
+                    digest = fingerprint([found], self._cache, self._read)
         except (LikenessError, _Closed) as error:
             log.info("The hash of %s/%s on %s stays unknown: %s", folder, name, server.url, error)
-            return ""
         self._known[key] = time.monotonic(), digest
         return digest
 

@@ -60,6 +60,7 @@ def test_words_become_pictures_each_of_its_own_seed(studio: Running) -> None:
     items = made(studio, **QUICK, count=2, loras=[{"path": "tiny_lora", "strength": 0.5}])
     assert [item["seed"] for item in items] == [5, 6]
     assert items[0]["recipe"]["workflow"] == "sd15_text_to_image"
+    assert len(items[0]["model_hash"]) == 64 and list(items[0]["lora_hashes"]) == ["tiny_lora.safetensors"]
     with urllib.request.urlopen(f"{studio.url}/api/v1/images/{items[0]['id']}/file") as answer:
         graph = json.loads(Image.open(io.BytesIO(answer.read())).text["prompt"])  # pyright: ignore[reportAttributeAccessIssue]  # of a PNG
     assert {node["class_type"] for node in graph.values()} >= {"KSampler", "LoraLoader"}, "ComfyUI opens the picture as its workflow"
@@ -150,7 +151,7 @@ def test_a_killed_server_gets_its_job_again(tmp_path: Path, mortal_comfy: Server
 def test_a_server_that_goes_away_hands_its_jobs_to_the_other(tmp_path: Path, comfy: Server, mortal_comfy: Server) -> None:
     with studio_on(tmp_path / "data", mortal_comfy, comfy) as studio:
         wait_until(lambda: "," in note(studio), 30, "one server was not seen")
-        jobs = [submitted(studio, {**QUICK, "steps": 60, "width": 96, "height": 96, "seed": seed}) for seed in range(4)]
+        jobs = [submitted(studio, {**QUICK, "steps": 30, "width": 96, "height": 96, "seed": seed}) for seed in range(4)]
         wait_until(lambda: all(job(studio, each)["state"] == "running" for each in jobs), 60, "two servers take four jobs")
         mortal_comfy.kill()
         wait_until(lambda: all(job(studio, each)["state"] == "done" for each in jobs), 110, "the other server did not finish them")
