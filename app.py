@@ -57,7 +57,7 @@ def create_web(settings: Settings, studio: Studio | None = None) -> ASGIApp:
 
 def make_worker(settings: Settings, database: Database) -> Worker:
     """The worker with every engine and the handler of every kind of job."""
-    from engines.comfyui import Address, Comfy, ManagedComfy, Uploaded
+    from engines.comfyui import Address, Comfy, Fingerprints, ManagedComfy, Uploaded
     from engines.embedded import Embedded
     from engines.embedded.classifier import load_judge
     from studio.characters import Characters
@@ -67,10 +67,12 @@ def make_worker(settings: Settings, database: Database) -> Worker:
     from studio.generate import make_pictures
     from studio.graphs import Graph
     from studio.jobs import Jobs
+    from studio.node_files import node_files
     from studio.remote import WorkflowShelf, graph_of, spec_of
     from studio.settings import reread
     from studio.shelf import ModelShelf
     from studio.worker import Worker
+    from studio.workflows import file_lists
 
     workflows = WorkflowShelf(WORKFLOWS, settings.data / "workflows")
 
@@ -86,10 +88,21 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         own = [Address(url) for url in managed.urls() if url not in urls]
         return [*(Address(url, now.comfyui_token.get_secret_value()) for url in urls), *own]
 
-    engines: dict[str, Generator] = {
-        "embedded": Embedded(settings),
-        "comfyui": Comfy(addresses, graph_for, lambda recipe: spec_of(recipe, workflows.workflows())),
-    }
+    def own_folders() -> dict[str, tuple[Path, ...]]:
+        now = reread(settings)
+        models = now.models_path
+        kinds = ("checkpoints", "diffusion_models")
+        return {"loras": (now.loras_path, models / "loras"), **{kind: (models, models / kind) for kind in kinds}}
+
+    comfy = Comfy(
+        addresses,
+        graph_for,
+        lambda recipe: spec_of(recipe, workflows.workflows()),
+        lists_for=lambda: file_lists(workflows.workflows()),
+        keep_nodes=node_files(settings.data).keep,
+        fingerprints=Fingerprints(own_folders, settings.fingerprints_path),
+    )
+    engines: dict[str, Generator] = {"embedded": Embedded(settings), "comfyui": comfy}
     generate = functools.partial(
         make_pictures,
         jobs=Jobs(database),

@@ -50,6 +50,10 @@ _NODE_NAMES = {"CLIPVisionLoader": "clip_vision", "UpscaleModelLoader": "upscale
 _USUAL = frozenset(
     {"prompt", "negative_prompt", "width", "height", "steps", "cfg", "seed", "count", "denoise", "image", "mask", "checkpoint"}
 )
+# What the servers list is asked anew for these whenever the form is drawn; other lists are kept as they were when a graph came in.
+_LISTED = frozenset({"sampler", "scheduler"})
+_MOST_CHOICES = 500
+_LONGEST_TIP = 500
 # What these can be on every server, for when its nodes are not at hand.
 _RANGES: dict[str, tuple[float | None, float | None]] = {
     "steps": (1, 150),
@@ -187,28 +191,36 @@ def _free(name: str, taken: set[str]) -> str:
 def _guess(name: str, class_type: str, input_name: str, value: Value, known: InputSchema | None, title: str) -> Parameter:
     kind = _kind(class_type, input_name, value, known)
     numeric = kind in {ParameterType.integer, ParameterType.number}
-    choices = known.choices if known and kind is ParameterType.choice else None
+    choices = tuple(map(str, known.choices or ())) if known and kind is ParameterType.choice else ()
+    if name in _LISTED or len(choices) > _MOST_CHOICES or value not in choices:
+        choices = ()
     default: Value | None = float(value) if kind is ParameterType.number and isinstance(value, int) else value
     if kind is ParameterType.image:
         default = None
-    step = known.step if known and numeric else None
+    step = known.step if known and numeric and (known.step or 0) > 0 else None
     if kind is ParameterType.integer and (not step or step <= 1 or (isinstance(value, int) and value % int(step))):
         step = None
     low, high = (known.minimum, known.maximum) if known and numeric else _RANGES.get(name, (None, None)) if numeric else (None, None)
     if isinstance(value, int | float) and ((low is not None and value < low) or (high is not None and value > high)):
         low = high = None
+    if low is not None and high is not None and low > high:
+        low = high = None
     return Parameter(
         name=name,
         label=f"{name.replace('_', ' ').capitalize()} ({title})"[:200],
         type=kind,
-        tooltip=known.tooltip if known else "",
+        tooltip=_plain(known.tooltip)[:_LONGEST_TIP] if known else "",
         default=default,
         minimum=low,
         maximum=high,
         step=step,
-        choices=tuple(str(choice) for choice in choices or ()) if value in (choices or ()) else (),
+        choices=choices,
         folder=_NODE_FOLDERS.get(class_type) or _FOLDERS.get(input_name, "") if kind is ParameterType.model else "",
     )
+
+
+def _plain(words: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in words).split())
 
 
 def _kind(class_type: str, input_name: str, value: Value, known: InputSchema | None) -> ParameterType:

@@ -33,7 +33,7 @@ from studio.safety_nodes import check_nodes
 from studio.settings import Settings
 from studio.shelf import ModelShelf, PresetShelf, require_classifier
 from studio.workflows import SAMPLERS, SCHEDULERS, ParameterType, Value, Workflow
-from studio.workshop import unread
+from studio.workshop import check_faces, face_pictures, unread
 
 NO_PRESET = "none"  # asked for where a character's own preset is not wanted
 
@@ -131,6 +131,8 @@ class Orders:
                 )
                 recipe = recipe.model_copy(update=_own_values(asked, workflow))
             recipe = self._with_consent(recipe, request, character)
+            if workflow is not None:
+                self._check_faces(recipe, request, workflow)
             said: tuple[str, ...] = (part.request.prompt, recipe.prompt)
             if workflow is not None:
                 recipe, baked = self._on_server(recipe, model, workflow, preset)
@@ -202,6 +204,23 @@ class Orders:
             # The worker looks at whatever it makes of such a picture, also of one that was made here before.
             require_classifier(self.settings.data)
         return recipe.model_copy(update={"real_person": real or bool(shown), "consent": consent})
+
+    def _check_faces(self, recipe: Recipe, request: GenerateRequest, workflow: Workflow) -> None:
+        """Raises SafetyFilter where a workflow would put a face into a picture and they are not known to be one person's."""
+        check_faces(workflow)
+        given = {**({"image": recipe.image} if recipe.image else {}), **recipe.pictures}
+        for names in face_pictures(workflow):
+            pictures = {name: self._picture_for(given[name], name) for name in sorted(names) if name in given}
+            people = {picture.character_id for picture in pictures.values()}
+            if len({picture.id for picture in pictures.values()}) == 1:
+                continue
+            if any(self._shows_real(picture, request) for picture in pictures.values()) and (len(people) > 1 or None in people):
+                raise SafetyFilter(
+                    f"“{workflow.name}” puts the face of one picture into another, and these are not known to be of one person: "
+                    "one person's face is never put on another's photo.",
+                    field=next(iter(pictures)),
+                    remedy="Add both photos to one character first, and choose them from there.",
+                )
 
     def _shows_real(self, picture: Picture, request: GenerateRequest) -> bool:
         """Whether a picture shows a real person. Raises MissingRequiredField for an upload of which nobody said."""

@@ -13,11 +13,14 @@ from studio.contracts import Inventory, LoraSpec, LoraUse, ModelSpec, Preset, Re
 from studio.db import INVENTORY, Database, engine_states
 from studio.errors import DependencyMissing, EngineOffline, InvalidFieldValue, LikenessError, MissingRequiredField, NotFound
 from studio.graphs import Graph
+from studio.node_files import NodeFiles
+from studio.nodes import Nodes
 from studio.workflows import (
     SAMPLERS,
     SCHEDULERS,
     Lack,
     LackKind,
+    NodePack,
     Parameter,
     ParameterType,
     Value,
@@ -26,6 +29,8 @@ from studio.workflows import (
     lacking,
     load_workflow,
     load_workflows,
+    missing_pack,
+    packs_of,
     render,
     values_of,
 )
@@ -67,8 +72,9 @@ class WorkflowShelf:
 class Remote:
     """What the worker last saw on the servers of ComfyUI. Asks no server."""
 
-    def __init__(self, database: Database, shelf: WorkflowShelf) -> None:
+    def __init__(self, database: Database, shelf: WorkflowShelf, node_files: NodeFiles) -> None:
         self.shelf = shelf
+        self._node_files = node_files
         self._database = database
         self._known: tuple[str, Inventory] = ("", Inventory())
 
@@ -99,6 +105,15 @@ class Remote:
             return self.shelf.workflow(name)
         except NotFound as error:
             raise InvalidFieldValue(error.message, field="workflow", remedy=error.remedy) from error
+
+    def nodes_of(self, graph: Graph) -> Nodes:
+        """What the nodes of a graph take, as the servers said when they were last asked: those that answer now first. Reads files."""
+        servers = sorted(self.inventory().servers, key=lambda server: server.state != "reachable")
+        return self._node_files.nodes([server.url for server in servers], {node["class_type"] for node in graph.values()})
+
+    def packs(self) -> tuple[NodePack, ...]:
+        """The node packs that workflows name."""
+        return packs_of(self.shelf.workflows())
 
     def check_online(self) -> None:
         """Raises EngineOffline while no server was seen: what is there is not known then."""
@@ -148,18 +163,19 @@ class Remote:
     def lacking(self, preset: Preset, model: ModelSpec) -> tuple[Lack, ...]:
         """What the servers lack for a preset with one of their models, as far as names tell; empty if nothing is missing."""
         inventory = self.inventory()
-        missing = _needs(preset, inventory)
+        missing = _needs(preset, inventory, self.packs())
         workflow = drawing_with(model.path, self.shelf.workflows())
         if workflow is None:
             return missing
         workflow = self._liked(preset.on(model.family).workflow, workflow, from_picture=False) or workflow
         main = _main(workflow)
         values: dict[str, Value] = {main.name: model.path.partition("/")[2]} if main and model.path.startswith(f"{main.folder}/") else {}
-        return (*missing, *lacking(workflow, inventory.nodes, inventory.files, values=values, version=_newest(inventory)))
+        told = lacking(workflow, inventory.nodes, inventory.files, values=values, version=_newest(inventory), packs=self.packs())
+        return (*missing, *told)
 
     def check_needs(self, preset: Preset) -> None:
         """Raises DependencyMissing, with field "preset", for a node or file of a preset's own that no server has."""
-        for lack in _needs(preset, self.inventory()):
+        for lack in _needs(preset, self.inventory(), self.packs()):
             raise DependencyMissing(lack.message, field="preset", remedy=lack.remedy)
 
     def model_of(self, workflow: Workflow, values: Mapping[str, Value]) -> ModelSpec:
@@ -202,7 +218,8 @@ class Remote:
                 raise MissingRequiredField(
                     f"“{workflow.name}” wants a picture for “{parameter.label}”.", field=parameter.name, remedy="Choose one."
                 )
-        for lack in lacking(workflow, inventory.nodes, inventory.files, values=chosen(recipe, workflow), version=_newest(inventory)):
+        values, version = chosen(recipe, workflow), _newest(inventory)
+        for lack in lacking(workflow, inventory.nodes, inventory.files, values=values, version=version, packs=self.packs()):
             if lack.kind is LackKind.model:
                 raise InvalidFieldValue(lack.message, field="model", remedy=lack.remedy)
             raise DependencyMissing(lack.message, remedy=lack.remedy)
@@ -292,18 +309,26 @@ def _newest(inventory: Inventory) -> str | None:
     return max((server.version for server in inventory.servers if server.state == "reachable"), default=None)
 
 
-def _needs(preset: Preset, inventory: Inventory) -> tuple[Lack, ...]:
+def _needs(preset: Preset, inventory: Inventory, packs: Sequence[NodePack]) -> tuple[Lack, ...]:
     there = f" It is at {preset.needs.link}." if preset.needs.link else ""
     missing: list[Lack] = []
     for node in preset.needs.nodes:
-        if node not in inventory.nodes:
-            told = f"The preset “{preset.name}” needs the node “{node}”, which the ComfyUI server does not have."
+        if node in inventory.nodes:
+            continue
+        told = f"The preset “{preset.name}” needs the node “{node}”, which the ComfyUI server does not have."
+        pack = next((pack for pack in packs if node in pack.nodes), None)
+        if pack is None:
             remedy = f"Install the node pack that it is part of.{there}"
             missing.append(Lack(kind=LackKind.node, name=node, message=told, remedy=remedy, url=preset.needs.link))
+        else:
+            known = missing_pack(pack, [node])
+            missing.append(known.model_copy(update={"message": f"{told} {pack.install}."}))
     for wanted in preset.needs.models:
         folder, _, name = wanted.partition("/")
-        if name not in inventory.files.get(folder, ()):
-            told = f"The preset “{preset.name}” needs the file “{name}”, which the ComfyUI server does not have."
+        files = inventory.files.get(folder, ())
+        if name not in files:
+            others = f" There are: {', '.join(files[:10])}{' …' if len(files) > 10 else ''}." if files else ""
+            told = f"The preset “{preset.name}” needs the file “{name}”, which is not on the ComfyUI server.{others}"
             remedy = f"Put it into the server's folder models/{folder}.{there}"
             missing.append(Lack(kind=LackKind.model, name=name, message=told, remedy=remedy, url=preset.needs.link))
     return tuple(missing)

@@ -172,6 +172,11 @@ class Settings(BaseSettings):
         return self.loras_dir or self.data / "loras"
 
     @property
+    def fingerprints_path(self) -> Path:
+        """The file of weights' SHA-256, so that none is read twice."""
+        return self.data / "cache" / "fingerprints.json"
+
+    @property
     def secrets_path(self) -> Path:
         """The folder of the password's hash, token hashes and the session key; outside the database."""
         return self.data / "secrets"

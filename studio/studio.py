@@ -53,6 +53,7 @@ from studio.jobs import Jobs
 from studio.logs import job_folder, read_job_log
 from studio.managed import Engines
 from studio.models import resolve_model
+from studio.node_files import node_files
 from studio.orders import Orders
 from studio.parcel import pack as pack_pictures
 from studio.presets import runs_on
@@ -81,7 +82,7 @@ class Studio:
         self._jobs = Jobs(database)
         self._gallery = Gallery(database, settings.data)
         self._characters = Characters(database)
-        self._remote = Remote(database, workflow_shelf)
+        self._remote = Remote(database, workflow_shelf, node_files(settings.data))
         self._workshop = Workshop(self._remote)
         self._orders = Orders(settings, shelf, preset_shelf, self._characters, self._gallery, self._remote)
         self.engines = Engines(settings, self.health, self.inventory, self.change_settings)

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -66,6 +66,7 @@ class WorkflowKind(StrEnum):
     reference = "reference"
     edit = "edit"
     character_sheet = "character_sheet"
+    repair = "repair"
     other = "other"
 
 
@@ -75,6 +76,7 @@ class WorkflowStatus(StrEnum):
     ran = "ran"  # on a real server
     schema = "schema"  # checked against the recorded nodes of a server
     template = "template"  # wired as a published template is, which needs a newer server than the recorded one
+    pack = "pack"  # checked against the recorded nodes of a server and those that the sources of its node packs declare; unrun
     imported = "imported"  # a person's own
 
 
@@ -132,12 +134,21 @@ class ModelFile(Asked):
 
 
 class NodePack(Asked):
-    """Custom nodes that a workflow needs; `commit` is the one it is known to work with."""
+    """Custom nodes that a workflow needs. `commit` is the one that their inputs were read at; `loads` are files that the nodes fetch or
+    find by themselves, which nothing in the graph names. Licences are hints.
+    """
 
     name: Name
     repository: str
     commit: str = "unknown"
+    licence: str = "unknown"
     nodes: tuple[str, ...]
+    loads: tuple[ModelFile, ...] = ()
+
+    @property
+    def install(self) -> str:
+        """Which pack to install, for a sentence: its name, and the beginning of its commit."""
+        return f"Install the node pack {self.name}" + (f" (commit {self.commit[:7]})" if self.commit != "unknown" else "")
 
 
 class LoraHook(Asked):
@@ -221,13 +232,14 @@ class LackKind(StrEnum):
 
 
 class Lack(Contract):
-    """One thing that a server lacks for a workflow, and what to do about it."""
+    """One thing that a server lacks for a workflow, and what to do about it. `nodes` are all that one pack brings."""
 
     kind: LackKind
     name: str
     message: str
     remedy: str
     url: str = ""
+    nodes: tuple[str, ...] = ()
 
 
 def load_workflows(folder: Path) -> tuple[Workflow, ...]:
@@ -360,19 +372,55 @@ def lacking(
     *,
     values: Mapping[str, Value] | None = None,
     version: str | None = None,
+    packs: Sequence[NodePack] = (),
 ) -> tuple[Lack, ...]:
-    """What a server lacks, as far as the names of its nodes and files tell; empty if nothing is missing by name."""
+    """What a server lacks, as far as the names of its nodes and files tell; empty if nothing is missing by name.
+
+    `packs` are node packs known besides the workflow's own, to name where a node comes from.
+    """
     lacks: list[Lack] = []
     if workflow.comfyui and version and _older(version, workflow.comfyui):
         told = f"“{workflow.name}” needs ComfyUI {workflow.comfyui} or newer; this server is {version}."
         lacks.append(Lack(kind=LackKind.version, name=workflow.comfyui, message=told, remedy=_update(workflow)))
-    lacks += [_missing_node(workflow, node, _update(workflow)) for node in workflow.node_classes if node not in node_classes]
+    lacks += _missing_nodes(workflow, [node for node in workflow.node_classes if node not in node_classes], packs)
     chosen = {**_stand_ins(workflow), **(values or {})}
     for parameter in workflow.parameters:
         file = chosen.get(parameter.name)
-        if parameter.type is ParameterType.model and isinstance(file, str) and file not in models.get(parameter.folder, ()):
-            lacks.append(_missing_model(workflow, parameter, file, sorted(models.get(parameter.folder, ()))))
+        if parameter.type is not ParameterType.model or not isinstance(file, str):
+            continue
+        listed = models.get(listed_under(workflow, parameter))
+        # A loader of which no folder is known, on servers that were not asked for its list: nobody can say.
+        if file not in (listed or ()) and (parameter.folder or listed is not None):
+            lacks.append(_missing_model(workflow, parameter, file, sorted(listed or ())))
     return tuple(lacks)
+
+
+def listed_under(workflow: Workflow, parameter: Parameter) -> str:
+    """Under which name a server's files for a parameter are kept: its folder, or `class.input` where no folder is known."""
+    if parameter.folder:
+        return parameter.folder
+    return next((f"{workflow.graph[node]['class_type']}.{taker}" for node, taker in places(workflow.graph, parameter.name)), "")
+
+
+def file_lists(workflows: Sequence[Workflow]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Which inputs of which nodes list the files that workflows ask for: (class, input) by what `listed_under` gives."""
+    found: dict[str, dict[tuple[str, str], None]] = {}
+    for workflow in workflows:
+        for parameter in workflow.parameters:
+            if parameter.type is ParameterType.model:
+                takers = found.setdefault(listed_under(workflow, parameter), {})
+                takers |= {(workflow.graph[node]["class_type"], taker): None for node, taker in places(workflow.graph, parameter.name)}
+    return {name: tuple(takers) for name, takers in found.items()}
+
+
+def packs_of(workflows: Sequence[Workflow]) -> tuple[NodePack, ...]:
+    """Every node pack that workflows name, each once, with all of its nodes and files that they use."""
+    found: dict[str, NodePack] = {}
+    for pack in (pack for workflow in workflows for pack in workflow.packs):
+        known = found.setdefault(pack.repository, pack)
+        whole = {"nodes": tuple(dict.fromkeys((*known.nodes, *pack.nodes))), "loads": tuple(dict.fromkeys((*known.loads, *pack.loads)))}
+        found[pack.repository] = known.model_copy(update=whole)
+    return tuple(found.values())
 
 
 def _update(workflow: Workflow) -> str:
@@ -558,21 +606,34 @@ def _stand_ins(workflow: Workflow) -> dict[str, Value]:
     return found
 
 
-def _missing_node(workflow: Workflow, node: str, update: str) -> Lack:
-    for pack in workflow.packs:
-        if node in pack.nodes:
-            pinned = f" at commit {pack.commit}" if pack.commit != "unknown" else ""
-            told = f"This server has no node “{node}”. It is part of the node pack {pack.name}."
-            return Lack(kind=LackKind.node, name=node, message=told, remedy=f"Install {pack.repository}{pinned}.", url=pack.repository)
-    since = f" It comes with ComfyUI {workflow.comfyui}." if workflow.comfyui else ""
-    remedy = update if workflow.comfyui else "Update ComfyUI, or install the node pack that it is part of."
-    return Lack(kind=LackKind.node, name=node, message=f"This server has no node “{node}”.{since}", remedy=remedy)
+def _missing_nodes(workflow: Workflow, nodes: Sequence[str], packs: Sequence[NodePack]) -> Iterator[Lack]:
+    by_pack: dict[str, tuple[NodePack, list[str]]] = {}
+    for node in nodes:
+        pack = next((pack for pack in (*workflow.packs, *packs) if node in pack.nodes), None)
+        if pack is not None:
+            by_pack.setdefault(pack.repository, (pack, []))[1].append(node)
+            continue
+        since = f" It comes with ComfyUI {workflow.comfyui}." if workflow.comfyui else ""
+        remedy = _update(workflow) if workflow.comfyui else "Update ComfyUI, or install the node pack that it is part of."
+        yield Lack(kind=LackKind.node, name=node, message=f"This server has no node “{node}”.{since}", remedy=remedy)
+    for pack, lacking_nodes in by_pack.values():
+        yield missing_pack(pack, lacking_nodes)
+
+
+def missing_pack(pack: NodePack, nodes: Sequence[str]) -> Lack:
+    """The lack of nodes that one pack brings."""
+    more = f" and {len(nodes) - 1} more of its nodes" if len(nodes) > 1 else ""
+    told = f"{pack.install}: this server has no “{nodes[0]}”{more}."
+    pinned = f" at commit {pack.commit}" if pack.commit != "unknown" else ""
+    remedy = f"Install {pack.repository}{pinned}."
+    return Lack(kind=LackKind.node, name=nodes[0], message=told, remedy=remedy, url=pack.repository, nodes=tuple(nodes))
 
 
 def _missing_model(workflow: Workflow, parameter: Parameter, file: str, there: Sequence[str]) -> Lack:
     known = next((model for model in workflow.models if (model.folder, model.file) == (parameter.folder, file)), None)
     others = f" There are: {', '.join(there[:10])}{' …' if len(there) > 10 else ''}." if there else ""
-    remedy = f"Put the file into the server's folder models/{parameter.folder}" + (", or choose one that is there." if there else ".")
+    folder = f"the server's folder models/{parameter.folder}" if parameter.folder else "the folder where that node looks for its files"
+    remedy = f"Put the file into {folder}" + (", or choose one that is there." if there else ".")
     return Lack(
         kind=LackKind.model,
         name=file,

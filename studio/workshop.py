@@ -11,10 +11,10 @@ from pydantic import Field, ValidationError
 
 from studio.contracts import Asked, Contract, Inventory, Name, Prompt
 from studio.errors import Conflict, InvalidFieldValue, NotFound, SafetyFilter, from_validation
-from studio.graphs import Graph, places, read_api_graph, texts
+from studio.graphs import Graph, lone, places, read_api_graph, texts
 from studio.imports import Exposable, Exposed, expose, inputs_of, negative_nodes, workflow_id
 from studio.remote import Remote, offline
-from studio.safety_nodes import check_nodes
+from studio.safety_nodes import Faces, check_nodes, faces_of
 from studio.workflows import (
     Lack,
     LackKind,
@@ -30,6 +30,9 @@ from studio.workflows import (
     export_workflow,
     is_exported,
     lacking,
+    listed_under,
+    missing_pack,
+    packs_of,
     read_workflow,
     restore_workflow,
     save_workflow,
@@ -98,7 +101,8 @@ class WorkflowChange(Asked):
 
 
 class Inspected(Contract):
-    """What a file holds before it is taken in. `missing_nodes` are classes that no server has; None where no server was seen.
+    """What a file holds before it is taken in. `missing_nodes` are classes that no server has; None where no server was seen;
+    `missing_packs` says of those that are known which pack brings them.
 
     `exported` is true for a workflow that Likeness wrote: its parameters are chosen already, and `inputs` is empty.
     """
@@ -108,6 +112,7 @@ class Inspected(Contract):
     inputs: tuple[Exposable, ...]
     nodes: tuple[str, ...]
     missing_nodes: tuple[str, ...] | None
+    missing_packs: tuple[Lack, ...] = ()
 
 
 class Workshop:
@@ -120,12 +125,14 @@ class Workshop:
     def views(self) -> tuple[WorkflowView, ...]:
         """Every workflow by name, those that run on the servers first."""
         inventory = self._remote.inventory()
-        found = [self._view(workflow, inventory) for workflow in self._shelf.workflows()]
+        workflows = self._shelf.workflows()
+        packs = packs_of(workflows)
+        found = [self._view(workflow, inventory, packs) for workflow in workflows]
         return tuple(sorted(found, key=lambda view: (not view.runs, view.name.casefold())))
 
     def view(self, name: str) -> WorkflowView:
         """One workflow by its id or name. Raises NotFound."""
-        return self._view(self._shelf.workflow(name), self._remote.inventory())
+        return self._view(self._shelf.workflow(name), self._remote.inventory(), self._remote.packs())
 
     def inspect(self, data: bytes, filename: str = "") -> Inspected:
         """What could be set in a file: JSON of ComfyUI's Export (API), a PNG that ComfyUI saved, or a workflow that was exported here.
@@ -140,7 +147,7 @@ class Workshop:
             return self._inspected(workflow.name, workflow.graph, (), inventory, exported=True)
         graph = read_api_graph(data)
         check_nodes(graph)
-        return self._inspected(name, graph, inputs_of(graph), inventory, exported=False)
+        return self._inspected(name, graph, inputs_of(graph, self._remote.nodes_of(graph)), inventory, exported=False)
 
     def take_in(self, data: bytes, choices: ImportChoices, filename: str = "") -> WorkflowView:
         """Keep a file's graph as a workflow of one's own, under an id that nobody has. Raises as `inspect` does, SafetyFilter for a text
@@ -156,9 +163,9 @@ class Workshop:
         else:
             graph = read_api_graph(data)
             name = choices.name or Path(filename).stem.replace("_", " ").strip()[:100] or "My workflow"
-            workflow = _kept(
-                lambda: expose(graph, _chosen(graph, choices.expose), workflow_id=self._free_id(name), name=name, about=choices.about or "")
-            )
+            exposed = _chosen(inputs_of(graph, self._remote.nodes_of(graph)), choices.expose)
+            about, packs = choices.about or "", _named(self._remote.packs(), graph)
+            workflow = _kept(lambda: expose(graph, exposed, workflow_id=self._free_id(name), name=name, about=about, packs=packs))
         check_texts(workflow)
         save_workflow(self._shelf.own, workflow)
         return self.view(workflow.id)
@@ -218,10 +225,14 @@ class Workshop:
     def _inspected(self, name: str, graph: Graph, inputs: tuple[Exposable, ...], inventory: Inventory, *, exported: bool) -> Inspected:
         nodes = tuple(sorted({node["class_type"] for node in graph.values()}))
         missing = tuple(node for node in nodes if node not in inventory.nodes) if inventory.nodes else None
-        return Inspected(name=name or "My workflow", exported=exported, inputs=inputs, nodes=nodes, missing_nodes=missing)
+        by_pack = ((pack, [node for node in missing or () if node in pack.nodes]) for pack in self._remote.packs())
+        lacks = tuple(missing_pack(pack, lacking_nodes) for pack, lacking_nodes in by_pack if lacking_nodes)
+        return Inspected(
+            name=name or "My workflow", exported=exported, inputs=inputs, nodes=nodes, missing_nodes=missing, missing_packs=lacks
+        )
 
-    def _view(self, workflow: Workflow, inventory: Inventory) -> WorkflowView:
-        lacks = self._lacks(workflow, inventory)
+    def _view(self, workflow: Workflow, inventory: Inventory, packs: Sequence[NodePack]) -> WorkflowView:
+        lacks = self._lacks(workflow, inventory, packs)
         return WorkflowView(
             **{
                 name: getattr(workflow, name)
@@ -231,13 +242,14 @@ class Workshop:
             takes_loras=workflow.loras is not None,
             nodes=workflow.node_classes,
             parameters=tuple(
-                WorkflowParameter(**dict(parameter), options=options_of(parameter, inventory)) for parameter in workflow.parameters
+                WorkflowParameter(**dict(parameter), options=options_of(workflow, parameter, inventory))
+                for parameter in workflow.parameters
             ),
             runs=not lacks,
             lacks=lacks,
         )
 
-    def _lacks(self, workflow: Workflow, inventory: Inventory) -> tuple[Lack, ...]:
+    def _lacks(self, workflow: Workflow, inventory: Inventory, packs: Sequence[NodePack]) -> tuple[Lack, ...]:
         reachable = [server for server in inventory.servers if server.state == "reachable"]
         if not reachable:
             why = offline(inventory)
@@ -249,7 +261,7 @@ class Workshop:
             if parameter.name in _MAIN and workflow.status is WorkflowStatus.imported and parameter.default not in there and there:
                 values[parameter.name] = there[0]
         version = max(server.version for server in reachable)
-        return lacking(workflow, inventory.nodes, inventory.files, values=values, version=version)
+        return lacking(workflow, inventory.nodes, inventory.files, values=values, version=version, packs=packs)
 
 
 def check_texts(workflow: Workflow) -> None:
@@ -257,6 +269,7 @@ def check_texts(workflow: Workflow) -> None:
     from studio.safety import check
 
     check_nodes(workflow.graph)
+    check_faces(workflow)
     defaults = [
         parameter.default
         for parameter in workflow.parameters
@@ -271,6 +284,38 @@ def check_texts(workflow: Workflow) -> None:
             field="file",
             remedy="Change that text in ComfyUI, and export it again.",
         ) from error
+
+
+def check_faces(workflow: Workflow) -> None:
+    """See that whoever lends a face to a workflow, and whoever it would be given to, is asked for. Raises SafetyFilter."""
+    for faces in faces_of(workflow.graph):
+        for loader in sorted(_all(faces)):
+            if picture_of(workflow, loader) is None:
+                raise SafetyFilter(
+                    f"Node {faces.node} ({workflow.graph[faces.node]['class_type'][:60]}) draws the face of a person, and nobody can say "
+                    f"whose: node {loader} holds it, or the picture it goes into.",
+                    field="file",
+                    remedy="Choose that node's picture as an input that can be set: then you are asked whose it is.",
+                )
+
+
+def face_pictures(workflow: Workflow) -> tuple[frozenset[str], ...]:
+    """For each face that is put into other pictures: the parameters of all pictures concerned, who must all be one person."""
+    found = [faces for faces in faces_of(workflow.graph) if faces.into]
+    return tuple(frozenset(name for each in _all(faces) if (name := picture_of(workflow, each))) for faces in found)
+
+
+def picture_of(workflow: Workflow, node_id: str) -> str | None:
+    """The parameter that says which picture a node loads; None where none does."""
+    for value in workflow.graph[node_id]["inputs"].values():
+        parameter = workflow.parameter(lone(value) or "") if isinstance(value, str) else None
+        if parameter is not None and parameter.type is ParameterType.image:
+            return parameter.name
+    return None
+
+
+def _all(faces: Faces) -> frozenset[str]:
+    return faces.given | faces.into
 
 
 def _check_pictures(workflow: Workflow) -> None:
@@ -294,17 +339,24 @@ def unread(workflow: Workflow) -> bool:
     return all(node_id in away for node_id, node in workflow.graph.items() if "negative_prompt" in json.dumps(node["inputs"]))
 
 
-def options_of(parameter: Parameter, inventory: Inventory) -> tuple[str, ...]:
+def options_of(workflow: Workflow, parameter: Parameter, inventory: Inventory) -> tuple[str, ...]:
     """What a parameter can be on the servers, as far as the last look at them tells."""
     if parameter.choices:
         return parameter.choices
     if parameter.type is ParameterType.model:
-        return inventory.files.get(parameter.folder, ())
+        return inventory.files.get(listed_under(workflow, parameter), ())
     return inventory.files.get(_LISTS.get(parameter.name, ""), ()) if parameter.type is ParameterType.choice else ()
 
 
-def _chosen(graph: Graph, choices: Sequence[Choice] | None) -> list[Exposed]:
-    known = {(each.node, each.input): each for each in inputs_of(graph)}
+def _named(packs: Sequence[NodePack], graph: Graph) -> tuple[NodePack, ...]:
+    """The packs that a graph's nodes are known to be part of, with those nodes alone."""
+    classes = sorted({node["class_type"] for node in graph.values()})
+    used = ((pack, tuple(name for name in classes if name in pack.nodes)) for pack in packs)
+    return tuple(pack.model_copy(update={"nodes": nodes}) for pack, nodes in used if nodes)
+
+
+def _chosen(inputs: Sequence[Exposable], choices: Sequence[Choice] | None) -> list[Exposed]:
+    known = {(each.node, each.input): each for each in inputs}
     if choices is None:
         return [Exposed(node=each.node, input=each.input, parameter=each.parameter) for each in known.values() if each.usual]
     found: list[Exposed] = []

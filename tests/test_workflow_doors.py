@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,18 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from app import HOME, open_studio
 from app import main as run
-from app import open_studio
 from studio.api import create_api
-from studio.contracts import GenerateRequest, Inventory, ServerState
+from studio.contracts import CharacterFields, CharacterKind, Consent, GenerateRequest, Inventory, ServerState
 from studio.db import INVENTORY, engine_states
-from studio.errors import ConsentMissing, InvalidFieldValue, LikenessError, MissingRequiredField, SafetyFilter
+from studio.errors import ConsentMissing, DependencyMissing, InvalidFieldValue, LikenessError, MissingRequiredField, SafetyFilter
+from studio.node_files import KEPT, NodeFiles, node_files
+from studio.remote import WorkflowShelf
+from studio.safety_nodes import faces_of
 from studio.settings import load_settings
 from studio.studio import Studio
+from studio.workflows import ParameterType
 
 GRAPH: dict[str, Any] = {
     "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "tiny_sd15.safetensors"}},
@@ -54,6 +59,17 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studio:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.setenv("LIKENESS_DATA", str(tmp_path / "data"))
     return open_studio(load_settings(tmp_path / "data"))
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """The API of a studio that several tests share: what they send is refused, and keeps nothing."""
+    data = tmp_path_factory.mktemp("still") / "data"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DATABASE_URL", raising=False)
+        with TestClient(create_api(open_studio(load_settings(data))), base_url="http://127.0.0.1") as client:
+            yield client
+            assert not (data / "workflows").exists()
 
 
 @pytest.fixture
@@ -186,30 +202,40 @@ def test_a_png_that_carries_its_graph_is_taken_in(api: TestClient) -> None:
 )
 @pytest.mark.parametrize("path", ["workflows", "workflows/inspect"])
 def test_what_is_no_usable_graph_is_refused_in_words_and_nothing_is_kept(
-    studio: Studio, api: TestClient, path: str, data: bytes, code: str, says: str
+    still: TestClient, path: str, data: bytes, code: str, says: str
 ) -> None:
-    answer = sent(api, data, path=path)
+    answer = sent(still, data, path=path)
     error = answer.json()["error"]
     assert error["code"] == code and says in error["message"] and error["remedy"], error
-    assert not studio.settings.data.joinpath("workflows").exists()
 
 
 @pytest.mark.parametrize("choices", ["[]", "{", '{"expose": [{"node": "3"}]}', '{"warp": 1}', '{"expose": [{"node": "3", "input": "x"}]}'])
-def test_choices_that_make_no_sense_are_refused(api: TestClient, choices: str) -> None:
-    answer = api.post("/api/v1/workflows", files={"file": ("a.json", data_of(GRAPH))}, data={"choices": choices})
+def test_choices_that_make_no_sense_are_refused(still: TestClient, choices: str) -> None:
+    answer = still.post("/api/v1/workflows", files={"file": ("a.json", data_of(GRAPH))}, data={"choices": choices})
     assert answer.status_code in {404, 422} and answer.json()["error"]["remedy"]
 
 
 @pytest.mark.parametrize(
     "kind",
-    ["ReActorFaceSwap", "FaceSwapNode", "ComfyUI-Roop", "roop", "InstantSwap", "InSwapper", "Face Swap (Fast)", "SwapFace", "HeadSwap"],
+    [
+        "ReActorFaceSwap",
+        "FaceSwapNode",
+        "ComfyUI-Roop",
+        "roop",
+        "InstantSwap",
+        "InSwapper",
+        "Face Swap (Fast)",
+        "SwapFace",
+        "HeadSwap",
+        "LivePortraitProcess",
+    ],
 )
-def test_nodes_that_swap_faces_are_refused(api: TestClient, kind: str) -> None:
+def test_nodes_that_swap_faces_are_refused(still: TestClient, kind: str) -> None:
     graph = {**GRAPH, "10": {"class_type": kind, "inputs": {"image": ["8", 0]}}}
     for path in ("workflows", "workflows/inspect"):
-        error = sent(api, data_of(graph), path=path).json()["error"]
+        error = sent(still, data_of(graph), path=path).json()["error"]
         assert error["code"] == "SAFETY_FILTER" and "face" in error["message"]
-    error = sent(api, data_of(changed(n9={"swap_model": "inswapper_128.onnx"}))).json()["error"]
+    error = sent(still, data_of(changed(n9={"swap_model": "inswapper_128.onnx"}))).json()["error"]
     assert error["code"] == "SAFETY_FILTER"
 
 
@@ -280,8 +306,6 @@ def test_pictures_among_the_values_are_asked_about_like_any_other(studio: Studio
 
 
 def test_photos_of_two_people_are_never_put_together(studio: Studio, api: TestClient) -> None:
-    from studio.contracts import CharacterFields, CharacterKind, Consent
-
     seen(studio)
     expose = [{"node": "20", "input": "image", "name": "first"}, {"node": "21", "input": "image", "name": "second"}]
     sent(api, data_of(with_pictures()), {"name": "blend", "expose": expose})
@@ -327,3 +351,298 @@ def test_the_command_line_does_the_same(studio: Studio, tmp_path: Path, capsys: 
     made = studio.job(job["job_id"])
     assert (made.recipe.workflow, made.recipe.values) == ("cat", {"steps": 3})
     assert said("generate", "a dog", "--workflow", "cat", "--set", "warp=3", "--no-wait")[1]["error"]["field"] == "set"
+
+
+# What the servers' own nodes say
+
+
+def told(studio: Studio, said: object) -> None:
+    """Write down what a worker would have kept of a server's nodes."""
+    content = said if isinstance(said, bytes) else json.dumps(said).encode()
+    node_files(studio.settings.data).keep("http://127.0.0.1:8188", content)
+
+
+def inspected(api: TestClient, graph: object) -> dict[str, dict[str, Any]]:
+    found = sent(api, data_of(graph), path="workflows/inspect").json()["inputs"]
+    return {f"{each['node']}.{each['input']}": each["parameter"] for each in found}
+
+
+def test_an_import_knows_ranges_choices_and_help_of_the_server_s_own_nodes(studio: Studio, api: TestClient) -> None:
+    graph = changed(n3={"steps": 200})
+    graph["20"] = {"class_type": "SetUnionControlNetType", "inputs": {"control_net": ["4", 0], "type": "auto"}}
+    graph["21"] = {
+        "class_type": "ImageScale",
+        "inputs": {"image": ["8", 0], "upscale_method": "area", "width": 64, "height": 64, "crop": "disabled"},
+    }
+    seen(studio)
+    guessed = inspected(api, graph)
+    assert (guessed["3.steps"]["minimum"], guessed["20.type"]["type"], guessed["21.crop"]["type"]) == (None, "text", "text")
+
+    recorded = json.loads((HOME / "tests" / "comfyui" / "data" / "object_info_full.json").read_text())
+    told(studio, recorded)
+    known = inspected(api, graph)
+    assert (known["3.steps"]["minimum"], known["3.steps"]["maximum"]) == (1, 10000)
+    assert "denoising" in known["3.steps"]["tooltip"]
+    assert (known["3.denoise"]["type"], known["3.denoise"]["step"]) == ("number", 0.01)
+    # Lists have two shapes.
+    assert known["20.type"]["choices"][:3] == ["auto", "openpose", "depth"]
+    assert known["21.upscale_method"]["choices"] == recorded["ImageScale"]["input"]["required"]["upscale_method"][0]
+    assert known["3.sampler_name"]["type"] == "choice" and known["3.sampler_name"]["choices"] == [], "what samplers there are is asked anew"
+
+    kept = sent(api, data_of(graph), {"name": "known", "expose": [{"node": "3", "input": "steps"}, {"node": "21", "input": "crop"}]}).json()
+    parameters = {each["name"]: each for each in kept["parameters"]}
+    assert parameters["steps"]["maximum"] == 10000 and parameters["crop"]["options"] == ["disabled", "center"]
+
+
+def test_a_server_that_talks_nonsense_of_its_nodes_is_guessed_around(studio: Studio, api: TestClient) -> None:
+    seen(studio)
+    upside_down = {"min": 9, "max": 1, "step": -2, "tooltip": "a\0b\n" * 4000}
+    for said in (
+        b"<html>",
+        b"[1]",
+        b"[" * 100_000,
+        {"KSampler": 3},
+        {"KSampler": {"input": {"required": {"steps": ["INT", upside_down]}}}},
+        {"KSampler": {"input": {"required": {"steps": [[str(number) for number in range(5000)]]}}}},
+    ):
+        told(studio, said)
+        steps = inspected(api, GRAPH)["3.steps"]
+        assert steps["default"] == 2 and steps["choices"] == [] and len(steps["tooltip"]) <= 500
+        assert sent(api, data_of(GRAPH), {"name": "cat"}).status_code == 201
+
+
+def test_what_is_kept_of_servers_is_one_file_each_and_not_for_ever(tmp_path: Path) -> None:
+    kept = NodeFiles(tmp_path / "nodes")
+    for number in range(KEPT + 3):
+        kept.keep(f"http://pod-{number}", json.dumps({f"Node{number}": {"input": {}}}).encode())
+        os.utime(next(path for path in (tmp_path / "nodes").iterdir() if f"Node{number}" in path.read_text()), (number, number))
+    assert len(list((tmp_path / "nodes").iterdir())) == KEPT
+    last = f"Node{KEPT + 2}"
+    assert last in kept.nodes([f"http://pod-{KEPT + 2}"], [last]) and "Node0" not in kept.nodes(["http://pod-0"], ["Node0"])
+    two = (
+        {"A": {"input": {"required": {"x": ["INT", {"max": 1}]}}}},
+        {"A": {"input": {"required": {"x": ["INT", {"max": 2}]}}}, "B": {"input": {}}},
+    )
+    for number, said in enumerate(two):
+        kept.keep(f"http://{number}", json.dumps(said).encode())
+    nodes = kept.nodes(["http://0", "http://1"], ["A", "B", "C"])
+    first = nodes.get("A")
+    assert first and first.inputs["x"].maximum == 1 and "B" in nodes and "C" not in nodes
+    (tmp_path / "file").write_text("")
+    NodeFiles(tmp_path / "file").keep("http://full", b"{}")
+
+
+def test_the_list_of_a_loader_that_nobody_knows_is_asked_by_its_name(studio: Studio, api: TestClient) -> None:
+    seen(studio)
+    graph = changed()
+    graph["20"] = {"class_type": "OddLoader", "inputs": {"odd_file": "one.safetensors"}}
+    graph["9"]["inputs"]["odd"] = ["20", 0]
+    expose = [{"node": "20", "input": "odd_file"}]
+    kept = sent(api, data_of(graph), {"name": "odd", "expose": expose}).json()
+    assert [lack["kind"] for lack in kept["lacks"]] == ["node"], "nobody was asked for its files yet"
+    files = {"checkpoints": ("tiny_sd15.safetensors",), "OddLoader.odd_file": ("two.safetensors",)}
+    seen(studio, nodes=(*NODES, "OddLoader"), files=files)
+    view = api.get("/api/v1/workflows/odd").json()
+    assert view["parameters"][0]["options"] == ["two.safetensors"]
+    assert "There are: two.safetensors" in view["lacks"][0]["message"] and "models/" not in view["lacks"][0]["remedy"]
+    seen(studio, nodes=(*NODES, "OddLoader"), files=files | {"OddLoader.odd_file": ("one.safetensors",)})
+    assert api.get("/api/v1/workflows/odd").json()["runs"]
+
+
+# What is missing
+
+
+def test_a_preset_s_own_needs_name_the_pack_its_commit_and_what_is_there(studio: Studio, api: TestClient, tmp_path: Path) -> None:
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    needs = {
+        "detail": "nodes: [FaceDetailer]",
+        "odd": "nodes: [OddNode], link: 'https://example.org/odd'",
+        "film": "models: [loras/film.safetensors]",
+        "have": "nodes: [KSampler], models: [checkpoints/tiny_sd15.safetensors]",
+    }
+    for name, said in needs.items():
+        about = f"id: {name}_v1\nname: {name}\ncategory: style\ntooltip: x\nengines: any\nfamilies: any\nneeds: {{{said}}}\n"
+        (folder / f"{name}.yaml").write_text(about)
+    studio.preset_shelf.folder = folder
+    seen(studio, files={"checkpoints": ("tiny_sd15.safetensors",), "loras": ("one.safetensors", "two.safetensors")})
+    model = "comfyui/checkpoints/tiny_sd15.safetensors"
+
+    def refused(preset: str) -> LikenessError:
+        with pytest.raises(DependencyMissing) as caught:
+            studio.generate(GenerateRequest(prompt="a cat", preset=f"{preset}_v1", model=model))
+        choice = next(each for each in api.get("/api/v1/presets", params={"model": model}).json()["items"] if each["id"] == f"{preset}_v1")
+        assert (choice["runs"], choice["why_not"], choice["remedy"]) == (False, caught.value.message, caught.value.remedy)
+        assert caught.value.field == "preset"
+        return caught.value
+
+    detail = refused("detail")
+    assert "Install the node pack ComfyUI Impact Pack (commit 727295b)" in detail.message and "“FaceDetailer”" in detail.message
+    assert detail.remedy == "Install https://github.com/ltdrdata/ComfyUI-Impact-Pack at commit 727295b52e5f7b5429e81ca2179172865aa83b99."
+    odd = refused("odd")
+    assert "“OddNode”" in odd.message and "https://example.org/odd" in odd.remedy
+    film = refused("film")
+    assert "“film.safetensors”, which is not on the ComfyUI server. There are: one.safetensors, two.safetensors." in film.message
+    assert "models/loras" in film.remedy
+    assert studio.generate(GenerateRequest(prompt="a cat", preset="have_v1", model=model)).ok
+
+
+def test_a_graph_of_one_s_own_is_told_the_packs_that_are_known(studio: Studio, api: TestClient) -> None:
+    seen(studio)
+    graph = changed()
+    graph["30"] = {"class_type": "FaceRestoreModelLoader", "inputs": {"model_name": "GFPGANv1.4.pth"}}
+    graph["31"] = {"class_type": "FaceRestoreCFWithModel", "inputs": {"facerestore_model": ["30", 0], "image": ["8", 0]}}
+    graph["32"] = {"class_type": "NobodyKnows", "inputs": {"image": ["31", 0]}}
+    found = sent(api, data_of(graph), path="workflows/inspect").json()
+    (lack,) = found["missing_packs"]
+    assert sorted(lack["nodes"]) == ["FaceRestoreCFWithModel", "FaceRestoreModelLoader"] and "facerestore_cf" in lack["url"]
+    assert found["missing_nodes"] == ["FaceRestoreCFWithModel", "FaceRestoreModelLoader", "NobodyKnows"]
+    kept = sent(api, data_of(graph), {"name": "mend", "expose": []}).json()
+    assert [lack["message"].partition(" (")[0] for lack in kept["lacks"]] == [
+        "This server has no node “NobodyKnows”.",
+        "Install the node pack Facerestore CF",
+    ]
+    assert [pack["name"] for pack in kept["packs"]] == ["Facerestore CF"]
+
+
+# Whose face
+
+
+def face_graph(kind: str = "ApplyPulid", *, into: str | None = None) -> dict[str, Any]:
+    """A face from node 20's picture, drawn from words, or into node 21's picture by one of several ways."""
+    graph = changed(n3={"model": ["30", 0]})
+    graph["20"] = {"class_type": "LoadImage", "inputs": {"image": "me.png"}}
+    graph["29"] = {"class_type": "PulidModelLoader", "inputs": {"pulid_file": "pulid.safetensors"}}
+    graph["30"] = {"class_type": kind, "inputs": {"model": ["4", 0], "pulid": ["29", 0], "image": ["20", 0], "weight": 0.8}}
+    if into is None:
+        return graph
+    graph["21"] = {"class_type": "LoadImage", "inputs": {"image": "them.png"}}
+    if into == "latent":
+        graph["22"] = {"class_type": "VAEEncode", "inputs": {"pixels": ["21", 0], "vae": ["4", 2]}}
+        graph["3"]["inputs"]["latent_image"] = ["22", 0]
+    elif into == "detailer":
+        graph["22"] = {"class_type": "FaceDetailer", "inputs": {"image": ["21", 0], "model": ["30", 0], "positive": ["6", 0]}}
+        graph["9"]["inputs"]["images"] = ["22", 0]
+    elif into == "reference":
+        graph["22"] = {"class_type": "VAEEncode", "inputs": {"pixels": ["21", 0], "vae": ["4", 2]}}
+        graph["23"] = {"class_type": "ReferenceLatent", "inputs": {"conditioning": ["6", 0], "latent": ["22", 0]}}
+        graph["3"]["inputs"]["positive"] = ["23", 0]
+    elif into == "paste":
+        graph["22"] = {"class_type": "ImageCompositeMasked", "inputs": {"destination": ["21", 0], "source": ["8", 0], "x": 0, "y": 0}}
+        graph["9"]["inputs"]["images"] = ["22", 0]
+    elif into == "pose":
+        graph["22"] = {"class_type": "ControlNetApplyAdvanced", "inputs": {"positive": ["6", 0], "negative": ["7", 0], "image": ["21", 0]}}
+        graph["3"]["inputs"] |= {"positive": ["22", 0], "negative": ["22", 1]}
+    return graph
+
+
+def test_nodes_that_draw_a_face_must_be_asked_whose_it_is(studio: Studio, api: TestClient) -> None:
+    kinds = {"ApplyPulidFlux": True, "ApplyInstantIDAdvanced": True, "IPAdapterFaceID": True, "InfiniteYouApply": True}
+    for kind, taken in (kinds | {"IPAdapter": False, "StyleThing": False}).items():
+        seen(studio, nodes=(*NODES, kind, "PulidModelLoader"))
+        baked = sent(api, data_of(face_graph(kind)), {"name": "baked", "expose": []})
+        assert baked.status_code == (403 if taken else 201), baked.text
+        if taken:
+            error = baked.json()["error"]
+            assert "nobody can say whose" in error["message"] and "node 20" in error["message"]
+        assert sent(api, data_of(face_graph(kind)), {"name": "asked"}).status_code == 201, "the usual inputs hold the picture"
+
+
+def test_an_adapter_takes_a_face_where_its_file_or_preset_says_so() -> None:
+    for said, taken in (
+        ("ip-adapter-plus-face_sdxl.safetensors", True),
+        ("PLUS FACE (portraits)", True),
+        ("ip-adapter_sdxl.safetensors", False),
+    ):
+        graph = face_graph("IPAdapterAdvanced")
+        graph["29"] = {"class_type": "IPAdapterModelLoader", "inputs": {"ipadapter_file": said}}
+        graph["30"]["inputs"] = {"model": ["4", 0], "ipadapter": ["29", 0], "image": ["20", 0]}
+        assert bool(faces_of(graph)) == taken, said
+
+
+@pytest.mark.parametrize(
+    ("into", "found"), [("latent", {"21"}), ("detailer", {"21"}), ("reference", {"21"}), ("paste", {"21"}), ("pose", set()), (None, set())]
+)
+def test_the_ways_a_face_can_take_into_a_picture_are_followed(into: str | None, found: set[str]) -> None:
+    (faces,) = faces_of(face_graph(into=into))
+    assert (faces.node, faces.given, faces.into) == ("30", {"20"}, found)
+
+
+def test_what_is_drawn_from_words_lends_nobody_s_face_and_stored_faces_are_nobody_s() -> None:
+    graph = face_graph()
+    graph["30"]["inputs"]["image"] = ["8", 0]
+    del graph["3"]["inputs"]["model"]
+    assert faces_of(graph) == ()
+    stored = face_graph("IPAdapterFaceIDEmbeds", into="latent")
+    del stored["30"]["inputs"]["image"]
+    assert [(faces.given, faces.into) for faces in faces_of(stored)] == [({"30"}, {"21"})]
+
+
+def test_a_face_goes_into_another_photo_only_of_the_same_person(studio: Studio, api: TestClient) -> None:
+    seen(studio, nodes=(*NODES, "ApplyPulid", "PulidModelLoader", "VAEEncode"))
+    graph = data_of(face_graph(into="latent"))
+    both = [{"node": "20", "input": "image", "name": "face"}, {"node": "21", "input": "image", "name": "photo"}]
+    for expose in (both[:1], both[1:]):
+        assert sent(api, graph, {"name": "half", "expose": expose}).json()["error"]["code"] == "SAFETY_FILTER"
+    assert sent(api, graph, {"name": "swap", "expose": both}).status_code == 201
+    classifier = studio.settings.data / "classifiers" / "any"
+    classifier.mkdir(parents=True)
+    (classifier / "config.json").write_text('{"architectures": ["AnyForImageClassification"]}')
+    consent = Consent(who="Mia", what_for="portraits")
+    photos: dict[str, list[str]] = {}
+    for name in ("Mia", "Ben"):
+        slug = studio.create_character(
+            CharacterFields(name=name, kind=CharacterKind.consented, consent=Consent(who=name, what_for="portraits"))
+        ).slug
+        files = []
+        for number in range(2):
+            out = io.BytesIO()
+            Image.effect_noise((300, 300), 50 + number).convert("RGB").save(out, "PNG")
+            files.append((f"{number}.png", out.getvalue()))
+        photos[name] = [photo.id for photo in studio.add_photos(slug, files).items]
+    one, two = (studio.upload(png(n=name)).id for name in "ab")
+
+    def swap(face: str, photo: str, **more: Any) -> Any:
+        return studio.generate(GenerateRequest(workflow="swap", prompt="a portrait", values={"face": face, "photo": photo}, **more))
+
+    assert swap(one, two, real_person=False).ok, "drawings are nobody's photos"
+    assert swap(photos["Mia"][0], photos["Mia"][1]).ok, "one person's photos are one person's"
+    for face, photo, more in (
+        (one, two, {"real_person": True, "consent": consent}),
+        (photos["Mia"][0], two, {"real_person": True, "consent": consent}),
+        (one, photos["Mia"][0], {"real_person": False}),
+        (photos["Mia"][0], photos["Ben"][0], {}),
+    ):
+        with pytest.raises(SafetyFilter, match="never put on another's photo"):
+            swap(face, photo, **more)
+    assert swap(one, one, real_person=True, consent=consent).ok, "a picture of its own face"
+
+
+def test_a_reference_s_face_is_asked_about_like_any_photo(studio: Studio) -> None:
+    shelf = WorkflowShelf(HOME / "workflows", studio.settings.data / "workflows")
+    for name in (
+        "sdxl_ip_adapter_face",
+        "sdxl_instantid",
+        "sdxl_pulid",
+        "flux1_pulid",
+        "sdxl_face_detailer",
+        "face_restore_gfpgan",
+        "sdxl_controlnet_pose",
+    ):
+        workflow = shelf.workflow(name)
+        files: dict[str, tuple[str, ...]] = {}
+        for parameter in workflow.parameters:
+            if parameter.type is ParameterType.model:
+                files[parameter.folder] = (*files.get(parameter.folder, ()), str(parameter.default))
+        seen(studio, nodes=workflow.node_classes, files=files)
+        picture = studio.upload(png(n=name)).id
+        request = GenerateRequest(workflow=name, prompt="a portrait", image=picture)
+        with pytest.raises(MissingRequiredField) as asked:
+            studio.generate(request)
+        assert asked.value.field == "real_person", name
+        with pytest.raises(ConsentMissing):
+            studio.generate(request.model_copy(update={"real_person": True}))
+        assert studio.generate(request.model_copy(update={"real_person": False})).ok
+        invented = studio.create_character(CharacterFields(name=f"Invented {name}")).slug
+        with pytest.raises(SafetyFilter, match="not one of"):
+            studio.generate(request.model_copy(update={"real_person": True, "character": invented}))

@@ -8,6 +8,7 @@ import random
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, PngImagePlugin
@@ -20,6 +21,7 @@ from studio.graphs import MAX_GRAPH_BYTES, Graph, link, read_api_graph, texts, v
 from studio.imports import Exposed, expose, inputs_of, workflow_id
 from studio.nodes import FaultKind, Nodes, check, read_nodes
 from studio.presets import load_presets
+from studio.safety_nodes import check_nodes, faces_of
 from studio.workflows import (
     SAMPLERS,
     SCHEDULERS,
@@ -38,6 +40,7 @@ from studio.workflows import (
     load_workflow,
     load_workflows,
     missing,
+    packs_of,
     read_workflow,
     render,
     restore_workflow,
@@ -45,6 +48,7 @@ from studio.workflows import (
     translated,
     values_of,
 )
+from studio.workshop import check_faces, face_pictures
 
 DATA = Path(__file__).parent / "comfyui" / "data"
 SHIPPED = load_workflows(HOME / "workflows")
@@ -53,9 +57,22 @@ NEWER = {workflow.id for workflow in SHIPPED if workflow.status is WorkflowStatu
 THREE = (("first.safetensors", 0.8), ("second.safetensors", -0.5), ("sub/third.safetensors", 1.0))
 
 
+PACKS: dict[str, dict[str, Any]] = {pack["repository"]: pack for pack in json.loads((DATA / "pack_nodes.json").read_text())["packs"]}
+WITH_PACKS = [workflow for workflow in SHIPPED if workflow.status is WorkflowStatus.pack]
+
+
+@pytest.fixture(scope="module")
+def core() -> Nodes:
+    return read_nodes(json.loads((DATA / "object_info_full.json").read_text()))
+
+
 @pytest.fixture(scope="module")
 def nodes() -> Nodes:
-    return read_nodes(json.loads((DATA / "object_info_full.json").read_text()))
+    """A server's recorded nodes, and those that the sources of node packs declare."""
+    said = json.loads((DATA / "object_info_full.json").read_text())
+    for pack in PACKS.values():
+        said |= pack["nodes"]
+    return read_nodes(said)
 
 
 def filled(workflow: Workflow, **values: Value) -> dict[str, Value]:
@@ -157,6 +174,47 @@ def test_a_missing_custom_node_is_named_with_its_pack(nodes: Nodes) -> None:
     assert "Face Pack" in lack.message and lack.remedy == "Install https://example.org/face-pack at commit abc123."
 
 
+@pytest.mark.parametrize("workflow", WITH_PACKS, ids=lambda workflow: workflow.id)
+def test_a_workflow_with_node_packs_says_what_to_install_at_which_commit(workflow: Workflow, core: Nodes) -> None:
+    wanted = {name for name in workflow.node_classes if name not in core}
+    assert wanted and {name for pack in workflow.packs for name in pack.nodes} == wanted
+    for pack in workflow.packs:
+        read = PACKS[pack.repository]
+        assert (pack.commit, pack.licence) == (read["commit"], read["licence"]) and set(pack.nodes) <= set(read["nodes"])
+        assert pack.commit[:7] in workflow.source and "unrun" in workflow.source
+        assert all(file.url.startswith("https://") and file.licence for file in pack.loads)
+    lacks = [lack for lack in missing(workflow, core, everything_there(workflow)) if lack.kind is LackKind.node]
+    assert [lack.url for lack in lacks] == [pack.repository for pack in sorted(workflow.packs, key=lambda pack: min(pack.nodes))]
+    for lack in lacks:
+        pack = next(pack for pack in workflow.packs if pack.repository == lack.url)
+        assert lack.message.startswith(f"Install the node pack {pack.name} (commit {pack.commit[:7]})")
+        assert set(lack.nodes) == set(pack.nodes) and f"“{lack.nodes[0]}”" in lack.message
+        assert lack.remedy == f"Install {pack.repository} at commit {pack.commit}."
+
+
+def test_a_reference_goes_into_a_picture_made_from_words_and_repairs_take_no_other_picture() -> None:
+    kinds = {workflow.id: workflow.kind for workflow in WITH_PACKS}
+    assert set(kinds.values()) == {WorkflowKind.reference, WorkflowKind.repair, WorkflowKind.controlnet}
+    for workflow in SHIPPED:
+        check_nodes(workflow.graph)
+        check_faces(workflow)
+        assert face_pictures(workflow) == (), f"{workflow.id} puts one picture's face into another"
+    for workflow in WITH_PACKS:
+        assert [each.name for each in workflow.parameters if each.type is ParameterType.image] == ["image"]
+        if workflow.kind is WorkflowKind.reference:
+            assert [faces.into for faces in faces_of(workflow.graph)] == [frozenset()]
+            assert any(node["class_type"].startswith("Empty") for node in workflow.graph.values())
+
+
+def test_licences_that_forbid_business_are_named_where_one_chooses() -> None:
+    for workflow in WITH_PACKS:
+        told = [pack.licence for pack in workflow.packs] + [file.licence for pack in workflow.packs for file in pack.loads]
+        if any("InsightFace" in licence for licence in told):
+            assert "non-commercial" in workflow.about
+    assert "commercially" in BY_ID["face_restore_codeformer"].about
+    assert {workflow.id for workflow in WITH_PACKS if "InsightFace" in workflow.about} == {"sdxl_instantid", "sdxl_pulid", "flux1_pulid"}
+
+
 def test_every_sampler_and_scheduler_has_a_name_in_comfyui(nodes: Nodes) -> None:
     assert set(SAMPLERS) == {choice.id for choice in models.SAMPLERS}
     assert set(SCHEDULERS) == {choice.id for choice in models.SCHEDULERS}
@@ -190,10 +248,20 @@ def test_a_character_sheet_has_views_of_every_group_and_each_is_a_picture() -> N
 
 def test_the_table_of_the_docs_is_what_the_manifests_say() -> None:
     page = (HOME / "docs" / "workflows.md").read_text(encoding="utf-8")
+    packs = packs_of(SHIPPED)
+    assert {pack.repository for pack in packs} == set(PACKS), "every recorded pack is used, and every used one recorded"
+    install = (HOME / "docs" / "comfyui.md").read_text(encoding="utf-8")
+    lines = [line for line in install.splitlines() if line.startswith("| [")]
+    assert lines == [pack_row(pack) for pack in packs], "\n".join(["the rows should be:", *map(pack_row, packs)])
     rows = [line for line in page.splitlines() if line.startswith("| `") and line.count(" | ") == 4]
     assert rows == [row(workflow) for workflow in SHIPPED], "\n".join(["the rows should be:", *map(row, SHIPPED)])
     for parameter_type in ParameterType:
         assert f"`{parameter_type}`" in page
+
+
+def pack_row(pack: NodePack) -> str:
+    told = "<br>".join(f"{file.folder}/{file.file} ({file.licence})" for file in pack.loads) or "-"
+    return f"| [{pack.name}]({pack.repository}) | `{pack.commit}` | {pack.licence} | {told} |"
 
 
 def row(workflow: Workflow) -> str:

@@ -2,6 +2,7 @@
 
 from engines.comfyui.engine import Address, Comfy, GraphFor, Uploaded
 from engines.comfyui.faults import MissingNode, NeedsSignIn, NotComfy, Unreachable
+from engines.comfyui.hashes import Fingerprints
 from engines.comfyui.managed import ManagedComfy
 from engines.comfyui.progress import Progress
 from engines.comfyui.server import (
@@ -23,6 +24,7 @@ __all__ = [
     "ComfyServer",
     "Device",
     "Entry",
+    "Fingerprints",
     "Graph",
     "GraphFor",
     "ManagedComfy",

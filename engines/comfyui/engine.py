@@ -8,14 +8,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
 from engines.comfyui.faults import NotComfy, Unreachable
-from engines.comfyui.server import ComfyServer, Entry, Graph, OutputFile
+from engines.comfyui.hashes import UNKNOWN, Fingerprints, Hashes
+from engines.comfyui.server import ComfyServer, Entry, Graph, OutputFile, choices
 from engines.comfyui.watch import Patience, run, with_prefix
 from studio.contracts import EngineState, Inventory, ModelSpec, Recipe, ServerState
 from studio.crop import Cutout, needs_crop
@@ -60,6 +63,12 @@ GraphFor = Callable[[Recipe, Uploaded], Graph]
 SpecFor = Callable[[Recipe], ModelSpec | None]
 """What the model of a recipe wants; None where nobody knows."""
 
+ListsFor = Callable[[], Mapping[str, Sequence[tuple[str, str]]]]
+"""Which inputs (class, input) list the files that workflows ask for, by the name that the files are kept under."""
+
+KeepNodes = Callable[[str, bytes], None]
+"""Takes what the server at an address said of its nodes, whenever it said something new."""
+
 
 class Comfy:
     """The pictures of recipes, made on one or several servers. May be used from several threads: servers have queues of their own.
@@ -75,11 +84,17 @@ class Comfy:
         graph_for: GraphFor,
         spec_for: SpecFor = lambda _recipe: None,
         *,
+        lists_for: ListsFor = dict,
+        keep_nodes: KeepNodes = lambda _url, _said: None,
+        fingerprints: Fingerprints | None = None,
         patience: Patience | None = None,
     ) -> None:
         self._addresses = addresses
         self._graph_for = graph_for
         self._spec_for = spec_for
+        self._lists_for = lists_for
+        self._keep_nodes = keep_nodes
+        self._fingerprints = fingerprints
         self._patience = patience
         self._lock = threading.Lock()
         self._seen: dict[Address, Seen] = {}
@@ -157,6 +172,8 @@ class Comfy:
     def close(self) -> None:
         """Stop looking at the servers and let go of the connections."""
         self._closed.set()
+        if self._fingerprints is not None:
+            self._fingerprints.close()
         for seen in self._seen.values():
             seen.close()
 
@@ -200,7 +217,7 @@ class Comfy:
             # One that is not wanted any more is left to the jobs that are still on it.
             self._seen = {at: self._seen.get(at) or Seen(at) for at in wanted}
         for seen in list(self._seen.values()):
-            seen.look()
+            seen.look(self._lists_for, self._keep_nodes)
         self._known = _together(list(self._seen.values()))
 
     def _lost(self, address: Address, error: LikenessError) -> None:
@@ -225,17 +242,22 @@ class Comfy:
         # A name of its own: the server never takes it for a picture that it made before. A folder a day: it is read with every save.
         graph = with_prefix(graph, f"likeness/{datetime.now(UTC):%Y-%m-%d}/{run_id}-{index}", whole=True)
         began = time.monotonic()
-        entry = run(server, graph, f"{run_id}.{index}", _Share(report, inputs, index, recipe.count), patience=patience)
+        share = _Share(report, inputs, index, recipe.count)
+        # Read while the server draws, which reads the same files.
+        hashes = self._fingerprints.begin(server, recipe, self.name) if self._fingerprints else None
+        entry = run(server, graph, f"{run_id}.{index}", share, patience=patience)
         images = [kept(_fetch(server, file), inputs) for file in _pictures(entry)]
         if not images:
             raise EngineFailed("The workflow ended without a picture.", remedy="Choose a workflow that ends in a Save Image node.")
+        known = _settled(hashes, share) if hashes else UNKNOWN
         # A workflow may save several: each request counts as many pictures as it has outputs then.
         for place, image in enumerate(images):
             yield Artifact(
                 index=index * len(images) + place,
                 image=image,
                 seed=seed,
-                model_hash="",
+                model_hash=known.model,
+                lora_hashes=dict(known.loras),
                 duration_s=(time.monotonic() - began) / len(images),
                 graph=graph,
             )
@@ -254,15 +276,16 @@ class Seen:
         self.taken = 0
         self._read_at = 0.0
 
-    def look(self) -> None:
+    def look(self, lists_for: ListsFor, keep_nodes: KeepNodes) -> None:
         """Ask whether it answers, how long its queue is, and now and then what it has."""
         try:
             stats, queue = self._quick.system_stats(), self._quick.queue()
             check_version(self.server.url, stats.version)
             if self.state.state != "reachable" or time.monotonic() - self._read_at > READ_S:
-                found = self.server.models(refresh=True)
-                self.files = {field.name: getattr(found, field.name) for field in fields(found)}
-                self.nodes = tuple(sorted(self.server.object_info()))
+                found = self.server.models(refresh=True, keep=lambda said: keep_nodes(self.server.url, said))
+                nodes = self.server.object_info()
+                self.files = {field.name: getattr(found, field.name) for field in fields(found)} | _listed(nodes, lists_for())
+                self.nodes = tuple(sorted(nodes))
                 self._read_at = time.monotonic()
         except LikenessError as error:
             self.lost(error)
@@ -312,6 +335,25 @@ def _together(seen: Sequence[Seen]) -> Inventory:
         files={folder: tuple(sorted({name for one in reachable for name in one.files.get(folder, ())})) for folder in folders},
         nodes=tuple(sorted({name for one in reachable for name in one.nodes})),
     )
+
+
+def _listed(nodes: Mapping[str, Any], lists: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, tuple[str, ...]]:
+    """The files that a server's nodes list, by their names; what none of its nodes lists is left out."""
+    there = {name: [taker for taker in takers if taker[0] in nodes] for name, takers in lists.items()}
+    return {
+        name: tuple(dict.fromkeys(file for taker in takers for file in choices(nodes, *taker))) for name, takers in there.items() if takers
+    }
+
+
+def _settled(hashes: Future[Hashes], report: Report) -> Hashes:
+    """The hashes, as soon as the files are read. Raises what `report` raises."""
+    while True:
+        try:
+            return hashes.result(timeout=0.5)
+        except TimeoutError:
+            report(1.0, "Reading the model's file, to note its hash")
+        except CancelledError:
+            return UNKNOWN
 
 
 def _knows(server: ComfyServer, prefix: str, count: int) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -61,6 +62,15 @@ class ServerModels:
     photomaker: tuple[str, ...]
     samplers: tuple[str, ...]
     schedulers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file on a server: bytes, when it was changed (Unix time), and its path where the server is on this computer."""
+
+    size: int
+    modified: float
+    path: str | None
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,7 @@ class ComfyServer:
             trust_env=not self.local,
         )
         self._nodes: dict[str, Any] | None = None
+        self._nodes_digest = b""
 
     @classmethod
     def like(cls, other: ComfyServer, *, patience_s: float) -> ComfyServer:
@@ -159,23 +170,50 @@ class ComfyServer:
             memory_mb=_mb(system.get("ram_total")),
         )
 
-    def object_info(self, *, refresh: bool = False) -> Mapping[str, Any]:
-        """The schema of every node class it has, by class name; asked once and then remembered until `refresh`."""
+    def object_info(self, *, refresh: bool = False, keep: Callable[[bytes], None] | None = None) -> Mapping[str, Any]:
+        """The schema of every node class it has, by class name; asked once and then remembered until `refresh`.
+
+        `keep` is given the answer as it came, whenever it is another one than before.
+        """
         if self._nodes is None or refresh:
-            said = self._get("/object_info")
+            _, content = self._ask("GET", "/object_info", statuses=(200,))
+            digest = hashlib.sha256(content).digest()
+            if self._nodes is not None and digest == self._nodes_digest:
+                return self._nodes
+            said = _parsed(content)
+            if said is None:
+                self._not_json(content)
             if not isinstance(said, dict):
                 raise NotComfy(f"{self.url} answers, but not as a ComfyUI server does.")
-            self._nodes = said
+            self._nodes, self._nodes_digest = said, digest
+            if keep is not None:
+                keep(content)
         return self._nodes
 
     def choices(self, class_type: str, input_name: str) -> tuple[str, ...]:
         """What a node's list input can be. Empty when the server lacks the node, or the input is no list."""
         return choices(self.object_info(), class_type, input_name)
 
-    def models(self, *, refresh: bool = False) -> ServerModels:
-        """The models, samplers and schedulers it has. New files are seen after `refresh`."""
-        nodes = self.object_info(refresh=refresh)
+    def models(self, *, refresh: bool = False, keep: Callable[[bytes], None] | None = None) -> ServerModels:
+        """The models, samplers and schedulers it has. New files are seen after `refresh`; `keep` as for `object_info`."""
+        nodes = self.object_info(refresh=refresh, keep=keep)
         return ServerModels(**{kind: choices(nodes, *where) for kind, where in _LISTS.items()})
+
+    def model_file(self, folder: str, name: str) -> ModelFile | None:
+        """What it says of one model file: size, time and place. None where it has none of that name, or is too old to say."""
+        files = self._listed(f"/experiment/models/{quote(folder, safe='')}")
+        said = next((it for it in files if isinstance(it, dict) and it.get("name") == name), None)
+        if said is None or not isinstance(said.get("size"), int):
+            return None
+        place = None
+        if self.local:
+            folders = self._listed("/experiment/models")
+            roots = next((it.get("folders") for it in folders if isinstance(it, dict) and it.get("name") == folder), None)
+            index = said.get("pathIndex")
+            if isinstance(roots, list) and isinstance(index, int) and 0 <= index < len(roots):
+                place = f"{roots[index]}/{name}"
+        modified = said.get("modified")
+        return ModelFile(said["size"], float(modified) if isinstance(modified, int | float) else 0.0, place)
 
     def queue(self) -> Queue:
         """What runs and what waits."""
@@ -283,6 +321,11 @@ class ComfyServer:
             return choices(self.object_info(refresh=True), class_type, input_name)
         except EngineOffline:
             return ()
+
+    def _listed(self, path: str) -> list[Any]:
+        status, content = self._ask("GET", path, statuses=(200, 404, 405))
+        said = _parsed(content) if status == 200 else None
+        return said if isinstance(said, list) else []
 
     def _get(self, path: str) -> Any:
         _, content = self._ask("GET", path, statuses=(200,))

@@ -53,7 +53,7 @@ def load(spec: ModelSpec, settings: Settings, report: Report) -> Warm:
     path = Path(spec.path)
     files = models.weight_files(path)
     place = choose_place(settings, spec, numbers_in(files))
-    model_hash = models.fingerprint(files, fingerprints(settings), lambda done, total: report(0.0, _reading(spec, done, total)))
+    model_hash = models.fingerprint(files, settings.fingerprints_path, lambda done, total: report(0.0, _reading(spec, done, total)))
     report(0.0, f"Loading {spec.name}")
     try:
         pipe = _from_folder(path, place, report) if path.is_dir() else _from_file(path, spec, place, report)
@@ -72,12 +72,7 @@ def load(spec: ModelSpec, settings: Settings, report: Report) -> Warm:
         report(0.0, f"Moving {spec.name} to the {place.words}")
         pipe.to(place.device)
     log.info("Loaded %s on %s as %s", spec.name, place.device, str(place.weights).removeprefix("torch."))
-    return Warm(spec, pipe, place, model_hash, fingerprints(settings))
-
-
-def fingerprints(settings: Settings) -> Path:
-    """The file that remembers which weights have which SHA-256."""
-    return settings.data / "cache" / "fingerprints.json"
+    return Warm(spec, pipe, place, model_hash, settings.fingerprints_path)
 
 
 # Models with more numbers than this are kept as bfloat16 on CPUs, where that is fast: twice as many fit.

@@ -321,7 +321,7 @@ function facts(picture) {
     [t("Created"), moment(picture.created_at)],
     [t("In the trash since"), picture.trashed_at && moment(picture.trashed_at)],
     [t("File"), bytes(picture.bytes)],
-    [t("Model hash"), short(picture.model_hash), "", picture.model_hash],
+    [t("Model hash"), short(picture.model_hash) || (recipe && t("unknown: its server does not tell")), "", picture.model_hash],
     ...Object.entries(picture.lora_hashes ?? {}).map(([path, hash]) => [t("Hash of {file}", { file: path }), short(hash), "", hash]),
     [t("SHA-256"), short(picture.sha256), "", picture.sha256],
     [t("Id"), picture.id],

@@ -1,6 +1,6 @@
 // The workflow that makes a picture on ComfyUI: which one, its own settings, and taking in one's own.
 
-import { address, get, post, remove, send, thumbnail } from "./api.js";
+import { address, get, patch, post, remove, send, thumbnail } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { Field } from "./fields.js";
 import { showTab } from "./header.js";
@@ -24,6 +24,7 @@ class WorkflowField extends Field {
     const words = (label, act, name) => h("button", { type: "button", class: "quiet", dataset: { act: name }, onclick: act }, label);
     this.acts = h("div", { class: "row-of-buttons" },
       words(t("Import a workflow …"), () => this.open(), "import"),
+      words(t("Rename …"), () => this.rename(), "rename"),
       words(t("Export"), () => this.export(), "export"),
       words(t("Delete"), () => this.delete(), "delete"),
     );
@@ -82,7 +83,7 @@ class WorkflowField extends Field {
     this.select.value = this.value?.id ?? "";
     const chosen = this.chosen;
     toggle(this.acts.querySelector("[data-act=export]"), "hidden", !chosen);
-    toggle(this.acts.querySelector("[data-act=delete]"), "hidden", !chosen?.own);
+    for (const act of ["delete", "rename"]) toggle(this.acts.querySelector(`[data-act=${act}]`), "hidden", !chosen?.own);
     const lack = chosen?.lacks[0];
     const own = t("It draws with a model of its own, not with the one above.");
     setText(this.about, lack ? `${lack.message} ${lack.remedy}` : chosen ? [chosen.about, own].filter(Boolean).join(" ") : "");
@@ -100,8 +101,7 @@ class WorkflowField extends Field {
   }
 
   controls(workflow) {
-    const own = workflow.parameters.filter((one) => !FORM.has(one.name) && one.name !== "mask");
-    const rows = own.map((one) => this.control(one));
+    const rows = shown(workflow).map((one) => this.control(one));
     if (this.pictures(workflow).length) rows.push(askReal(t("Do they show real people?"), this.value, (more) => (this.pick({ ...this.value, ...more }), this.draw())));
     return rows;
   }
@@ -188,6 +188,44 @@ class WorkflowField extends Field {
     }
   }
 
+  // The name, the description and the labels of one's own.
+  rename() {
+    const { id, name, about } = this.chosen;
+    const title = h("input", { type: "text", value: name, maxlength: 100, required: true });
+    const words = h("textarea", { rows: 3, maxlength: 2000 });
+    words.value = about;
+    const labels = shown(this.chosen).map((one) => [one, h("input", { type: "text", value: one.label, maxlength: 200, dataset: { label: one.name } })]);
+    const line = (label, input) => h("label", { class: "import-name" }, h("span", {}, label), input);
+    const state = h("p", { class: "wrong", role: "alert", hidden: true });
+    const keep = h("button", { type: "submit", class: "button primary" }, t("Save"));
+    const cancel = h("button", { type: "button", class: "button", onclick: () => dialog.close() }, t("Cancel"));
+    const save = async (event) => {
+      event.preventDefault();
+      keep.disabled = true;
+      const changed = labels.filter(([one, input]) => input.value.trim() && input.value.trim() !== one.label);
+      const change = { name: title.value.trim(), about: words.value.trim(), labels: Object.fromEntries(changed.map(([one, input]) => [one.name, input.value.trim()])) };
+      try {
+        const kept = await patch(`workflows/${encodeURIComponent(id)}`, change);
+        dialog.close();
+        await this.look();
+        toast(t("Saved as {name}", { name: kept.name }), { ms: 3000 });
+      } catch (problem) {
+        setText(state, `${problem.message} ${problem.remedy}`);
+        state.hidden = false;
+        keep.disabled = false;
+      }
+    };
+    const form = h("form", { class: "rename-form", onsubmit: save },
+      line(t("Name"), title),
+      line(t("Description"), words),
+      ...(labels.length ? [h("h3", {}, t("Labels in the form"))] : []),
+      h("div", { class: "rename-labels" }, ...labels.map(([one, input]) => line(one.name.replaceAll("_", " "), input))),
+      state,
+      h("div", { class: "ask-acts" }, cancel, keep));
+    const dialog = makeDialog("import-dialog library-dialog", t("Rename a workflow"), [form]);
+    title.select();
+  }
+
   // A file is chosen or dropped, its inputs are ticked and named, and it is kept and chosen.
   open() {
     const file = h("input", { type: "file", accept: ".json,application/json,image/png", "aria-label": t("The workflow's file"), onchange: () => file.files[0] && read(file.files[0]) });
@@ -244,6 +282,11 @@ class WorkflowField extends Field {
   }
 }
 
+// What a workflow has that the form has no field of its own for.
+function shown(workflow) {
+  return workflow.parameters.filter((one) => !FORM.has(one.name) && one.name !== "mask");
+}
+
 function inputRow(one) {
   const id = `import-${one.node}-${one.input}`;
   const tick = h("input", { type: "checkbox", id });
@@ -251,14 +294,29 @@ function inputRow(one) {
   const { parameter } = one;
   return h("div", { class: "import-row", dataset: { node: one.node, input: one.input, label: parameter.label } },
     tick,
-    h("label", { for: id }, h("span", {}, `${one.title}: ${one.input}`), h("small", {}, String(parameter.default ?? ""))),
+    h("label", { for: id, "data-tip": parameter.tooltip || null }, h("span", {}, `${one.title}: ${one.input}`), h("small", {}, rangeWords(parameter))),
     h("input", { type: "text", value: parameter.label, maxlength: 200, "aria-label": t("Label of {name}", { name: `${one.title}: ${one.input}` }) }),
   );
 }
 
-function nodeWords({ nodes, missing_nodes: missing }) {
+// What an input holds now, and what it can be: as the server's nodes say, or guessed.
+function rangeWords({ default: value, minimum, maximum, choices }) {
+  const now = String(value ?? "");
+  if (choices.length) return [now, tn("{count} choice", "{count} choices", choices.length)].filter(Boolean).join(" · ");
+  if (minimum === null || maximum === null) return now;
+  return `${now} · ${t("{low} to {high}", { low: short(minimum), high: short(maximum) })}`;
+}
+
+function short(number) {
+  return Math.abs(number) >= 1e15 ? number.toExponential(1) : String(number);
+}
+
+function nodeWords({ nodes, missing_nodes: missing, missing_packs: packs }) {
   if (missing === null) return t("No ComfyUI server was seen, so nobody knows whether its nodes are there.");
-  if (missing.length) return t("Your server lacks these nodes: {names}. Install the node packs that they are part of.", { names: missing.join(", ") });
+  const told = packs.map((lack) => `${lack.message} ${lack.remedy}`);
+  const rest = missing.filter((name) => !packs.some((lack) => lack.nodes.includes(name)));
+  if (rest.length) told.push(t("Your server lacks these nodes: {names}. Install the node packs that they are part of.", { names: rest.join(", ") }));
+  if (told.length) return told.join(" ");
   return tn("Your server has its {count} kind of node.", "Your server has all {count} kinds of nodes.", nodes.length);
 }
 

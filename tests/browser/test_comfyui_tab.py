@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -53,6 +54,10 @@ def test_an_imported_workflow_makes_a_picture_and_a_server_that_is_gone_is_told(
         expect(dialog).to_contain_text("Your server has all")
         sampler = dialog.locator('.import-row[data-node="3"][data-input="denoise"]')
         expect(sampler.locator("[type=checkbox]")).to_be_checked()
+        # Range and help are the server's own.
+        steps = dialog.locator('.import-row[data-node="3"][data-input="steps"] label')
+        expect(steps).to_contain_text("1 to 10000")
+        expect(steps).to_have_attribute("data-tip", re.compile("denoising"))
         loader = dialog.locator('.import-row[data-node="4"][data-input="ckpt_name"]')
         loader.locator("[type=text]").fill("Which model")
         page.screenshot(path=SCREENS / "workflow-import.png")
@@ -61,6 +66,19 @@ def test_an_imported_workflow_makes_a_picture_and_a_server_that_is_gone_is_told(
         expect(field.get_by_label("Which model")).to_have_value("tiny_sd15.safetensors")
         field.scroll_into_view_if_needed()
         page.screenshot(path=SCREENS / "workflow-chosen.png")
+        grey = field.locator('option[value="sdxl_instantid"]')
+        expect(grey).to_be_disabled()
+        expect(grey).to_contain_text("Install the node pack ComfyUI InstantID (commit 1ef34ef)")
+        field.get_by_role("button", name="Rename").click()
+        renaming = page.locator(".import-dialog")
+        renaming.get_by_label("Name", exact=True).fill("Tom in oil")
+        renaming.get_by_label("Description").fill("Thick paint.")
+        renaming.get_by_label("checkpoint").fill("Model file")
+        page.screenshot(path=SCREENS / "workflow-rename.png")
+        renaming.get_by_role("button", name="Save").click()
+        expect(field.locator('option[value="my-cat"]')).to_have_text("Tom in oil")
+        expect(field.get_by_label("Model file")).to_have_value("tiny_sd15.safetensors")
+        expect(field).to_contain_text("Thick paint.")
         page.get_by_label("Prompt", exact=True).fill("a dog")
         page.locator("#make").click()
         wait_until(lambda: bool(running.get("images")["items"]), 90, "no picture came")

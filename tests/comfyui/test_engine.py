@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from comfyui.graphs import Graph, Said, node, text_to_image
-from comfyui.server import Server, free_port
+from comfyui.server import Server, free_port, home
 from PIL import Image, ImageChops
 
 from bench.rig import wait_until
-from engines.comfyui import Address, Comfy, ComfyServer, Uploaded
-from studio.contracts import Recipe
+from engines.comfyui import Address, Comfy, ComfyServer, Fingerprints, Uploaded
+from engines.comfyui.hashes import Hashes
+from studio.contracts import LoraUse, Recipe
 from studio.engine import Artifact, Cancelled, Inputs
 from studio.errors import EngineFailed
+from studio.node_files import NodeFiles
 
 
 @pytest.fixture
@@ -37,6 +42,72 @@ def test_a_recipe_becomes_pictures_each_of_its_own_seed(engine: Comfy, comfy: Se
     again = list(engine.generate(_recipe(seed=7, count=2), INPUTS, "run-1", Said()))
     assert _same(again[0], first) and _same(again[1], second)
     assert len(list(comfy.output.glob("likeness/*/run-1-*"))) == 2
+
+
+def test_the_hash_of_what_made_a_picture_is_known_where_the_file_is_within_reach(comfy: Server, tmp_path: Path) -> None:
+    models = home() / "models"
+    weights = models / "checkpoints" / "tiny_sd15.safetensors"
+    lora = models / "loras" / "tiny_lora.safetensors"
+    wanted = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (weights, lora)]
+    own = tmp_path / "own"
+    own.mkdir()
+    fingerprints = Fingerprints(lambda: {"checkpoints": (own,)}, tmp_path / "cache.json")
+    engine = Comfy(lambda: [Address(comfy.url)], _graph, fingerprints=fingerprints)
+    recipe = _recipe(seed=31).model_copy(
+        update={"model": "comfyui/checkpoints/tiny_sd15.safetensors", "loras": (LoraUse(path="tiny_lora.safetensors"),)}
+    )
+    try:
+        wait_until(lambda: engine.state().state == "ready", 30, "the server was not seen")
+        (artifact,) = engine.generate(recipe, INPUTS, "run-hash", Said())
+        assert (artifact.model_hash, artifact.lora_hashes) == (wanted[0], {"tiny_lora.safetensors": wanted[1]})
+    finally:
+        engine.close()
+
+    # Read once: what is remembered goes by path, size and time.
+    remembered = json.loads((tmp_path / "cache.json").read_text())
+    assert sorted(remembered.values()) == sorted(wanted)
+    (tmp_path / "cache.json").write_text(json.dumps(dict.fromkeys(remembered, "0" * 64)))
+    again = Fingerprints(dict, tmp_path / "cache.json")
+    with ComfyServer(comfy.url) as near, ComfyServer(comfy.url) as far:
+        assert again.begin(near, recipe, "comfyui").result(30).model == "0" * 64
+        # A server elsewhere: only a file of one's own with its name and size will do.
+        far.local = False
+        elsewhere = Fingerprints(lambda: {"checkpoints": (own,)}, tmp_path / "other.json")
+        assert elsewhere.begin(far, recipe, "comfyui").result(30) == Hashes()
+        copied = Fingerprints(lambda: {"checkpoints": (own,)}, tmp_path / "other.json")
+        shutil.copy(weights, own)
+        assert copied.begin(far, recipe, "comfyui").result(30) == Hashes(wanted[0])
+        (own / weights.name).write_bytes(b"another file of that name")
+        longer = Fingerprints(lambda: {"checkpoints": (own,)}, tmp_path / "other.json")
+        assert longer.begin(far, recipe, "comfyui").result(30) == Hashes()
+        for name in ("nobody.safetensors", "../loras/tiny_lora.safetensors", "tiny_sd15"):
+            odd = recipe.model_copy(update={"model": f"comfyui/checkpoints/{name}", "loras": ()})
+            assert longer.begin(near, odd, "comfyui").result(30) == Hashes()
+    with ComfyServer(f"http://127.0.0.1:{free_port()}") as gone:
+        assert longer.begin(gone, recipe, "comfyui").result(30) == Hashes(), "a server that is gone fails no picture"
+
+
+def test_what_servers_say_of_their_nodes_is_kept_once_and_lists_are_found_by_any_loader(comfy: Server, tmp_path: Path) -> None:
+    said: list[tuple[str, bytes]] = []
+    lists = {"odd": (("UpscaleModelLoader", "model_name"), ("NobodyLoader", "x")), "nothing": (("NobodyLoader", "x"),)}
+    engine = Comfy(
+        lambda: [Address(comfy.url)], _graph, lists_for=lambda: lists, keep_nodes=lambda url, content: said.append((url, content))
+    )
+    try:
+        wait_until(lambda: engine.state().state == "ready", 30, "the server was not seen")
+    finally:
+        engine.close()
+    inventory = engine.inventory()
+    assert inventory is not None and inventory.files["odd"] == inventory.files["upscale_models"] != () and "nothing" not in inventory.files
+    ((url, content),) = said
+    kept = NodeFiles(tmp_path / "nodes")
+    kept.keep(url, content)
+    sampler = kept.nodes([comfy.url], ["KSampler"]).get("KSampler")
+    assert sampler and (sampler.inputs["steps"].minimum, sampler.inputs["steps"].maximum) == (1, 10000)
+    with ComfyServer(comfy.url) as client:
+        client.object_info(keep=lambda more: said.append((url, more)))
+        client.object_info(refresh=True, keep=lambda more: said.append((url, more)))
+    assert len(said) == 2, "what is the same as before is not told again"
 
 
 def test_black_pixels_of_a_mask_are_the_picture_s_own_bit_for_bit(engine: Comfy) -> None:

@@ -60,6 +60,7 @@ def test_words_become_pictures_each_of_its_own_seed(studio: Running) -> None:
     items = made(studio, **QUICK, count=2, loras=[{"path": "tiny_lora", "strength": 0.5}])
     assert [item["seed"] for item in items] == [5, 6]
     assert items[0]["recipe"]["workflow"] == "sd15_text_to_image"
+    assert len(items[0]["model_hash"]) == 64 and list(items[0]["lora_hashes"]) == ["tiny_lora.safetensors"]
     with urllib.request.urlopen(f"{studio.url}/api/v1/images/{items[0]['id']}/file") as answer:
         graph = json.loads(Image.open(io.BytesIO(answer.read())).text["prompt"])  # pyright: ignore[reportAttributeAccessIssue]  # of a PNG
     assert {node["class_type"] for node in graph.values()} >= {"KSampler", "LoraLoader"}, "ComfyUI opens the picture as its workflow"
