@@ -28,8 +28,8 @@ STRETCHES = (12, 24)
 DOUBT = 0.75
 # Fewer features than this say less.
 FEW = 32
-# One word is no request that no rule knows.
-FEWEST = 2
+# Shorter texts are for the rules: of two or three words too little can be learned.
+FEWEST = 4
 _TOKEN = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
 _SHORTEST, _LONGEST = 2, 5
 # A word of thousands of letters is no word.
@@ -51,7 +51,7 @@ class Learned:
 
 def suspicious(told: str) -> bool:
     """Whether a text reads like those that are refused."""
-    return score(told) > learned().threshold
+    return sum(map(str.isalpha, _TOKEN.findall(told))) >= FEWEST and score(told) > learned().threshold
 
 
 def score(told: str) -> float:
@@ -64,7 +64,7 @@ def score(told: str) -> float:
 def stretches(told: str) -> Iterator[frozenset[int]]:
     """The features of a text that is short, or of each overlapping stretch of a long one. Each feature counts once."""
     words = [word[:_WORD_END] for word in _TOKEN.findall(told)]
-    if sum(map(str.isalpha, words)) < FEWEST:
+    if not words:
         return
     if len(words) <= WHOLE:
         yield features(words)
