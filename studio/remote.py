@@ -157,10 +157,10 @@ class Remote:
         values: dict[str, Value] = {main.name: model.path.partition("/")[2]} if main and model.path.startswith(f"{main.folder}/") else {}
         return (*missing, *lacking(workflow, inventory.nodes, inventory.files, values=values, version=_newest(inventory)))
 
-    def check_needs(self, preset: Preset) -> None:
-        """Raises DependencyMissing, with field "preset", for a node or file of a preset's own that no server has."""
+    def check_needs(self, preset: Preset, field: str = "preset") -> None:
+        """Raises DependencyMissing, with the field it was chosen in, for a node or file of a preset's own that no server has."""
         for lack in _needs(preset, self.inventory()):
-            raise DependencyMissing(lack.message, field="preset", remedy=lack.remedy)
+            raise DependencyMissing(lack.message, field=field, remedy=lack.remedy)
 
     def model_of(self, workflow: Workflow, values: Mapping[str, Value]) -> ModelSpec:
         """The model that a workflow draws with: the one that was set, its own, or the first of that folder on the servers."""
@@ -294,16 +294,17 @@ def _newest(inventory: Inventory) -> str | None:
 
 def _needs(preset: Preset, inventory: Inventory) -> tuple[Lack, ...]:
     there = f" It is at {preset.needs.link}." if preset.needs.link else ""
+    what = "style" if preset.is_style else "preset"
     missing: list[Lack] = []
     for node in preset.needs.nodes:
         if node not in inventory.nodes:
-            told = f"The preset “{preset.name}” needs the node “{node}”, which the ComfyUI server does not have."
+            told = f"The {what} “{preset.name}” needs the node “{node}”, which the ComfyUI server does not have."
             remedy = f"Install the node pack that it is part of.{there}"
             missing.append(Lack(kind=LackKind.node, name=node, message=told, remedy=remedy, url=preset.needs.link))
     for wanted in preset.needs.models:
         folder, _, name = wanted.partition("/")
         if name not in inventory.files.get(folder, ()):
-            told = f"The preset “{preset.name}” needs the file “{name}”, which the ComfyUI server does not have."
+            told = f"The {what} “{preset.name}” needs the file “{name}”, which the ComfyUI server does not have."
             remedy = f"Put it into the server's folder models/{folder}.{there}"
             missing.append(Lack(kind=LackKind.model, name=name, message=told, remedy=remedy, url=preset.needs.link))
     return tuple(missing)
