@@ -55,6 +55,7 @@ FORM: dict[str, Any] = {
     "prompt": "a person with red hair",
     "negative_prompt": "",
     "preset": "",
+    "style": "",
     "shape": "1:1",
     "count": 1,
     "quality": "standard",
