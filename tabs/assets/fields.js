@@ -86,7 +86,7 @@ export class Field extends HTMLElement {
   }
 
   valueWords() {
-    return this.body.querySelector("input:checked + .option-face")?.textContent ?? "";
+    return String(this.value ?? "");
   }
 
   attributeChangedCallback(name, _before, text) {
@@ -177,6 +177,10 @@ class Cards extends Field {
 
   none() {
     return { id: "", name: t("None"), tooltip: t("No preset: your words and the model's own settings."), category: "" };
+  }
+
+  valueWords() {
+    return this.value ? (this.preset(this.value)?.name ?? this.value) : t("None");
   }
 
   draw() {
