@@ -76,6 +76,7 @@ pictures = Table(
     Column("seed", sa.BigInteger),
     Column("prompt", Text, nullable=False),
     Column("preset", Text),
+    Column("style", Text),
     Column("engine", Text),
     Column("model", Text),
     Column("model_hash", Text),

@@ -39,6 +39,7 @@ class Filters(TypedDict, total=False):
     job_id: str | None
     character: str | None
     preset: str | None
+    style: str | None
     model: str | None
     favourite: bool | None
     category: str | None
@@ -240,20 +241,22 @@ class Gallery:
         """What occurs among these pictures, and how often: the most frequent first, months (UTC) newest first."""
         fits = _fits({"kind": kind, "trashed": trashed})
         day = day_of(pictures.c.created_at)
-        # One walk through the table for all four: there is no index that has them, and each by itself would take as long.
-        groups = sa.select(pictures.c.character_id, pictures.c.preset, pictures.c.category, day, sa.func.count()).where(*fits)
+        # One walk through the table for all of them: there is no index that has them, and each by itself would take as long.
+        by = (pictures.c.character_id, pictures.c.preset, pictures.c.style, pictures.c.category, day)
+        groups = sa.select(*by, sa.func.count()).where(*fits).group_by(*by)
         with self.database.read() as connection:
-            rows = connection.execute(groups.group_by(pictures.c.character_id, pictures.c.preset, pictures.c.category, day)).all()
+            rows = connection.execute(groups).all()
             names = {row.id: row.name for row in connection.execute(sa.select(characters.c.id, characters.c.name))}
-        whose, presets, categories, months = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-        for character_id, preset, category, days, count in rows:
+        whose, presets, styles, categories, months = (Counter[str]() for _ in range(5))
+        for character_id, preset, style, category, days, count in rows:
             months[f"{date_of(days):%Y-%m}"] += count
-            for counter, found in ((whose, character_id), (presets, preset), (categories, category)):
+            for counter, found in ((whose, character_id), (presets, preset), (styles, style), (categories, category)):
                 if found:
                     counter[found] += count
         return Facets(
             characters=_facets(whose, names),
             presets=_facets(presets),
+            styles=_facets(styles),
             categories=_facets(categories),
             months=tuple(Facet(id=month, name=month, count=months[month]) for month in sorted(months, reverse=True)),
         )
@@ -395,6 +398,7 @@ def _fits(filters: Filters) -> list[sa.ColumnElement[bool]]:
     exactly = {
         pictures.c.job_id: filters.get("job_id"),
         pictures.c.preset: filters.get("preset"),
+        pictures.c.style: filters.get("style"),
         pictures.c.model: filters.get("model"),
         pictures.c.category: filters.get("category"),
         pictures.c.favourite: filters.get("favourite"),
@@ -450,6 +454,7 @@ def _row(picture: Picture) -> dict[str, object]:
         "seed": picture.seed,
         "prompt": recipe.prompt if recipe else "",
         "preset": recipe.preset if recipe else None,
+        "style": recipe.style if recipe else None,
         "engine": recipe.engine if recipe else None,
         "model": recipe.model if recipe else None,
         "model_hash": picture.model_hash,

@@ -184,11 +184,14 @@ class Studio:
         return self._gallery.pictures(limit=limit, cursor=cursor, offset=offset, **filters)
 
     def facets(self, *, kind: PictureKind | None = PictureKind.generated, trashed: bool = False) -> Facets:
-        """What pictures can be found by: the characters, presets, categories and months that occur, with their numbers."""
+        """What pictures can be found by: the characters, presets, styles, categories and months that occur, with their numbers."""
         found = self._gallery.facets(kind=kind, trashed=trashed)
         names = {preset.id: preset.name for preset in self.preset_shelf.presets()}
-        named = tuple(facet.model_copy(update={"name": names.get(facet.id, facet.id)}) for facet in found.presets)
-        return found.model_copy(update={"presets": named})
+        named = {
+            kind: tuple(facet.model_copy(update={"name": names.get(facet.id, facet.id)}) for facet in getattr(found, kind))
+            for kind in ("presets", "styles")
+        }
+        return found.model_copy(update=named)
 
     def change_pictures(self, ids: Sequence[str], change: PictureChange) -> int:
         """Change favourite, caption or category of pictures; gives how many there were."""

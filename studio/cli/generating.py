@@ -73,6 +73,7 @@ def _request(args: argparse.Namespace, studio: Studio) -> GenerateRequest:
                 "wildcards": not args.no_wildcards,
                 "negative_prompt": args.negative,
                 "preset": args.preset,
+                "style": args.style,
                 "quality": args.quality,
                 "engine": args.engine,
                 "model": None if args.model is None else _found(args.model),

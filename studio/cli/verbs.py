@@ -97,6 +97,7 @@ def list_images(desk: Desk) -> Answer:
         job_id=args.job,
         character=args.character,
         preset=args.preset,
+        style=args.style,
         model=args.model,
         favourite=True if args.favourites else None,
         category=args.category,

@@ -59,6 +59,7 @@ function showError(error) {
   const field = STARTING.has(name) ? startingField(name) : document.getElementById(`field-${name === "width" || name === "height" ? pixelField(name) : name}`);
   if (!field) return false;
   if (field.closest("#advanced")) openPart("advanced");
+  field.querySelector("[folds]")?.unfold(true);
   field.classList.add("wrong");
   const id = `${field.id}-error`;
   field.append(h("p", { class: "field-error", id, role: "alert" }, faultWords(error, labelOf(field))));

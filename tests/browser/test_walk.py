@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -176,9 +177,54 @@ def test_every_open_browser_shows_the_same_jobs(studio: Running, visit: Open) ->
     row = f".row[data-job='{answer['job_id']}']"
     for page in (here, there):
         expect(page.locator(row)).to_have_attribute("data-state", "running")
-    there.locator(row).get_by_role("button", name="Cancel").click()
+    # On a phone they open from the header, over whatever is shown.
+    show(there, "Gallery")
+    there.get_by_role("button", name="1 job running, 0 waiting. Show them.").click()
+    sheet = there.get_by_role("dialog", name="Active character and jobs")
+    keep(there, "jobs-sheet")
+    sheet.locator(row).get_by_role("button", name="Cancel").click()
     for page in (here, there):
         expect(page.locator(row)).to_have_attribute("data-state", "cancelled")
+    there.keyboard.press("Escape")
+    expect(sheet).to_have_count(0)
+    expect(there.locator(".jobs-button")).to_be_focused()
+
+
+def test_the_sidebar_goes_along_from_tab_to_tab(studio: Running, visit: Open) -> None:
+    nova: Any = studio.post("characters", {"name": "Nova"})
+    page = visit()
+    side = page.get_by_role("complementary", name="Active character and jobs")
+    answer: Any = studio.post("generate", {**QUICK, **SLOW})
+    row = side.locator(f".row[data-job='{answer['job_id']}']")
+    show(page, "Gallery")
+    expect(row).to_have_attribute("data-state", "running")
+    expect(row.locator("img[src]")).to_be_visible()
+    row.get_by_role("button", name="Cancel").click()
+    expect(row).to_have_attribute("data-state", "cancelled")
+
+    # Somebody else, from any tab.
+    expect(side.get_by_text("No character")).to_be_visible()
+    side.get_by_role("button", name="Choose").click()
+    side.get_by_role("button", name="Nova").click()
+    expect(side.locator(".active-words")).to_contain_text("Nova")
+    keep(page, "sidebar")
+    side.get_by_role("button", name="Open", exact=True).click()
+    expect(page.get_by_role("heading", name="Nova").locator("visible=true").first).to_be_visible()
+    expect(page.get_by_role("tab", name="Characters")).to_have_attribute("aria-selected", "true")
+
+    # Folded, it stays so, and shows how many jobs there are.
+    side.get_by_role("button", name="Fold the sidebar").press("Enter")
+    expect(side.locator("likeness-tray")).to_be_hidden()
+    page.reload()
+    usable(page)
+    expect(side.locator("likeness-tray")).to_be_hidden()
+    side.get_by_role("button", name="Show them").click()
+    expect(side.locator("likeness-tray")).to_be_visible()
+    # From a job to its picture.
+    row.get_by_role("button", name="Show this job").click()
+    expect(page.get_by_role("tab", name="Generate")).to_have_attribute("aria-selected", "true")
+    # Nobody is left for the tests that follow.
+    urllib.request.urlopen(urllib.request.Request(f"{studio.url}/api/v1/characters/{nova['id']}", method="DELETE")).close()
 
 
 def test_a_long_queue_stays_short_to_look_at(studio: Running, visit: Open) -> None:
