@@ -60,6 +60,19 @@ class Quality(StrEnum):
     pro = "pro"
 
 
+class EnlargeWay(StrEnum):
+    """How a picture is enlarged."""
+
+    twice = "2x"
+    four_times = "4x"
+    detail = "detail"
+
+    @property
+    def factor(self) -> int:
+        """How many times as wide the picture is then; only of upscaling."""
+        return 4 if self is EnlargeWay.four_times else 2
+
+
 class PictureKind(StrEnum):
     """Where a picture came from."""
 
@@ -225,7 +238,7 @@ class Recipe(Contract):
     Picture `i` of the batch is made from seed `seed + i` (mod 2**32). `prompt` and `negative_prompt` are final.
     `image`, `mask` and `reference` are ids of pictures in the library; `cell` says where in a grid it stands. `grain` and `tone` are laid
     over what the engine made. `pictures` are ids too, by the parameters of its workflow that take a picture. `style` is the look it has,
-    whether it was chosen beside the preset or is the preset itself.
+    whether it was chosen beside the preset or is the preset itself. `parent` is the picture that this one is a larger one of.
     """
 
     prompt: str
@@ -251,6 +264,7 @@ class Recipe(Contract):
     tone: Tone = Tone.none
     tone_strength: float = 1
     reference: str | None = None
+    parent: str | None = None
     real_person: bool = False
     consent: Consent | None = None
     cell: tuple[int, int] | None = None

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -157,8 +157,13 @@ class Gallery:
             self.record([picture], connection)
         return picture
 
-    def keep_photo(self, photo: Photo, *, character_id: str, name: str, real_person: bool) -> Picture:
-        """Write a character's photo and its thumbnail to disk; `record` puts it into the library. Raises DiskFull, DataRootReadOnly."""
+    def keep_photo(
+        self, photo: Photo, *, character_id: str, name: str, real_person: bool, caption: str = "", made: Picture | None = None
+    ) -> Picture:
+        """Write a character's photo and its thumbnail to disk; `record` puts it into the library. Raises DiskFull, DataRootReadOnly.
+
+        `made` is the picture that it is a copy of, where it was made here: the photo has its recipe then, which marks it as generated.
+        """
         picture_id = new_id()
         picture = Picture(
             id=picture_id,
@@ -170,13 +175,15 @@ class Gallery:
             height=photo.image.height,
             bytes=len(photo.data),
             sha256=hashlib.sha256(photo.data).hexdigest(),
-            seed=None,
-            recipe=None,
-            model_hash=None,
+            seed=made.seed if made else None,
+            recipe=made.recipe if made else None,
+            model_hash=made.model_hash if made else None,
+            lora_hashes=made.lora_hashes if made else {},
             duration_s=None,
             created_at=datetime.now(UTC),
             trashed_at=None,
             character_id=character_id,
+            caption=caption,
             name=name,
             real_person=real_person,
         )
@@ -198,6 +205,12 @@ class Gallery:
         """The SHA-256 of every photo that a character has and has not thrown away."""
         with self.database.read() as connection:
             return frozenset(connection.execute(_photo_hashes(character_id)).scalars())
+
+    def of_jobs(self, job_ids: Sequence[str]) -> Mapping[str, Picture]:
+        """The first picture of each of these jobs that made one, whether in the trash or not."""
+        wanted = sa.select(pictures).where(pictures.c.job_id.in_(job_ids), pictures.c.index == 0)
+        with self.database.read() as connection:
+            return {row["job_id"]: _picture(row) for row in connection.execute(wanted).mappings()}
 
     def photos(self, character_id: str) -> tuple[Picture, ...]:
         """A character's photos, oldest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +23,16 @@ from studio.contracts import (
     PresetChoice,
     Recipe,
 )
-from studio.errors import EngineOffline, InvalidFieldType, InvalidFieldValue, LikenessError, MissingRequiredField, NotFound, SafetyFilter
+from studio.errors import (
+    DiskFull,
+    EngineOffline,
+    InvalidFieldType,
+    InvalidFieldValue,
+    LikenessError,
+    MissingRequiredField,
+    NotFound,
+    SafetyFilter,
+)
 from studio.gallery import Gallery
 from studio.graphs import texts
 from studio.metadata import too_many_pixels
@@ -35,6 +45,8 @@ from studio.shelf import ModelShelf, PresetShelf, require_classifier
 from studio.workflows import SAMPLERS, SCHEDULERS, ParameterType, Value, Workflow
 from studio.workshop import check_faces, face_pictures, unread
 
+# Without this much free space a job would be accepted only to fail at its end.
+SPACE_NEEDED = 50 * 2**20
 NO_PRESET = "none"  # asked for where a character's own preset is not wanted; of styles too, in a grid
 
 
@@ -92,8 +104,13 @@ class Orders:
         prompt, negative = prompts_of(first.request, preset, character, style=style, caption=first.caption, template=template)
         return Composed(prompt=prompt, negative_prompt=negative, jobs=len(parts), pictures=sum(part.request.count for part in parts))
 
-    def work(self, request: GenerateRequest) -> list[tuple[GenerateRequest, Recipe]]:
-        """The jobs of a request with their recipes, nothing left open.
+    def check_space(self) -> None:
+        """Raises DiskFull where a job would be accepted only to fail at its end."""
+        if shutil.disk_usage(self.settings.data).free < SPACE_NEEDED:
+            raise DiskFull("There is less than 50 MB free on the drive of the data folder.")
+
+    def work(self, request: GenerateRequest, *, own_lora: bool = True) -> list[tuple[GenerateRequest, Recipe]]:
+        """The jobs of a request with their recipes, nothing left open. Without `own_lora` the character's LoRA is left out.
 
         Raises SafetyFilter, ConsentMissing, InvalidFieldValue, MissingRequiredField, ModelInvalid, LoraMismatch ….
         """
@@ -105,6 +122,8 @@ class Orders:
         character = self._character_of(request)
         if character is not None and character.kind.real:
             check_consent(character.consent, character.name)
+        if character is not None and not own_lora:
+            character = character.model_copy(update={"lora": None})
         seed = secrets.randbelow(MAX_SEED + 1)
         work: list[tuple[GenerateRequest, Recipe]] = []
         checked: set[tuple[object, ...]] = set()
@@ -122,9 +141,7 @@ class Orders:
                 character=character,
                 caption=part.caption,
                 template=self.settings.prompt_template,
-                source=self._size_under_mask(asked.image, "references" if part.reference else "image")
-                if asked.mask and asked.image
-                else None,
+                source=self._own_size(asked.image, "references" if part.reference else "image") if asked.mask and asked.image else None,
             ).model_copy(update={"reference": part.reference, "cell": part.cell})
             workflow = None
             if model.engine == COMFYUI:
@@ -136,6 +153,10 @@ class Orders:
                     masked=recipe.mask is not None,
                 )
                 recipe = recipe.model_copy(update=_own_values(asked, workflow))
+                if recipe.image is not None and workflow.parameter("width") is None:
+                    # What it makes follows from the picture alone, which must not be cut to a size that the workflow knows nothing of.
+                    width, height = self._own_size(recipe.image, "image")
+                    recipe = recipe.model_copy(update={"width": width, "height": height})
             recipe = self._with_consent(recipe, request, character)
             if workflow is not None:
                 self._check_faces(recipe, request, workflow)
@@ -154,7 +175,7 @@ class Orders:
             work.append((part.request, recipe))
         return work
 
-    def _size_under_mask(self, picture_id: str, field: str) -> tuple[int, int]:
+    def _own_size(self, picture_id: str, field: str) -> tuple[int, int]:
         """Width and height of a picture that keeps them. Raises FileTooLarge where it has more pixels than one may send."""
         picture = self._picture_for(picture_id, field)
         if picture.width * picture.height > self.settings.max_upload_megapixels * 1e6:

@@ -618,8 +618,8 @@ def _shown(hint: Hints) -> list[dict[str, Any]]:
 
 
 def _model_choices(models: Sequence[ModelSpec]) -> list[tuple[str, str | int | float]]:
-    elsewhere = t("{name}, on ComfyUI")
-    return [(model.name if model.engine == "embedded" else elsewhere.replace("{name}", model.name), model.id) for model in models]
+    # Names alone: the page fills in no texts of Gradio's own menus.
+    return [(model.name if model.engine == "embedded" else f"{model.name} (ComfyUI)", model.id) for model in models]
 
 
 def _chosen(studio: Studio, values: Mapping[str, Any]) -> tuple[ModelSpec, Preset | None]:

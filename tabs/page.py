@@ -27,6 +27,7 @@ SHEETS = (
     "studio.css",
     "sidebar.css",
     "characters.css",
+    "character_sheet.css",
     "making.css",
     "gallery.css",
     "analytics.css",

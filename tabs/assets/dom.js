@@ -99,6 +99,7 @@ const PATHS = {
   parcel: ["M4 8l8-4 8 4v8l-8 4-8-4ZM4 8l8 4 8-4M12 12v8"],
   reference: ["M4 5h11v11H4zM8 19.500h11.500V8.500"],
   variations: ["M4 4h7v7H4zM13 13h7v7h-7zM13 4h7v7h-7zM4 13h7v7H4z"],
+  enlarge: ["M14 4h6v6M20 4l-7 7M10 20H4v-6M4 20l7-7"],
   swap: ["M4 8h14M14 4l4 4-4 4M20 16H6M10 12l-4 4 4 4"],
   chart: ["M4 20h16M7 16v-5M12 16V6M17 16v-8"],
   tray: ["M4 6h16M4 12h16M4 18h10"],

@@ -78,6 +78,19 @@ def test_a_picture_is_the_start_of_another(studio: Running) -> None:
     assert not np.array_equal(pixels(studio, source), pixels(studio, result))
 
 
+def test_a_picture_is_enlarged_as_a_whole_and_drawn_again_with_more_detail(studio: Running) -> None:
+    source = made(studio, **{**QUICK, "height": 96})[0]
+    # Its own size says nothing to the upscaler: nothing of the picture is cut off.
+    by_model = made(studio, workflow="upscale_by_model", values={"upscale_model": "tiny_esrgan_2x.safetensors"}, image=source["id"])[0]
+    assert (by_model["width"], by_model["height"]) == (128, 192)
+    for by, size in (("4x", (256, 384)), ("detail", (96, 144))):
+        answer: Any = studio.post("images/enlarge", {"ids": [source["id"]], "by": by})
+        wait_until(lambda each=answer["job_id"]: job(studio, each)["state"] == "done", 90, "it was not enlarged")
+        (larger,) = artifacts(studio, answer["job_id"])
+        assert (larger["width"], larger["height"]) == size
+        assert (larger["recipe"]["parent"], larger["seed"]) == (source["id"], source["seed"])
+
+
 def test_what_a_mask_keeps_stays_bit_for_bit_also_in_a_large_picture(studio: Running) -> None:
     noise = Image.effect_noise((900, 700), 60).convert("RGB")
     mask = Image.new("L", noise.size, 0)
