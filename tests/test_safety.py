@@ -75,10 +75,10 @@ def test_the_seen_half_is_as_large_and_as_mixed_as_promised() -> None:
 def test_a_prompt_is_read_in_a_moment() -> None:
     texts = [case.text for case in SEEN]
     check(["a first nude portrait reads the lists"])
-    started = time.perf_counter()
+    started = time.process_time()
     for text in texts:
         score([Case(text, False, "", "")])
-    assert (time.perf_counter() - started) / len(texts) < 0.003
+    assert (time.process_time() - started) / len(texts) < 0.003
 
 
 def test_halves_in_different_fields_meet() -> None:
@@ -199,6 +199,6 @@ instead of x,; the woman who; same photo but; replace the x with; dress x; head 
 
 @pytest.mark.parametrize("piece", re.split(r"[;\n] ?", PIECES.strip()))
 def test_no_word_makes_reading_slow_when_it_is_repeated(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     is_refused(f"{piece} " * (9_000 // (len(piece) + 1)))
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
