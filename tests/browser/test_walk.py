@@ -336,6 +336,7 @@ def test_filters_come_as_a_sheet_on_a_phone(studio: Running, visit: Open) -> Non
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_analytics_speaks_plainly_until_figures_are_asked_for(studio: Running, visit: Open, size: tuple[int, int]) -> None:
+    studio.post("generate", {"prompt": "portrait of a person who is counted", "steps": 1, "width": 64, "height": 64})
     page = visit(size)
     show(page, "Analytics")
     plain, figures = page.get_by_role("list", name="In plain words"), page.get_by_role("region", name="All figures")
