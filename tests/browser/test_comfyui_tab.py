@@ -245,6 +245,7 @@ def test_an_installation_is_seen_from_every_tab_and_its_log_is_followed(tmp_path
         patch.delenv("COMFYUI_URL", raising=False)
         patch.setenv("LIKENESS_ENGINE_PINS", str(pins_file(shop, tmp_path)))
         patch.setenv("LIKENESS_COMFYUI_PYTHON", sys.executable)
+        patch.setenv("LIKENESS_WALKED_THROUGH", "true")
         with running_studio(tmp_path / "data") as running, open_browser() as browser:
             page, faults = open_page(browser, running.url)
             work = page.locator("likeness-engine-work")
@@ -254,6 +255,7 @@ def test_an_installation_is_seen_from_every_tab_and_its_log_is_followed(tmp_path
             page.get_by_role("tab", name="Gallery").click()
             expect(work).to_be_visible()
             page.reload()
+            usable(page)
             work.locator(".work-show").click()
             card = page.locator(".comfy-card")
             card.get_by_role("button", name="View log").click()
