@@ -33,7 +33,7 @@ class Day(Contract):
 
 
 class Share(Contract):
-    """The pictures of one character or preset; `id` is None for those without one. `favourite_rate` runs from 0 to 1."""
+    """The pictures of one character, preset or style; `id` is None for those without one. `favourite_rate` runs from 0 to 1."""
 
     id: str | None
     name: str
@@ -71,6 +71,7 @@ class Analytics(Contract):
     per_day: tuple[Day, ...]
     by_character: tuple[Share, ...]
     by_preset: tuple[Share, ...]
+    by_style: tuple[Share, ...]
     errors: tuple[Fault, ...]
 
 
@@ -84,10 +85,11 @@ def analyse(database: Database, *, days: int, ahead_s: int = 0, preset_names: Ma
     since = first * DAY_S - ahead_s
     recent = jobs.c.created_at >= since
     day = day_of(pictures.c.created_at, ahead_s)
+    by = (day, pictures.c.character_id, pictures.c.preset, pictures.c.style)
     made = (
-        sa.select(day, pictures.c.character_id, pictures.c.preset, sa.func.count(), sa.func.sum(sa.cast(pictures.c.favourite, sa.Integer)))
+        sa.select(*by, sa.func.count(), sa.func.sum(sa.cast(pictures.c.favourite, sa.Integer)))
         .where(pictures.c.kind == PictureKind.generated.value, pictures.c.created_at >= since)
-        .group_by(day, pictures.c.character_id, pictures.c.preset)
+        .group_by(*by)
     )
     with database.read() as connection:
         by_state = sa.select(jobs.c.state, sa.func.count().label("jobs")).where(recent).group_by(jobs.c.state)
@@ -103,10 +105,12 @@ def analyse(database: Database, *, days: int, ahead_s: int = 0, preset_names: Ma
         empty = not states and not groups and not _anything(connection)
     per_day, totals = Counter[int](), [0, 0]
     whose: dict[str | None, list[int]] = {}
-    looks: dict[str | None, list[int]] = {}
-    for on, character_id, preset, count, liked in groups:
+    presets: dict[str | None, list[int]] = {}
+    styles: dict[str | None, list[int]] = {}
+    for on, character_id, preset, style, count, liked in groups:
         per_day[on] += count
-        for sums in (totals, whose.setdefault(character_id, [0, 0]), looks.setdefault(preset, [0, 0])):
+        shares = (whose.setdefault(character_id, [0, 0]), presets.setdefault(preset, [0, 0]), styles.setdefault(style, [0, 0]))
+        for sums in (totals, *shares):
             sums[0] += count
             sums[1] += liked
     counted = {state: states.get(state.value, 0) for state in JobState}
@@ -125,7 +129,8 @@ def analyse(database: Database, *, days: int, ahead_s: int = 0, preset_names: Ma
         favourite_rate=_rate(totals[1], totals[0]),
         per_day=tuple(Day(date=date_of(first) + timedelta(days=number), pictures=per_day[first + number]) for number in range(days)),
         by_character=_shares(whose, names, "No character"),
-        by_preset=_shares(looks, preset_names or {}, "No preset"),
+        by_preset=_shares(presets, preset_names or {}, "No preset"),
+        by_style=_shares(styles, preset_names or {}, "No style"),
         errors=_faults(codes),
     )
 

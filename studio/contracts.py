@@ -16,6 +16,7 @@ _TRIGGER = r"^[\w-]+$"
 MAX_PROMPT = 10_000
 MAX_COUNT = 16
 MAX_SEED = 2**32 - 1
+STYLE = "style"  # the category of presets that are styles
 # What the {…} stand for is in prompts.fill; a part between commas whose words are missing drops out.
 DEFAULT_TEMPLATE = "{trigger_word}, {hair}, {skin} skin, {eyes} eyes, {marks}, {caption}"
 
@@ -57,6 +58,19 @@ class Quality(StrEnum):
     low = "low"
     standard = "standard"
     pro = "pro"
+
+
+class EnlargeWay(StrEnum):
+    """How a picture is enlarged."""
+
+    twice = "2x"
+    four_times = "4x"
+    detail = "detail"
+
+    @property
+    def factor(self) -> int:
+        """How many times as wide the picture is then; only of upscaling."""
+        return 4 if self is EnlargeWay.four_times else 2
 
 
 class PictureKind(StrEnum):
@@ -152,6 +166,7 @@ class AxisField(StrEnum):
     denoise = "denoise"
     lora_strength = "lora_strength"
     preset = "preset"
+    style = "style"
     prompt = "prompt"
 
 
@@ -172,7 +187,8 @@ class Grid(Asked):
 class GenerateRequest(Asked):
     """What a person asks for. None means "as the preset or the model says".
 
-    With a `character` its words, negative prompt, LoRA and preset are added; `as_written` takes the prompts as they stand.
+    With a `character` its words, negative prompt, LoRA and preset are added; `as_written` takes the prompts as they stand. A `style` brings
+    its look (words, LoRAs, grain and tone) to any preset, which keeps its size, steps and sampling.
     `image` starts from a picture, and a `mask` (white is drawn anew) keeps the rest of it bit for bit, and its size where neither `width`
     nor `height` is given. `references` × `variations`,
     a `grid`, or wildcards in the prompt make many jobs of one request.
@@ -192,6 +208,7 @@ class GenerateRequest(Asked):
     grid: Grid | None = None
     wildcards: bool = Field(True, description="Resolve {a|b} and __name__ in the prompt")
     preset: Name | None = None
+    style: Name | None = Field(None, description="A preset of the category “style”, beside `preset`; “none” is none")
     quality: Quality = Quality.standard
     engine: Name | None = None
     model: Name | None = None
@@ -220,12 +237,14 @@ class Recipe(Contract):
 
     Picture `i` of the batch is made from seed `seed + i` (mod 2**32). `prompt` and `negative_prompt` are final.
     `image`, `mask` and `reference` are ids of pictures in the library; `cell` says where in a grid it stands. `grain` and `tone` are laid
-    over what the engine made. `pictures` are ids too, by the parameters of its workflow that take a picture.
+    over what the engine made. `pictures` are ids too, by the parameters of its workflow that take a picture. `style` is the look it has,
+    whether it was chosen beside the preset or is the preset itself. `parent` is the picture that this one is a larger one of.
     """
 
     prompt: str
     negative_prompt: str
     preset: str | None
+    style: str | None = None
     engine: str
     model: str
     loras: tuple[LoraUse, ...]
@@ -245,6 +264,7 @@ class Recipe(Contract):
     tone: Tone = Tone.none
     tone_strength: float = 1
     reference: str | None = None
+    parent: str | None = None
     real_person: bool = False
     consent: Consent | None = None
     cell: tuple[int, int] | None = None
@@ -372,6 +392,7 @@ class Facets(Contract):
 
     characters: tuple[Facet, ...]
     presets: tuple[Facet, ...]
+    styles: tuple[Facet, ...]
     categories: tuple[Facet, ...]
     months: tuple[Facet, ...]
 
@@ -478,6 +499,7 @@ class Look(Contract):
     """What a preset says of a picture. None leaves it to the model."""
 
     prompt_suffix: str = ""
+    style_words: str = Field("", description="Its own style, which makes way for a style that is chosen beside it")
     negative_prompt: str = ""
     width: int | None = None
     height: int | None = None
@@ -510,7 +532,7 @@ class Preset(Look):
     """Named defaults for a request, with the sentence a person reads. `id` carries its version (`portrait_v1`).
 
     What `per_family` says of a model's family goes before the rest: null leaves a value to the model. `engines` and `families` may be
-    `any`; `not_families` are those that it does nothing good on.
+    `any`; `not_families` are those that it does nothing good on. One whose `category` is “style” can be chosen beside any other.
     """
 
     id: Name
@@ -529,6 +551,11 @@ class Preset(Look):
     @classmethod
     def _one_or_more(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
+
+    @property
+    def is_style(self) -> bool:
+        """Whether it can be chosen as a style, beside another preset."""
+        return self.category == STYLE
 
     def on(self, family: str) -> Preset:
         """The preset as it is on models of a family."""

@@ -76,6 +76,7 @@ pictures = Table(
     Column("seed", sa.BigInteger),
     Column("prompt", Text, nullable=False),
     Column("preset", Text),
+    Column("style", Text),
     Column("engine", Text),
     Column("model", Text),
     Column("model_hash", Text),
@@ -109,6 +110,31 @@ characters = Table(
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
     Index("ix_characters_status", "status", "created_at", "id"),
+)
+
+# A sheet's id is that of the batch that makes it.
+sheets = Table(
+    "sheets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("character_id", Text, nullable=False),
+    Column("portrait", Text, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("ix_sheets_character", "character_id", "created_at", "id"),
+)
+
+sheet_views = Table(
+    "sheet_views",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("sheet_id", Text, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("view", Text, nullable=False),
+    Column("view_group", Text, nullable=False),
+    Column("caption", Text, nullable=False),
+    Column("kept", Boolean, nullable=False),
+    Index("ix_sheet_views_sheet", "sheet_id", "place"),
 )
 
 # Before an engine's name: the row with its inventory. The bare name has its state.

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -39,6 +39,7 @@ class Filters(TypedDict, total=False):
     job_id: str | None
     character: str | None
     preset: str | None
+    style: str | None
     model: str | None
     favourite: bool | None
     category: str | None
@@ -156,8 +157,13 @@ class Gallery:
             self.record([picture], connection)
         return picture
 
-    def keep_photo(self, photo: Photo, *, character_id: str, name: str, real_person: bool) -> Picture:
-        """Write a character's photo and its thumbnail to disk; `record` puts it into the library. Raises DiskFull, DataRootReadOnly."""
+    def keep_photo(
+        self, photo: Photo, *, character_id: str, name: str, real_person: bool, caption: str = "", made: Picture | None = None
+    ) -> Picture:
+        """Write a character's photo and its thumbnail to disk; `record` puts it into the library. Raises DiskFull, DataRootReadOnly.
+
+        `made` is the picture that it is a copy of, where it was made here: the photo has its recipe then, which marks it as generated.
+        """
         picture_id = new_id()
         picture = Picture(
             id=picture_id,
@@ -169,13 +175,15 @@ class Gallery:
             height=photo.image.height,
             bytes=len(photo.data),
             sha256=hashlib.sha256(photo.data).hexdigest(),
-            seed=None,
-            recipe=None,
-            model_hash=None,
+            seed=made.seed if made else None,
+            recipe=made.recipe if made else None,
+            model_hash=made.model_hash if made else None,
+            lora_hashes=made.lora_hashes if made else {},
             duration_s=None,
             created_at=datetime.now(UTC),
             trashed_at=None,
             character_id=character_id,
+            caption=caption,
             name=name,
             real_person=real_person,
         )
@@ -197,6 +205,12 @@ class Gallery:
         """The SHA-256 of every photo that a character has and has not thrown away."""
         with self.database.read() as connection:
             return frozenset(connection.execute(_photo_hashes(character_id)).scalars())
+
+    def of_jobs(self, job_ids: Sequence[str]) -> Mapping[str, Picture]:
+        """The first picture of each of these jobs that made one, whether in the trash or not."""
+        wanted = sa.select(pictures).where(pictures.c.job_id.in_(job_ids), pictures.c.index == 0)
+        with self.database.read() as connection:
+            return {row["job_id"]: _picture(row) for row in connection.execute(wanted).mappings()}
 
     def photos(self, character_id: str) -> tuple[Picture, ...]:
         """A character's photos, oldest first."""
@@ -240,20 +254,22 @@ class Gallery:
         """What occurs among these pictures, and how often: the most frequent first, months (UTC) newest first."""
         fits = _fits({"kind": kind, "trashed": trashed})
         day = day_of(pictures.c.created_at)
-        # One walk through the table for all four: there is no index that has them, and each by itself would take as long.
-        groups = sa.select(pictures.c.character_id, pictures.c.preset, pictures.c.category, day, sa.func.count()).where(*fits)
+        # One walk through the table for all of them: there is no index that has them, and each by itself would take as long.
+        by = (pictures.c.character_id, pictures.c.preset, pictures.c.style, pictures.c.category, day)
+        groups = sa.select(*by, sa.func.count()).where(*fits).group_by(*by)
         with self.database.read() as connection:
-            rows = connection.execute(groups.group_by(pictures.c.character_id, pictures.c.preset, pictures.c.category, day)).all()
+            rows = connection.execute(groups).all()
             names = {row.id: row.name for row in connection.execute(sa.select(characters.c.id, characters.c.name))}
-        whose, presets, categories, months = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-        for character_id, preset, category, days, count in rows:
+        whose, presets, styles, categories, months = (Counter[str]() for _ in range(5))
+        for character_id, preset, style, category, days, count in rows:
             months[f"{date_of(days):%Y-%m}"] += count
-            for counter, found in ((whose, character_id), (presets, preset), (categories, category)):
+            for counter, found in ((whose, character_id), (presets, preset), (styles, style), (categories, category)):
                 if found:
                     counter[found] += count
         return Facets(
             characters=_facets(whose, names),
             presets=_facets(presets),
+            styles=_facets(styles),
             categories=_facets(categories),
             months=tuple(Facet(id=month, name=month, count=months[month]) for month in sorted(months, reverse=True)),
         )
@@ -395,6 +411,7 @@ def _fits(filters: Filters) -> list[sa.ColumnElement[bool]]:
     exactly = {
         pictures.c.job_id: filters.get("job_id"),
         pictures.c.preset: filters.get("preset"),
+        pictures.c.style: filters.get("style"),
         pictures.c.model: filters.get("model"),
         pictures.c.category: filters.get("category"),
         pictures.c.favourite: filters.get("favourite"),
@@ -450,6 +467,7 @@ def _row(picture: Picture) -> dict[str, object]:
         "seed": picture.seed,
         "prompt": recipe.prompt if recipe else "",
         "preset": recipe.preset if recipe else None,
+        "style": recipe.style if recipe else None,
         "engine": recipe.engine if recipe else None,
         "model": recipe.model if recipe else None,
         "model_hash": picture.model_hash,

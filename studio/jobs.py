@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -68,10 +68,12 @@ class Jobs:
         *,
         correlation_id: str,
         first: bool = False,
+        also: Callable[[sa.Connection, str, tuple[str, ...]], None] | None = None,
     ) -> tuple[str, tuple[str, ...]]:
         """Write the jobs and enqueue their runs in one transaction; gives the batch's id and the jobs' ids, in order.
 
-        Each waits in the lane of its engine, so that a server elsewhere never waits for this computer.
+        Each waits in the lane of its engine, so that a server elsewhere never waits for this computer. `also` writes what belongs to
+        them, in the same transaction.
         """
         client = self._dbos()
         batch_id = new_id()
@@ -100,6 +102,8 @@ class Jobs:
                 }
                 connection.execute(sa.insert(jobs).values(values))
                 _enqueue(client, connection, lane, run_id, priority)
+            if also is not None:
+                also(connection, batch_id, job_ids)
         return batch_id, job_ids
 
     def job(self, job_id: str) -> Job:

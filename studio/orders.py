@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +23,16 @@ from studio.contracts import (
     PresetChoice,
     Recipe,
 )
-from studio.errors import EngineOffline, InvalidFieldType, InvalidFieldValue, LikenessError, MissingRequiredField, NotFound, SafetyFilter
+from studio.errors import (
+    DiskFull,
+    EngineOffline,
+    InvalidFieldType,
+    InvalidFieldValue,
+    LikenessError,
+    MissingRequiredField,
+    NotFound,
+    SafetyFilter,
+)
 from studio.gallery import Gallery
 from studio.graphs import texts
 from studio.metadata import too_many_pixels
@@ -35,7 +45,9 @@ from studio.shelf import ModelShelf, PresetShelf, require_classifier
 from studio.workflows import SAMPLERS, SCHEDULERS, ParameterType, Value, Workflow
 from studio.workshop import check_faces, face_pictures, unread
 
-NO_PRESET = "none"  # asked for where a character's own preset is not wanted
+# Without this much free space a job would be accepted only to fail at its end.
+SPACE_NEEDED = 50 * 2**20
+NO_PRESET = "none"  # asked for where a character's own preset is not wanted; of styles too, in a grid
 
 
 class Orders:
@@ -66,7 +78,7 @@ class Orders:
         said: dict[str, object] = {}
         if model is not None:
             try:
-                check_preset(preset, model)
+                check_preset(preset, model, "style" if preset.is_style else "preset")
                 said = {"runs": True}
                 if model.engine == COMFYUI:
                     for lack in self._remote.lacking(preset, model)[:1]:
@@ -81,15 +93,24 @@ class Orders:
         check_something_to_draw(request)
         character = self._character_of(request)
         preset = self._preset_for(request, character)
-        if preset is not None:
+        style = self._style_for(request)
+        if preset is not None or style is not None:
             with suppress(EngineOffline):
-                preset = preset.on(self._model_for(request, character).family)
+                family = self._model_for(request, character).family
+                preset, style = preset and preset.on(family), style and style.on(family)
         parts = expand(request, self._captions(request), seed=0, wildcards=self._wildcards)
-        prompt, negative = prompts_of(parts[0].request, preset, character, caption=parts[0].caption, template=self.settings.prompt_template)
+        first = parts[0]
+        template = self.settings.prompt_template
+        prompt, negative = prompts_of(first.request, preset, character, style=style, caption=first.caption, template=template)
         return Composed(prompt=prompt, negative_prompt=negative, jobs=len(parts), pictures=sum(part.request.count for part in parts))
 
-    def work(self, request: GenerateRequest) -> list[tuple[GenerateRequest, Recipe]]:
-        """The jobs of a request with their recipes, nothing left open.
+    def check_space(self) -> None:
+        """Raises DiskFull where a job would be accepted only to fail at its end."""
+        if shutil.disk_usage(self.settings.data).free < SPACE_NEEDED:
+            raise DiskFull("There is less than 50 MB free on the drive of the data folder.")
+
+    def work(self, request: GenerateRequest, *, own_lora: bool = True) -> list[tuple[GenerateRequest, Recipe]]:
+        """The jobs of a request with their recipes, nothing left open. Without `own_lora` the character's LoRA is left out.
 
         Raises SafetyFilter, ConsentMissing, InvalidFieldValue, MissingRequiredField, ModelInvalid, LoraMismatch ….
         """
@@ -101,11 +122,14 @@ class Orders:
         character = self._character_of(request)
         if character is not None and character.kind.real:
             check_consent(character.consent, character.name)
+        if character is not None and not own_lora:
+            character = character.model_copy(update={"lora": None})
         seed = secrets.randbelow(MAX_SEED + 1)
         work: list[tuple[GenerateRequest, Recipe]] = []
         checked: set[tuple[object, ...]] = set()
         for part in expand(request, self._captions(request), seed=seed, wildcards=self._wildcards):
             preset = self._preset_for(part.request, character)
+            style = self._style_for(part.request)
             model = self._model_for(part.request, character)
             asked = _with_picture(part, preset, character)
             recipe = compose(
@@ -113,12 +137,11 @@ class Orders:
                 preset,
                 model,
                 seed=seed,
+                style=style,
                 character=character,
                 caption=part.caption,
                 template=self.settings.prompt_template,
-                source=self._size_under_mask(asked.image, "references" if part.reference else "image")
-                if asked.mask and asked.image
-                else None,
+                source=self._own_size(asked.image, "references" if part.reference else "image") if asked.mask and asked.image else None,
             ).model_copy(update={"reference": part.reference, "cell": part.cell})
             workflow = None
             if model.engine == COMFYUI:
@@ -130,12 +153,16 @@ class Orders:
                     masked=recipe.mask is not None,
                 )
                 recipe = recipe.model_copy(update=_own_values(asked, workflow))
+                if recipe.image is not None and workflow.parameter("width") is None:
+                    # What it makes follows from the picture alone, which must not be cut to a size that the workflow knows nothing of.
+                    width, height = self._own_size(recipe.image, "image")
+                    recipe = recipe.model_copy(update={"width": width, "height": height})
             recipe = self._with_consent(recipe, request, character)
             if workflow is not None:
                 self._check_faces(recipe, request, workflow)
             said: tuple[str, ...] = (part.request.prompt, recipe.prompt)
             if workflow is not None:
-                recipe, baked = self._on_server(recipe, model, workflow, preset)
+                recipe, baked = self._on_server(recipe, model, workflow, preset, style)
                 said = (*said, *baked)
             elif (model.id, recipe.loras) not in checked:
                 self.shelf.check(model, recipe.loras)
@@ -148,7 +175,7 @@ class Orders:
             work.append((part.request, recipe))
         return work
 
-    def _size_under_mask(self, picture_id: str, field: str) -> tuple[int, int]:
+    def _own_size(self, picture_id: str, field: str) -> tuple[int, int]:
         """Width and height of a picture that keeps them. Raises FileTooLarge where it has more pixels than one may send."""
         picture = self._picture_for(picture_id, field)
         if picture.width * picture.height > self.settings.max_upload_megapixels * 1e6:
@@ -234,12 +261,16 @@ class Orders:
             )
         return bool(request.real_person)
 
-    def _on_server(self, recipe: Recipe, model: ModelSpec, workflow: Workflow, preset: Preset | None) -> tuple[Recipe, tuple[str, ...]]:
+    def _on_server(
+        self, recipe: Recipe, model: ModelSpec, workflow: Workflow, preset: Preset | None, style: Preset | None
+    ) -> tuple[Recipe, tuple[str, ...]]:
         """The recipe as servers know it, and every text of the graph but the negative prompt. Raises for what no server can do."""
         check_nodes(workflow.graph)
         recipe = self._remote.checked(recipe, workflow)
         if preset is not None:
             self._remote.check_needs(preset)
+        if style is not None:
+            self._remote.check_needs(style, "style")
         drawn = recipe
         if recipe.mask and not models.draws(recipe.width, recipe.height, model):
             # Of a large picture only the part around the mask is drawn, at a size that the model likes.
@@ -316,6 +347,18 @@ class Orders:
                 f"There is no preset called “{wanted}”.", field="preset", remedy=f"Choose one of: {', '.join(presets)}."
             )
         return presets[wanted]
+
+    def _style_for(self, request: GenerateRequest) -> Preset | None:
+        if request.style is None or request.style == NO_PRESET:
+            return None
+        presets = {preset.id: preset for preset in self.preset_shelf.presets()}
+        found = presets.get(request.style)
+        if found is None or not found.is_style:
+            words = f"“{found.name}” is no style." if found else f"There is no style called “{request.style}”."
+            styles = [preset.id for preset in presets.values() if preset.is_style]
+            remedy = f"{'Give it as the preset; a style is one' if found else 'Choose one'} of: {', '.join(styles)}."
+            raise InvalidFieldValue(words, field="style", remedy=remedy)
+        return found
 
 
 def _with_picture(part: Part, preset: Preset | None, character: Character | None) -> GenerateRequest:

@@ -46,28 +46,31 @@ def runs_on(preset: Preset, engine: str) -> bool:
     return engine in preset.engines or (ANY in preset.engines and engine in ENGINE_NAMES)
 
 
-def check_preset(preset: Preset, model: ModelSpec) -> None:
-    """Raises InvalidFieldValue, in plain words, where a preset is not made for a model's family or engine."""
+def check_preset(preset: Preset, model: ModelSpec, field: str = "preset") -> None:
+    """Raises InvalidFieldValue, in plain words, where a preset is not made for a model's family or engine.
+
+    `field` is what it was chosen as: preset or style.
+    """
     fits = ANY in preset.families or model.family in preset.families
     if not fits or model.family in preset.not_families:
         raise InvalidFieldValue(
-            f"The preset “{preset.name}” is not made for {_kind_of(model)}.",
-            field="preset",
-            remedy=f"Choose {_model_of(preset)}, or another preset.",
+            f"The {field} “{preset.name}” is not made for {_kind_of(model)}.",
+            field=field,
+            remedy=f"Choose {_model_of(preset)}, or another {field}.",
         )
     if not runs_on(preset, model.engine):
         places = listed([ENGINE_NAMES.get(name, name) for name in preset.engines])
         raise InvalidFieldValue(
-            f"The preset “{preset.name}” runs on {places}; “{model.name}” runs on {ENGINE_NAMES.get(model.engine, model.engine)}.",
-            field="preset",
-            remedy=f"Choose a model on {places}, or another preset.",
+            f"The {field} “{preset.name}” runs on {places}; “{model.name}” runs on {ENGINE_NAMES.get(model.engine, model.engine)}.",
+            field=field,
+            remedy=f"Choose a model on {places}, or another {field}.",
         )
     if model.engine != "comfyui" and (preset.needs.nodes or preset.needs.models):
         what = listed([*preset.needs.nodes, *preset.needs.models])
         raise InvalidFieldValue(
-            f"The preset “{preset.name}” needs {what}, which only ComfyUI has.",
-            field="preset",
-            remedy="Choose a model on ComfyUI, or another preset.",
+            f"The {field} “{preset.name}” needs {what}, which only ComfyUI has.",
+            field=field,
+            remedy=f"Choose a model on ComfyUI, or another {field}.",
         )
 
 

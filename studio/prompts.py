@@ -59,12 +59,13 @@ def compose(
     model: ModelSpec,
     *,
     seed: int,
+    style: Preset | None = None,
     character: Character | None = None,
     caption: str = "",
     template: str = DEFAULT_TEMPLATE,
     source: tuple[int, int] | None = None,
 ) -> Recipe:
-    """The recipe of a request. What the request says goes before the character, the preset and the model, in this order.
+    """The recipe of a request. What the request says goes before the character, the preset, the style and the model, in this order.
 
     `caption` is that of the reference it starts from; `seed` is taken where the request leaves it open. `source` is the size of the picture
     under a mask: it stays where the request names none, whatever sides the model draws.
@@ -73,6 +74,11 @@ def compose(
     if preset is not None:
         check_preset(preset, model)
         preset = on_model(preset, model)
+    if style is not None:
+        check_preset(style, model, "style")
+        style = style.on(model.family)
+    look = (style or preset) if style or (preset and preset.is_style) else None
+    preset = beside(preset, style)
     if source is not None and request.width is None and request.height is None:
         width, height = source
     else:
@@ -84,18 +90,20 @@ def compose(
     scheduler = request.scheduler or (preset.scheduler if preset else None) or model.scheduler
     # A model on a server may come with samplers that no menu here has.
     check_sampling(sampler, scheduler, model.family, own=(model.sampler, model.scheduler))
-    prompt, negative = prompts_of(request, preset, character, caption=caption, template=template)
-    loras = _loras(request, preset, character)
+    prompt, negative = prompts_of(request, preset, character, style=style, caption=caption, template=template)
+    loras = _loras(request, preset, style, character)
     if preset is not None and preset.needs.identity and not (loras or request.image):
         raise InvalidFieldValue(
             f"The preset “{preset.name}” keeps one person's looks, and there is nobody to keep to.",
             field="preset",
             remedy="Choose a character with a LoRA or a portrait, or a picture to start from.",
         )
+    toned = toning(preset, style)
     return Recipe(
         prompt=prompt,
         negative_prompt=negative,
         preset=preset.id if preset else None,
+        style=look.id if look else None,
         engine=model.engine,
         model=model.id,
         loras=loras,
@@ -111,9 +119,9 @@ def compose(
         image=request.image,
         mask=request.mask,
         denoise=request.denoise or (preset.denoise if preset and request.image and not request.mask else None),
-        grain=_first(request.grain, preset.grain if preset else None, 0.0),
-        tone=_first(request.tone, preset.tone if preset else None, Tone.none),
-        tone_strength=_first(request.tone_strength, preset.tone_strength if preset else None, 1.0),
+        grain=_first(request.grain, preset.grain if preset else None, style.grain if style else None, 0.0),
+        tone=_first(request.tone, toned.tone if toned else None, Tone.none),
+        tone_strength=_first(request.tone_strength, toned.tone_strength if toned else None, 1.0),
     )
 
 
@@ -131,23 +139,52 @@ def prompts_of(
     preset: Preset | None,
     character: Character | None,
     *,
+    style: Preset | None = None,
     caption: str = "",
     template: str = DEFAULT_TEMPLATE,
 ) -> tuple[str, str]:
-    """The positive and the negative prompt as an engine gets them: character, caption and words, then what the preset adds."""
+    """The positive and the negative prompt as an engine gets them: character, caption and words, then what preset and style add."""
     if request.as_written:
         return request.prompt, request.negative_prompt
     words = _joined(", ".join(part for part in (request.prompt, caption) if part))
     if character is not None:
         words = fill(template, character, words or DEFAULT_CAPTION)
-    positive = _joined(words or DEFAULT_CAPTION, preset.prompt_suffix if preset else "", request.prompt_suffix)
+    preset = beside(preset, style)
+    added = [*((preset.prompt_suffix, preset.style_words) if preset else ()), style.prompt_suffix if style else ""]
+    positive = _joined(words or DEFAULT_CAPTION, *added, request.prompt_suffix)
     negative = _joined_once(
         character.negative_prompt if character else "",
         preset.negative_prompt if preset else "",
+        style.negative_prompt if style else "",
         request.negative_prompt,
         request.negative_suffix,
     )
     return positive, negative
+
+
+def beside(preset: Preset | None, style: Preset | None) -> Preset | None:
+    """What is left of a preset beside a style that was chosen: all but its own style, and what that style is no picture without."""
+    if preset is None or style is None:
+        return preset
+    if preset.is_style:
+        plain = {
+            "prompt_suffix": "",
+            "style_words": "",
+            "negative_prompt": "",
+            "loras": (),
+            "grain": None,
+            "tone": None,
+            "tone_strength": None,
+        }
+        return preset.model_copy(update=plain)
+    # “illustration” must not be forbidden by a preset for photographs where an illustration is asked for.
+    kept = [phrase for phrase in map(str.strip, preset.negative_prompt.split(",")) if phrase and not _names(style.prompt_suffix, phrase)]
+    return preset.model_copy(update={"style_words": "", "negative_prompt": ", ".join(kept)})
+
+
+def toning(preset: Preset | None, style: Preset | None) -> Preset | None:
+    """Whose tone mapping a picture gets: the preset's, else the style's; the strength belongs to it."""
+    return style if preset is None or (preset.tone is None and style is not None) else preset
 
 
 def fill(template: str, character: Character, caption: str) -> str:
@@ -189,11 +226,12 @@ def aspect_size(aspect: Aspect, model: ModelSpec) -> tuple[int, int]:
     return min(((width, height) for width in sides for height in sides), key=distance)
 
 
-def _loras(request: GenerateRequest, preset: Preset | None, character: Character | None) -> tuple[LoraUse, ...]:
+def _loras(request: GenerateRequest, preset: Preset | None, style: Preset | None, character: Character | None) -> tuple[LoraUse, ...]:
     uses = [*request.loras]
     if character is not None and character.lora and all(use.path != character.lora for use in uses):
         uses.insert(0, LoraUse(path=character.lora, strength=character.lora_strength))
-    uses += [use for use in (preset.loras if preset else ()) if all(use.path != other.path for other in uses)]
+    for look in (preset, style):
+        uses += [use for use in (look.loras if look else ()) if all(use.path != other.path for other in uses)]
     return tuple(uses)
 
 
@@ -214,6 +252,10 @@ def _check_side(field: str, side: int, model: ModelSpec) -> None:
 
 def _steps(steps: int, quality: Quality) -> int:
     return min(MAX_STEPS, max(1, round(steps * QUALITY_STEPS[quality])))
+
+
+def _names(words: str, phrase: str) -> bool:
+    return re.search(rf"\b{re.escape(phrase)}\b", words, re.IGNORECASE) is not None
 
 
 def _joined(prompt: str, *suffixes: str) -> str:

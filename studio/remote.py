@@ -173,10 +173,10 @@ class Remote:
         told = lacking(workflow, inventory.nodes, inventory.files, values=values, version=_newest(inventory), packs=self.packs())
         return (*missing, *told)
 
-    def check_needs(self, preset: Preset) -> None:
-        """Raises DependencyMissing, with field "preset", for a node or file of a preset's own that no server has."""
+    def check_needs(self, preset: Preset, field: str = "preset") -> None:
+        """Raises DependencyMissing, with the field it was chosen in, for a node or file of a preset's own that no server has."""
         for lack in _needs(preset, self.inventory(), self.packs()):
-            raise DependencyMissing(lack.message, field="preset", remedy=lack.remedy)
+            raise DependencyMissing(lack.message, field=field, remedy=lack.remedy)
 
     def model_of(self, workflow: Workflow, values: Mapping[str, Value]) -> ModelSpec:
         """The model that a workflow draws with: the one that was set, its own, or the first of that folder on the servers."""
@@ -311,11 +311,12 @@ def _newest(inventory: Inventory) -> str | None:
 
 def _needs(preset: Preset, inventory: Inventory, packs: Sequence[NodePack]) -> tuple[Lack, ...]:
     there = f" It is at {preset.needs.link}." if preset.needs.link else ""
+    what = "style" if preset.is_style else "preset"
     missing: list[Lack] = []
     for node in preset.needs.nodes:
         if node in inventory.nodes:
             continue
-        told = f"The preset “{preset.name}” needs the node “{node}”, which the ComfyUI server does not have."
+        told = f"The {what} “{preset.name}” needs the node “{node}”, which the ComfyUI server does not have."
         pack = next((pack for pack in packs if node in pack.nodes), None)
         if pack is None:
             remedy = f"Install the node pack that it is part of.{there}"
@@ -328,7 +329,7 @@ def _needs(preset: Preset, inventory: Inventory, packs: Sequence[NodePack]) -> t
         files = inventory.files.get(folder, ())
         if name not in files:
             others = f" There are: {', '.join(files[:10])}{' …' if len(files) > 10 else ''}." if files else ""
-            told = f"The preset “{preset.name}” needs the file “{name}”, which is not on the ComfyUI server.{others}"
+            told = f"The {what} “{preset.name}” needs the file “{name}”, which is not on the ComfyUI server.{others}"
             remedy = f"Put it into the server's folder models/{folder}.{there}"
             missing.append(Lack(kind=LackKind.model, name=name, message=told, remedy=remedy, url=preset.needs.link))
     return tuple(missing)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -43,11 +42,8 @@ from studio.contracts import (
 )
 from studio.db import INVENTORY, Database, characters, engine_states
 from studio.doctor import gpu_available
-from studio.errors import (
-    DiskFull,
-    LikenessError,
-    NotFound,
-)
+from studio.enlarging import Enlarging
+from studio.errors import LikenessError, NotFound
 from studio.gallery import Filters, Gallery
 from studio.jobs import Jobs
 from studio.logs import job_folder, read_job_log
@@ -60,12 +56,11 @@ from studio.presets import runs_on
 from studio.remote import Remote, WorkflowShelf
 from studio.settings import Settings
 from studio.setup import AT_ONCE, Value, change_settings
+from studio.sheets import Sheets
 from studio.shelf import ModelShelf, PresetShelf, find_classifier
 from studio.workshop import ImportChoices, Inspected, WorkflowChange, WorkflowView, Workshop
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
-# Without this much free space a job would be accepted only to fail at its end.
-SPACE_NEEDED = 50 * 2**20
 WORKER_SILENT_S = 20.0
 
 
@@ -87,6 +82,8 @@ class Studio:
         self._orders = Orders(settings, shelf, preset_shelf, self._characters, self._gallery, self._remote)
         self.engines = Engines(settings, self.health, self.inventory, self.change_settings)
         self._casting = Casting(settings, shelf, self._characters, self._gallery)
+        self.sheets = Sheets(settings, self._characters, self._gallery, self._jobs, self._orders, self._workshop)
+        self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs
 
@@ -97,8 +94,7 @@ class Studio:
         DiskFull … and then leaves nothing behind.
         """
         work = self._orders.work(request)
-        if shutil.disk_usage(self.settings.data).free < SPACE_NEEDED:
-            raise DiskFull("There is less than 50 MB free on the drive of the data folder.")
+        self._orders.check_space()
         batch_id, job_ids = self._jobs.submit(JobKind.generate, work, correlation_id=correlation_id or new_id(), first=first)
         return Submitted(job_id=job_ids[0], job_ids=job_ids, batch_id=batch_id)
 
@@ -184,11 +180,14 @@ class Studio:
         return self._gallery.pictures(limit=limit, cursor=cursor, offset=offset, **filters)
 
     def facets(self, *, kind: PictureKind | None = PictureKind.generated, trashed: bool = False) -> Facets:
-        """What pictures can be found by: the characters, presets, categories and months that occur, with their numbers."""
+        """What pictures can be found by: the characters, presets, styles, categories and months that occur, with their numbers."""
         found = self._gallery.facets(kind=kind, trashed=trashed)
         names = {preset.id: preset.name for preset in self.preset_shelf.presets()}
-        named = tuple(facet.model_copy(update={"name": names.get(facet.id, facet.id)}) for facet in found.presets)
-        return found.model_copy(update={"presets": named})
+        named = {
+            kind: tuple(facet.model_copy(update={"name": names.get(facet.id, facet.id)}) for facet in getattr(found, kind))
+            for kind in ("presets", "styles")
+        }
+        return found.model_copy(update=named)
 
     def change_pictures(self, ids: Sequence[str], change: PictureChange) -> int:
         """Change favourite, caption or category of pictures; gives how many there were."""

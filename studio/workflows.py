@@ -159,11 +159,15 @@ class LoraHook(Asked):
 
 
 class View(Asked):
-    """One picture of a character sheet: what it is called, and the prompt that makes it."""
+    """One picture of a character sheet: what it is called, the prompt that makes it, and the words that say what it shows.
+
+    Without a `caption` the name, in small letters, is taken.
+    """
 
     name: Name
     group: Name
     prompt: Prompt
+    caption: Prompt = ""
 
 
 class Workflow(Asked):

@@ -130,6 +130,14 @@ class Workshop:
         found = [self._view(workflow, inventory, packs) for workflow in workflows]
         return tuple(sorted(found, key=lambda view: (not view.runs, view.name.casefold())))
 
+    def workflows(self) -> tuple[Workflow, ...]:
+        """Every workflow with its graph, by id."""
+        return self._shelf.workflows()
+
+    def workflow(self, name: str) -> Workflow:
+        """One workflow with its graph, by its id or name. Raises NotFound."""
+        return self._shelf.workflow(name)
+
     def view(self, name: str) -> WorkflowView:
         """One workflow by its id or name. Raises NotFound."""
         return self._view(self._shelf.workflow(name), self._remote.inventory(), self._remote.packs())

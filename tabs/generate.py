@@ -1,4 +1,4 @@
-"""The Generate tab: the form that becomes a GenerateRequest, the stage and the job tray."""
+"""The Generate tab: the form that becomes a GenerateRequest, and the stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from studio.contracts import Contract, GenerateRequest, ModelSpec, Picture, Pres
 from studio.errors import InvalidFieldValue, LikenessError, NotFound, from_validation
 from studio.models import SAMPLERS, SCHEDULERS, draws, size_near
 from studio.orders import NO_PRESET
-from studio.prompts import check_something_to_draw, on_model
+from studio.prompts import beside, check_something_to_draw, on_model, toning
 from studio.studio import Studio
 from tabs.languages import later, t
 from tabs.live import choice, live
@@ -140,19 +140,21 @@ def _written(written: Mapping[str, str] | None) -> dict[str, Any]:
     return {"prompt": written["prompt"], "negative_prompt": written["negative_prompt"], "as_written": True, "wildcards": False}
 
 
-def settings_of(picture: Picture, request: GenerateRequest | None, model: ModelSpec | None, preset: Preset | None) -> dict[str, Any]:
+def settings_of(
+    picture: Picture, request: GenerateRequest | None, model: ModelSpec | None, preset: Preset | None, style: Preset | None = None
+) -> dict[str, Any]:
     """What the form must hold to make this picture again.
 
-    `request` is what was asked for then; it, the model and the preset may be gone since. Raises NotFound for uploads.
+    `request` is what was asked for then; it, the model, the preset and the style may be gone since. Raises NotFound for uploads.
     """
     recipe = picture.recipe
     if recipe is None:
         raise NotFound("This picture was not made here, so it has no settings.", remedy="Choose a picture that was generated.")
-    if request is not None and (preset is not None or not request.preset):
+    if request is not None and (preset is not None or not request.preset) and (style is not None or request.style in (None, NO_PRESET)):
         asked = request.model_dump(mode="json", include=set(_REUSED))
     else:
-        # The recipe's words are final, the preset's among them: naming it too would add them twice.
-        asked = recipe.model_dump(mode="json", include=set(_REUSED)) | {"preset": OPEN}
+        # The recipe's words are final, those of preset and style among them: naming these too would add them twice.
+        asked = recipe.model_dump(mode="json", include=set(_REUSED)) | {"preset": OPEN, "style": OPEN}
     if request is not None and request.as_written:
         asked["written"] = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
     if recipe.image:
@@ -171,20 +173,22 @@ def settings_of(picture: Picture, request: GenerateRequest | None, model: ModelS
     width, height = (None, None) if is_open else (recipe.width, recipe.height)
     if asked.pop("wildcards", True) is False:
         asked["wildcards"] = "false"
-    if asked.get("preset") == NO_PRESET:
-        asked["preset"] = OPEN
+    asked |= {name: OPEN for name in ("preset", "style") if asked.get(name) == NO_PRESET}
     settings = {**_BLANK, **{name: value for name, value in asked.items() if value is not None}}
     return settings | {"model": recipe.model, "shape": shape, "width": width, "height": height, "seed": picture.seed, "count": 1}
 
 
-def hints(model: ModelSpec, preset: Preset | None) -> Hints:
+def hints(model: ModelSpec, preset: Preset | None, style: Preset | None = None) -> Hints:
     """What the fields show while they are left open."""
     width, height = next(_own_sizes(model, preset))
     steps = (preset and preset.steps) or model.steps
     cfg = preset.cfg if preset and preset.cfg is not None else model.cfg
-    strength = preset.tone_strength if preset and preset.tone_strength is not None else 1
+    under = beside(preset, style)
+    toned = toning(under, style)
+    strength = toned.tone_strength if toned and toned.tone_strength is not None else 1
+    grain = next((look.grain for look in (under, style) if look and look.grain is not None), 0)
     shapes = [{"id": shape.id, "name": shape.name, "size": "{} × {}".format(*size_of(shape.id, model, preset))} for shape in SHAPES]
-    return Hints(shapes, str(width), str(height), str(steps), f"{cfg:g}", f"{(preset and preset.grain) or 0:g}", f"{strength:g}")
+    return Hints(shapes, str(width), str(height), str(steps), f"{cfg:g}", f"{grain:g}", f"{strength:g}")
 
 
 # Done here
@@ -208,17 +212,19 @@ def on_generate(studio: Studio, values: Mapping[str, Any]) -> Outcome:
 def on_reuse(studio: Studio, picture_id: str) -> dict[str, Any]:
     """The settings of a picture, for the form. Raises NotFound when it is gone or was not made here."""
     picture = studio.picture(picture_id)
-    request = preset = None
+    request = preset = style = None
     if picture.job_id is not None and picture.recipe is not None:
         with suppress(NotFound):
             request = studio.job(picture.job_id).request
         with suppress(NotFound):
             preset = studio.preset(picture.recipe.preset or "")
+        with suppress(NotFound):
+            style = studio.preset((request and request.style) or "")
     models = studio.models()
     model = next((model for model in models if picture.recipe and model.id == picture.recipe.model), None)
     if preset is not None and model is not None:
         preset = on_model(preset, model)
-    settings = settings_of(picture, request, model, preset)
+    settings = settings_of(picture, request, model, preset, style)
     if settings["workflow"]:
         try:
             studio.workflow(settings["workflow"]["id"])
@@ -253,7 +259,7 @@ def on_source(studio: Studio, source: Mapping[str, Any] | None, preset_id: str, 
 
 
 def cards(studio: Studio, model_id: str | None) -> list[dict[str, Any]]:
-    """What the preset cards show beside the presets: whether there is an example picture, and why one doesn't run with the model."""
+    """What the cards of presets and styles show besides: whether there is an example picture, and why one doesn't run with the model."""
     try:
         presets = studio.presets(model=model_id or studio.models()[0].id)
     except InvalidFieldValue:
@@ -264,10 +270,13 @@ def cards(studio: Studio, model_id: str | None) -> list[dict[str, Any]]:
     ]
 
 
-def on_choice(studio: Studio, preset_id: str | None, model_id: str | None, workflow: Mapping[str, Any] | None = None) -> Hints:
-    """Another preset, model or workflow was chosen: what the open fields mean now."""
+def on_choice(
+    studio: Studio, preset_id: str | None, model_id: str | None, workflow: Mapping[str, Any] | None = None, style_id: str | None = None
+) -> Hints:
+    """Another preset, style, model or workflow was chosen: what the open fields mean now."""
     model, preset = _chosen(studio, {"preset": preset_id, "model": model_id, "workflow": workflow})
-    return hints(model, preset)
+    style = next((each for each in studio.presets() if each.id == style_id and each.is_style), None)
+    return hints(model, preset, style and style.on(model.family))
 
 
 # Drawn here
@@ -279,7 +288,6 @@ def build(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs) -> None:
         with gr.Column(elem_id="form", min_width=0):
             form = _draw_form(studio)
         live("likeness-stage", elem_id="stage")
-        live("likeness-tray", elem_id="tray")
     click, heard = _bridge("outcome"), _bridge("reuse")
     _connect(studio, blocks, tabs, form, click, heard)
 
@@ -320,7 +328,9 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
         form["written"] = choice(
             "written",
             label=later("What the engine reads"),
-            info=later("Your words together with the character's and the preset's. Change them and they are taken exactly as they stand."),
+            info=later(
+                "Your words together with those of character, preset and style. Change them and they are taken exactly as they stand."
+            ),
             value=None,
             elem_id="field-written",
         )
@@ -342,10 +352,22 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
         form["preset"] = choice(
             "cards",
             label=later("Preset"),
-            info=later("A look with settings that suit it. Point at one to read what it is good for."),
+            info=later(
+                "Size, steps and sampling that suit a purpose, with a few words of its own. Point at one to read what it is good for."
+            ),
             value="",
             items=cards(studio, None),
             elem_id="field-preset",
+            folds=True,
+        )
+        form["style"] = choice(
+            "styles",
+            label=later("Style"),
+            info=later("How it is drawn, with any preset: the style's words take the place of the preset's own style."),
+            value="",
+            items=cards(studio, None),
+            elem_id="field-style",
+            folds=True,
         )
         form["shape"] = choice(
             "shapes",
@@ -354,6 +376,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             value=SHAPES[0].id,
             items=hint.shapes,
             elem_id="field-shape",
+            folds=True,
         )
         with gr.Row(elem_id="how-many", elem_classes="pair"):
             form["count"] = choice(
@@ -379,6 +402,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             value=None,
             items=[{"hint": later("Random")}],
             elem_id="field-seed",
+            folds=True,
         )
         with gr.Accordion(t("More settings"), open=False, elem_id="advanced"):
             _draw_advanced(form, models, hint)
@@ -520,8 +544,8 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
     def clicked(*values: Any) -> dict[str, Any]:
         return on_generate(studio, dict(zip(form, values, strict=True))).model_dump(mode="json")
 
-    def preset_chosen(preset: str, model: str, workflow: Any = None) -> list[Any]:
-        shown = _shown(on_choice(studio, preset, model, workflow))
+    def preset_chosen(preset: str, model: str, workflow: Any = None, style: str = OPEN) -> list[Any]:
+        shown = _shown(on_choice(studio, preset, model, workflow, style))
         _, own = _chosen(studio, {"preset": preset, "model": model, "workflow": workflow})
         if own is not None and own.width and own.height:
             # A preset comes with its own size; what was typed or picked before makes way.
@@ -529,24 +553,29 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
             shown[1]["value"] = shown[2]["value"] = None
         return shown
 
-    def model_chosen(preset: str, model: str, workflow: Any = None) -> list[Any]:
-        return [*_shown(on_choice(studio, preset, model, workflow)), gr.update(items=cards(studio, model))]
+    def style_chosen(preset: str, model: str, workflow: Any = None, style: str = OPEN) -> list[Any]:
+        return _shown(on_choice(studio, preset, model, workflow, style))
+
+    def model_chosen(preset: str, model: str, workflow: Any = None, style: str = OPEN) -> list[Any]:
+        found = gr.update(items=cards(studio, model))
+        return [*style_chosen(preset, model, workflow, style), found, found]
 
     def reused(picture_id: str) -> list[Any]:
         try:
             settings = on_reuse(studio, picture_id)
-            hint = on_choice(studio, settings["preset"], settings["model"], settings["workflow"])
+            hint = on_choice(studio, settings["preset"], settings["model"], settings["workflow"], settings["style"])
         except LikenessError as error:
             raise gr.Error(f"{error.message} {error.remedy}", title="These settings can't be used") from error
         updates = {name: gr.update(value=settings[name]) for name in form}
         for name, shown in zip(hinted, _shown(hint), strict=True):
             updates[name] |= shown
-        updates["preset"] |= gr.update(items=cards(studio, settings["model"]))
+        for name in ("preset", "style"):
+            updates[name] |= gr.update(items=cards(studio, settings["model"]))
         return [*updates.values(), gr.update(selected="generate"), {"taken": picture_id}]
 
     button.click(clicked, list(form.values()), outcome, trigger_mode="multiple", **quick)
     chosen = [form["preset"], form["model"]]
-    drawn = [*chosen, form["workflow"]]
+    drawn = [*chosen, form["workflow"], form["style"]]
     form["character"].input(
         lambda *chosen: on_character(studio, *chosen),
         [form["character"], form["preset"]],
@@ -562,7 +591,8 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
         **quick,
     )
     form["preset"].input(preset_chosen, drawn, [form[name] for name in hinted], trigger_mode="always_last", **quick)
-    seen = [*(form[name] for name in hinted), form["preset"]]
+    form["style"].input(style_chosen, drawn, [form[name] for name in hinted], trigger_mode="always_last", **quick)
+    seen = [*(form[name] for name in hinted), form["preset"], form["style"]]
     form["model"].input(model_chosen, drawn, seen, trigger_mode="always_last", **quick)
     form["workflow"].input(model_chosen, drawn, seen, trigger_mode="always_last", **quick)
     form["model"].change(
@@ -588,8 +618,8 @@ def _shown(hint: Hints) -> list[dict[str, Any]]:
 
 
 def _model_choices(models: Sequence[ModelSpec]) -> list[tuple[str, str | int | float]]:
-    elsewhere = t("{name}, on ComfyUI")
-    return [(model.name if model.engine == "embedded" else elsewhere.replace("{name}", model.name), model.id) for model in models]
+    # Names alone: the page fills in no texts of Gradio's own menus.
+    return [(model.name if model.engine == "embedded" else f"{model.name} (ComfyUI)", model.id) for model in models]
 
 
 def _chosen(studio: Studio, values: Mapping[str, Any]) -> tuple[ModelSpec, Preset | None]:
@@ -637,6 +667,7 @@ _REUSED = (
     "prompt",
     "negative_prompt",
     "preset",
+    "style",
     "quality",
     "loras",
     "steps",
@@ -661,6 +692,7 @@ _BLANK: dict[str, Any] = {
     "wildcards": "true",
     "negative_prompt": "",
     "preset": OPEN,
+    "style": OPEN,
     "quality": Quality.standard.value,
     "loras": [],
     "steps": None,

@@ -33,13 +33,17 @@ def choice(
     items: Sequence[dict[str, Any]] = (),
     elem_id: str,
     advanced: bool = False,
+    folds: bool = False,
     **options: Any,
 ) -> gr.HTML:
-    """A field drawn by a custom element `likeness-<look>`; its value is an input and an output like any other component's."""
+    """A field drawn by a custom element `likeness-<look>`; its value is an input and an output like any other component's.
+
+    One that `folds` is a line with its value on a phone, and opens when it is touched.
+    """
     return gr.HTML(
         value,
         label=label,
-        html_template=f'<likeness-{look} label="{label}" info="{info}"></likeness-{look}>',
+        html_template=f'<likeness-{look} label="{label}" info="{info}"{" folds" if folds else ""}></likeness-{look}>',
         js_on_load=_FIELD_JS,
         apply_default_css=False,
         elem_id=elem_id,

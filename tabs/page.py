@@ -21,7 +21,18 @@ from tabs.theme import theme
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 TITLE = "Likeness"
-SHEETS = ("tokens.css", "gradio.css", "studio.css", "characters.css", "making.css", "gallery.css", "analytics.css", "setup.css")
+SHEETS = (
+    "tokens.css",
+    "gradio.css",
+    "studio.css",
+    "sidebar.css",
+    "characters.css",
+    "character_sheet.css",
+    "making.css",
+    "gallery.css",
+    "analytics.css",
+    "setup.css",
+)
 
 
 def build(studio: Studio, catalogues: Mapping[str, Catalogue] | None = None) -> gr.Blocks:

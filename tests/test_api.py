@@ -167,6 +167,9 @@ def refused(answer: httpx.Response, status: int, code: str, field: str | None = 
         ({"prompt": "a", "width": 65, "height": 64}, "INVALID_FIELD_VALUE", "width"),
         ({"prompt": "a", "quality": "best"}, "INVALID_FIELD_TYPE", "quality"),
         ({"prompt": "a", "preset": "nope_v1"}, "INVALID_FIELD_VALUE", "preset"),
+        ({"prompt": "a", "style": "nope_v1"}, "INVALID_FIELD_VALUE", "style"),
+        ({"prompt": "a", "style": "night_v1"}, "INVALID_FIELD_VALUE", "style"),
+        ({"prompt": "a", "style": "anime_v1"}, "INVALID_FIELD_VALUE", "style"),
         ({"prompt": "a", "model": "nope"}, "INVALID_FIELD_VALUE", "model"),
         ({"prompt": "a", "engine": "nope"}, "INVALID_FIELD_VALUE", "engine"),
         ({"prompt": "a", "loras": [{"path": "nope.safetensors"}]}, "INVALID_FIELD_VALUE", "loras"),
@@ -385,7 +388,7 @@ def test_a_finished_job_comes_with_its_pictures_in_one_answer(working: Served) -
 
 def test_what_a_finished_job_leaves_can_be_asked_for(working: Served) -> None:
     with working.client() as client:
-        job = client.post("/generate?wait=80", json={**ASK, "preset": "portrait_v1", "seed": 3}).json()
+        job = client.post("/generate?wait=80", json={**ASK, "preset": "portrait_v1", "style": "ink_comic_v1", "seed": 3}).json()
         picture = job["items"][0]
 
         lines = client.get(f"/jobs/{job['job']['id']}/logs").json()["items"]
@@ -398,6 +401,12 @@ def test_what_a_finished_job_leaves_can_be_asked_for(working: Served) -> None:
         assert picture["id"] in [item["id"] for item in found["items"]]
         assert client.get("/images?search=unheard").json() == {"items": [], "next": None, "total": 0}
         assert client.get("/images?preset=other_v1").json()["total"] == 0
+        assert picture["recipe"]["style"] == metadata["likeness"]["recipe"]["style"] == "ink_comic_v1"
+        assert "ink comic style" in picture["recipe"]["prompt"] and "cartoon style" not in picture["recipe"]["prompt"]
+        assert picture["id"] in [item["id"] for item in client.get("/images?style=ink_comic_v1").json()["items"]]
+        assert client.get("/images?style=anime_v1").json()["total"] == 0
+        assert {"id": "ink_comic_v1", "name": "Ink comic", "count": 1} in client.get("/images/facets").json()["styles"]
+        assert "ink_comic_v1" in [share["id"] for share in client.get("/analytics").json()["by_style"]]
 
 
 def test_a_running_job_shows_previews_that_change(working: Served) -> None:

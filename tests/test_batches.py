@@ -51,6 +51,15 @@ def test_a_grid_varies_both_axes_with_one_seed(tmp_path: Path) -> None:
     assert {part.request.seed for part in parts} == {7}
 
 
+def test_a_grid_over_presets_and_styles(tmp_path: Path) -> None:
+    grid = Grid(
+        x=Axis(field=AxisField.style, values=("none", "ink_comic_v1")), y=Axis(field=AxisField.preset, values=("night_v1", "fine_v1"))
+    )
+    parts = _expand(GenerateRequest(prompt="x", grid=grid), tmp_path)
+    cells = [("none", "night_v1"), ("ink_comic_v1", "night_v1"), ("none", "fine_v1"), ("ink_comic_v1", "fine_v1")]
+    assert [(part.request.style, part.request.preset) for part in parts] == cells
+
+
 def test_a_grid_over_the_prompt_and_a_loras_strength(tmp_path: Path) -> None:
     grid = Grid(x=Axis(field=AxisField.prompt, values=("smiling", "sad")), y=Axis(field=AxisField.lora_strength, values=("0.5", "1")))
     parts = _expand(GenerateRequest(prompt="a {grid} person", loras=(LoraUse(path="me"),), grid=grid), tmp_path)

@@ -213,6 +213,7 @@ def test_a_job_that_fails_says_why(data: Path, studio: Studio) -> None:
         (("a", "--count", "99"), "INVALID_FIELD_VALUE", "count"),
         (("a", "--preset", "nope"), "INVALID_FIELD_VALUE", "preset"),
         (("a", "--preset", "anime_v1"), "INVALID_FIELD_VALUE", "preset"),
+        (("a", "--style", "night_v1"), "INVALID_FIELD_VALUE", "style"),
         (("a", "--grain", "1.5"), "INVALID_FIELD_VALUE", "grain"),
         (("a", "--model", "nope"), "INVALID_FIELD_VALUE", "model"),
         (("a", "--engine", "nope"), "INVALID_FIELD_VALUE", "engine"),

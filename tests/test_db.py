@@ -38,6 +38,21 @@ def test_migrating_again_changes_nothing(database: db.Database) -> None:
         assert connection.execute(sa.select(db.marks.c.value)).scalar() == 7
 
 
+def test_pictures_whose_preset_was_a_style_have_that_style(database: db.Database) -> None:
+    plain = {"kind": "generated", "index": 0, "width": 1, "height": 1, "bytes": 1, "sha256": "", "prompt": "", "lora_hashes": "{}"}
+    with database.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE pictures DROP COLUMN style"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
+        older = sa.table("pictures", *(sa.column(name) for name in (*plain, "id", "path", "preset", "created_at", "trashed_at")))
+        for preset in ("anime_v1", "portrait_v1"):
+            row = {**plain, "id": preset, "path": preset, "preset": preset, "created_at": 1.0, "trashed_at": 0}
+            connection.execute(sa.insert(older).values(row))
+    db.migrate(database.url)
+    with database.read() as connection:
+        styles = {row.id: row.style for row in connection.execute(sa.select(db.pictures.c.id, db.pictures.c.style))}
+    assert styles == {"anime_v1": "anime_v1", "portrait_v1": None}
+
+
 def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new' / 'likeness.db'}"
     faults: list[Exception] = []

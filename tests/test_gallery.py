@@ -246,7 +246,7 @@ def test_a_change_keeps_what_it_leaves_open_and_survives_another_run_of_the_job(
 
 
 def test_facets_count_what_occurs(gallery: Gallery) -> None:
-    assert gallery.facets().model_dump() == {"characters": (), "presets": (), "categories": (), "months": ()}
+    assert gallery.facets().model_dump() == {"characters": (), "presets": (), "styles": (), "categories": (), "months": ()}
     mira = add_character(gallery.database, "mira")
     mine = [keep(gallery, recipe=RECIPE.model_copy(update={"character": mira})) for _ in range(2)]
     keep(gallery, recipe=RECIPE.model_copy(update={"preset": None}))

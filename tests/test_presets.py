@@ -153,6 +153,54 @@ def test_what_a_model_brings_itself_is_in_no_menu_and_still_right() -> None:
     assert compose(GenerateRequest(prompt="a"), None, own, seed=1).sampler == "res_multistep"
 
 
+def test_a_style_brings_its_look_to_any_preset_which_keeps_its_settings(starter: ModelSpec) -> None:
+    night, ink = shipped("night_v1"), shipped("ink_comic_v1")
+    recipe = compose(GenerateRequest(prompt="a person"), night, starter, style=ink, seed=1)
+    assert recipe.prompt == "a person, dark blue background, ink comic style", "not the preset's own “cartoon style” as well"
+    assert (recipe.preset, recipe.style) == ("night_v1", "ink_comic_v1")
+    assert (recipe.steps, recipe.cfg, recipe.scheduler) == (night.steps, night.cfg, night.scheduler)
+    alone = compose(GenerateRequest(prompt="a person"), None, starter, style=ink, seed=1)
+    assert (alone.prompt, alone.steps, alone.cfg) == ("a person, ink comic style", starter.steps, starter.cfg)
+    none = compose(GenerateRequest(prompt="a person"), night, starter, seed=1)
+    assert (none.prompt, none.style) == ("a person, dark blue background, cartoon style", None)
+
+
+def test_a_style_on_each_family_with_its_negative_prompt_and_tone() -> None:
+    portrait, luxury, cinematic = (shipped(f"{name}_v1") for name in ("photoreal_portrait", "luxury", "cinematic"))
+    sdxl = model_of("sdxl")
+    recipe = compose(GenerateRequest(prompt="a"), portrait, sdxl, style=luxury, seed=1)
+    assert (recipe.steps, recipe.tone, recipe.tone_strength) == (40, Tone.reinhard, 0.35)
+    assert "harsh flash" in recipe.negative_prompt and "waxy skin" in recipe.negative_prompt
+    own = compose(GenerateRequest(prompt="a"), cinematic, sdxl, style=luxury, seed=1)
+    assert (own.tone_strength, own.grain) == (0.6, 0.25), "a preset's own tone goes before the style's"
+    assert compose(GenerateRequest(prompt="a", tone=Tone.none), portrait, sdxl, style=luxury, seed=1).tone is Tone.none
+    told = compose(GenerateRequest(prompt="a"), portrait, model_of("flux"), style=luxury, seed=1)
+    assert "a luxury editorial photograph" in told.prompt and told.negative_prompt == ""
+
+
+def test_a_preset_does_not_forbid_what_the_style_asks_for() -> None:
+    portrait, illustration = shipped("photoreal_portrait_v1"), shipped("illustration_v1")
+    forbidden = compose(GenerateRequest(prompt="a"), portrait, model_of("sdxl"), style=illustration, seed=1).negative_prompt.split(", ")
+    assert "illustration" in portrait.negative_prompt and "illustration" not in forbidden
+    assert {"waxy skin", "photo", "text"} <= {*forbidden}, "“paper texture” is no text"
+
+
+def test_a_style_that_is_the_preset_is_still_one_and_makes_way_for_another() -> None:
+    anime, luxury, sdxl = shipped("anime_v1"), shipped("luxury_v1"), model_of("sdxl")
+    plain = compose(GenerateRequest(prompt="a"), anime, sdxl, seed=1)
+    assert (plain.preset, plain.style) == ("anime_v1", "anime_v1") and "anime style" in plain.prompt
+    other = compose(GenerateRequest(prompt="a"), luxury, sdxl, style=anime, seed=1)
+    assert (other.preset, other.style, other.steps, other.tone) == ("luxury_v1", "anime_v1", 34, Tone.none)
+    assert "anime style" in other.prompt and "luxury" not in other.prompt and "cheap" not in other.negative_prompt
+
+
+def test_a_style_for_other_models_is_refused_at_its_field(starter: ModelSpec) -> None:
+    with pytest.raises(InvalidFieldValue) as caught:
+        compose(GenerateRequest(prompt="a"), shipped("night_v1"), starter, style=shipped("anime_v1"), seed=1)
+    assert (caught.value.field, caught.value.message) == ("style", "The style “Anime” is not made for the starter model.")
+    assert caught.value.remedy.endswith("or another style.")
+
+
 @pytest.fixture(scope="module")
 def recorded() -> Inventory:
     """A server with the recorded nodes, and every file that a shipped workflow names."""
@@ -192,7 +240,7 @@ def test_the_request_goes_before_the_preset_and_the_preset_before_the_model(star
     request = GenerateRequest(prompt="a person", negative_prompt="hat", cfg=0, seed=9, prompt_suffix="smiling", negative_suffix="noise")
     recipe = compose(request, preset, starter, seed=1)
     assert (recipe.cfg, recipe.steps, recipe.seed, recipe.sampler) == (0, 20, 9, preset.sampler)
-    assert recipe.prompt == f"a person, {preset.prompt_suffix}, smiling"
+    assert recipe.prompt == f"a person, {preset.style_words}, smiling"
     assert recipe.negative_prompt == "blurry, hat, noise"
     said = compose(GenerateRequest(prompt="a person, Cartoon style, smiling"), SHIPPED[0], starter, seed=1)
     assert said.prompt == "a person, Cartoon style, smiling", "what the person says already is not said twice"

@@ -16,7 +16,7 @@ import pytest
 from fastapi import FastAPI
 
 from app import HOME, open_studio
-from studio.contracts import Family, GenerateRequest, JobState, ModelSpec, Picture, PictureKind, Preset, Recipe
+from studio.contracts import Family, GenerateRequest, JobState, ModelSpec, Picture, PictureKind, Preset, Recipe, Tone
 from studio.errors import InvalidFieldType, InvalidFieldValue, MissingRequiredField, NotFound
 from studio.settings import Settings
 from studio.studio import Studio
@@ -55,6 +55,7 @@ FORM: dict[str, Any] = {
     "prompt": "a person with red hair",
     "negative_prompt": "",
     "preset": "",
+    "style": "",
     "shape": "1:1",
     "count": 1,
     "quality": "standard",
@@ -210,6 +211,8 @@ def test_open_fields_show_what_the_preset_or_the_model_says() -> None:
     assert hints(STARTER, None)[1:] == ("128", "128", "16", "4", "0", "1")
     assert hints(STARTER, TALL)[1:] == ("128", "160", "20", "5", "0", "1")
     assert {shape["id"]: shape["size"] for shape in hints(STARTER, TALL).shapes}["4:5"] == "128 × 160"
+    grainy = TALL.model_copy(update={"category": "style", "steps": 9, "grain": 0.3, "tone": Tone.reinhard, "tone_strength": 0.4})
+    assert hints(STARTER, TALL, grainy)[1:] == ("128", "160", "20", "5", "0.3", "0.4"), "a style says how it looks, the preset the rest"
 
 
 # Using a picture's settings again
@@ -268,12 +271,33 @@ def test_a_click_with_a_preset_leaves_its_settings_to_it(studio: Studio) -> None
     assert job.recipe.steps == (preset.steps or studio.models()[0].steps)
 
 
+def test_a_style_beside_a_preset_is_in_the_job_and_comes_back_with_its_settings(studio: Studio) -> None:
+    outcome = on_generate(studio, {**FORM, "preset": "night_v1", "style": "ink_comic_v1"})
+    job = studio.job(outcome.job_id)
+    assert (job.recipe.preset, job.recipe.style) == ("night_v1", "ink_comic_v1")
+    picture = _picture(seed=1).model_copy(update={"recipe": job.recipe})
+    night, ink = studio.preset("night_v1"), studio.preset("ink_comic_v1")
+    again = settings_of(picture, job.request, STARTER, night, ink)
+    assert (again["prompt"], again["preset"], again["style"]) == (FORM["prompt"], "night_v1", "ink_comic_v1")
+    gone = settings_of(picture, job.request, STARTER, night, None)
+    assert (gone["prompt"], gone["preset"], gone["style"]) == (job.recipe.prompt, "", ""), "its words are in the prompt then"
+
+
+def test_a_style_that_was_the_preset_is_still_the_preset(studio: Studio) -> None:
+    job = studio.job(on_generate(studio, {**FORM, "preset": "flat_avatar_v1"}).job_id)
+    flat = studio.preset("flat_avatar_v1")
+    assert (job.recipe.preset, job.recipe.style, job.recipe.cfg) == ("flat_avatar_v1", "flat_avatar_v1", flat.cfg)
+    again = settings_of(_picture(seed=1).model_copy(update={"recipe": job.recipe}), job.request, STARTER, flat)
+    assert (again["preset"], again["style"]) == ("flat_avatar_v1", "")
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "field"),
     [
         ({"prompt": ""}, "MISSING_REQUIRED_FIELD", "prompt"),
         ({"steps": 0}, "INVALID_FIELD_VALUE", "steps"),
         ({"preset": "gone_v9"}, "INVALID_FIELD_VALUE", "preset"),
+        ({"style": "gone_v9"}, "INVALID_FIELD_VALUE", "style"),
         ({"model": "gone"}, "INVALID_FIELD_VALUE", "model"),
         ({"width": 4000, "height": 4000}, "INVALID_FIELD_VALUE", "width"),
         ({"sampler": "magic"}, "INVALID_FIELD_VALUE", "sampler"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from studio import VERSION
-from studio.api import analytics, characters, engines, events, jobs, manual, pictures, refusals, setup, system, workflows
+from studio.api import analytics, characters, engines, enlarging, events, jobs, manual, pictures, refusals, setup, sheets, system, workflows
 from studio.api.rim import Rim
 from studio.api.views import PREFIX
 from studio.feed import Feed
@@ -30,6 +30,9 @@ def create_api(studio: Studio) -> FastAPI:
         engines.routes(studio),
         jobs.routes(studio, feed),
         characters.routes(studio),
+        sheets.routes(studio),
+        # Before the single pictures: `enlarge` is no id.
+        enlarging.routes(studio),
         pictures.routes(studio),
         workflows.routes(studio),
         analytics.routes(studio),

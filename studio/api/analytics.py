@@ -20,7 +20,7 @@ def routes(studio: Studio) -> APIRouter:
         days: Annotated[int, Query(description="How many days, today being the last", ge=1, le=3650)] = 30,
         utc_offset: Annotated[int, Query(description="Minutes that your clock is ahead of UTC: days are yours then", ge=-840, le=840)] = 0,
     ) -> Analytics:
-        """Jobs by state and how long they waited and ran, pictures by day, character and preset, favourites, errors with remedies."""
+        """Jobs by state and how long they took, pictures by day, character, preset and style, favourites, errors with remedies."""
         return studio.analytics(days=days, ahead_s=utc_offset * 60)
 
     return router

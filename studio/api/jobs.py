@@ -40,6 +40,7 @@ LONGEST_WAIT_S = 90.0
 EXAMPLES: dict[str, Example] = {
     "words alone": {"value": {"prompt": "portrait of a person with long wavy red hair"}},
     "a preset": {"value": {"prompt": "portrait of a person with a green hat", "preset": "portrait_v1", "count": 4}},
+    "a preset in a style": {"value": {"prompt": "portrait of a person with a green hat", "preset": "night_v1", "style": "ink_comic_v1"}},
     "every parameter": {
         "value": {
             "prompt": "portrait of a person with short dark hair",

@@ -69,6 +69,7 @@ def routes(studio: Studio) -> APIRouter:
         job_id: Annotated[str | None, Query(description="Only pictures of this job", max_length=100, pattern=SEARCHABLE)] = None,
         character: Annotated[str | None, Query(description="Only pictures of this character: its id or slug"), Text] = None,
         preset: Annotated[str | None, Query(description="Only pictures made with this preset"), Text] = None,
+        style: Annotated[str | None, Query(description="Only pictures of this style"), Text] = None,
         model: Annotated[str | None, Query(description="Only pictures made with this model"), Text] = None,
         favourite: Annotated[bool | None, Query(description="Only favourites, or only the others")] = None,
         category: Annotated[str | None, Query(description="Only pictures of this category"), Text] = None,
@@ -86,6 +87,7 @@ def routes(studio: Studio) -> APIRouter:
             job_id=job_id,
             character=character,
             preset=preset,
+            style=style,
             model=model,
             favourite=favourite,
             category=category,
@@ -103,7 +105,7 @@ def routes(studio: Studio) -> APIRouter:
         kind: Shelf = "generated",
         trashed: Annotated[bool, Query(description="Of what is in the trash instead")] = False,
     ) -> Facets:
-        """The characters, presets, categories and months (UTC) that occur, each with its number of pictures."""
+        """The characters, presets, styles, categories and months (UTC) that occur, each with its number of pictures."""
         return studio.facets(kind=None if kind == "all" else PictureKind(kind), trashed=trashed)
 
     @router.post("/images/change", summary="Change many pictures")

@@ -32,7 +32,7 @@ def routes(studio: Studio) -> APIRouter:
         engine: str | None = Query(None, description="Only those that this engine can run"),
         model: str | None = Query(None, description="Say of each whether it runs with this model: `runs`, `why_not`, `remedy`"),
     ) -> Presets:
-        """Named defaults for a request."""
+        """Named defaults for a request. Those of the category “style” can also be given as `style`, beside another preset."""
         return Presets(items=studio.presets(category=category, engine=engine, model=model))
 
     @router.get("/presets/{id}", tags=["choices"], summary="One preset", responses=with_errors(404))

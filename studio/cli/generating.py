@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from studio.cli.desk import FAILED, INTERRUPTED, OK, Answer, Desk, explain, problem
 from studio.cli.words import read_file
-from studio.contracts import GenerateRequest, Job, JobState, Picture, PictureKind, new_id
+from studio.contracts import GenerateRequest, Job, JobState, Picture, PictureKind, Submitted, new_id
 from studio.errors import Conflict, DataRootLocked, DiskFull, InvalidFieldValue, LikenessError, from_validation
 from studio.files import write_atomically
 from studio.studio import Studio
@@ -31,14 +31,20 @@ CANCEL_S = 20.0
 def generate(desk: Desk) -> Answer:
     """Make pictures and wait for them. Ctrl-C cancels the job."""
     args = desk.args
-    if args.out is not None:
-        _prepare(args.out)
+    prepare(args.out)
     studio = desk.studio
     request = _request(args, studio)
-    alone = not _studio_runs(desk)
-    submitted = studio.generate(request, correlation_id=new_id(), first=alone)
+    return ended_or_waiting(desk, studio.generate(request, correlation_id=new_id(), first=not studio_runs(desk)))
+
+
+def ended_or_waiting(desk: Desk, submitted: Submitted) -> Answer:
+    """What became of jobs that were just sent: their pictures once they have ended, or with --no-wait the jobs as they wait.
+
+    Ctrl-C cancels them. `--out` is where pictures are copied to.
+    """
+    args, studio = desk.args, desk.studio
     if args.no_wait:
-        if alone:
+        if not studio_runs(desk):
             print("No studio runs on this data folder: the job waits for the next one.", file=sys.stderr)
         return _answer([studio.job(job_id) for job_id in submitted.job_ids], (), args.out, desk)
     ended: list[Job] = []
@@ -73,6 +79,7 @@ def _request(args: argparse.Namespace, studio: Studio) -> GenerateRequest:
                 "wildcards": not args.no_wildcards,
                 "negative_prompt": args.negative,
                 "preset": args.preset,
+                "style": args.style,
                 "quality": args.quality,
                 "engine": args.engine,
                 "model": None if args.model is None else _found(args.model),
@@ -163,7 +170,8 @@ def _found(name: str) -> str:
     return str(Path(name).expanduser().resolve()) if looks_like_path and Path(name).expanduser().exists() else name
 
 
-def _studio_runs(desk: Desk) -> bool:
+def studio_runs(desk: Desk) -> bool:
+    """Whether a studio works on the data folder."""
     from studio.worker import data_root_lock
 
     try:
@@ -254,7 +262,10 @@ def _why(job: Job) -> dict[str, object]:
     return problem(Conflict("The job was cancelled.", remedy=again), job.correlation_id or None)
 
 
-def _prepare(out: Path) -> None:
+def prepare(out: Path | None) -> None:
+    """Make the folder that pictures are to be copied to, where there is one. Raises InvalidFieldValue, DiskFull."""
+    if out is None:
+        return
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

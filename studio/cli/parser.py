@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from studio import VERSION
-from studio.contracts import MAX_COUNT, CharacterKind, CharacterStatus, JobState, PictureKind, Quality, Tone
+from studio.contracts import MAX_COUNT, CharacterKind, CharacterStatus, EnlargeWay, JobState, PictureKind, Quality, Tone
 
 
 class Usage(Exception):
@@ -117,6 +117,7 @@ def _generate(verbs: _Verbs) -> None:
     parser.add_argument("--prompt-suffix", metavar="TEXT", default="", help="words to put after the prompt and the preset's")
     parser.add_argument("--negative-suffix", metavar="TEXT", default="", help="words to put after the negative prompt")
     parser.add_argument("--preset", metavar="ID", help="a preset; `presets list` shows them")
+    parser.add_argument("--style", metavar="ID", help="a style beside the preset; `presets list --category style` shows them")
     parser.add_argument("--quality", choices=[quality.value for quality in Quality], default=Quality.standard.value)
     parser.add_argument("--engine", metavar="NAME", help="the engine; by default the model's")
     parser.add_argument("--model", metavar="ID", help="a model, or the path of one; `models list` shows them")
@@ -175,6 +176,7 @@ def _images(verbs: _Verbs) -> None:
     listing.add_argument("--trashed", action="store_true", help="what is in the trash instead")
     listing.add_argument("--job", metavar="ID", help="only pictures of this job")
     listing.add_argument("--preset", metavar="ID", help="only pictures made with this preset")
+    listing.add_argument("--style", metavar="ID", help="only pictures of this style")
     listing.add_argument("--model", metavar="ID", help="only pictures made with this model")
     listing.add_argument("--character", metavar="ID", help="only pictures of this character: its id or slug")
     listing.add_argument("--category", metavar="NAME", help="only pictures of this category")
@@ -196,6 +198,11 @@ def _images(verbs: _Verbs) -> None:
     parcel.add_argument("--out", metavar="FILE", type=Path, required=True, help="where to write it; a file that is there is replaced")
     parcel.add_argument("ids", metavar="ID", nargs="+")
     _verb(images, "upload", "take pictures in from outside", "images.upload").add_argument("files", metavar="FILE", type=Path, nargs="+")
+    enlarge = _verb(images, "enlarge", "make pictures larger on ComfyUI; each becomes a new picture", "images.enlarge")
+    enlarge.add_argument("ids", metavar="ID", nargs="+")
+    enlarge.add_argument("--by", choices=[way.value for way in EnlargeWay], default=EnlargeWay.twice.value, help="how (by default 2x)")
+    enlarge.add_argument("--real-person", choices=["yes", "no"], help="whether uploads among them show real people")
+    _waiting(enlarge)
 
 
 def _characters(verbs: _Verbs) -> None:
@@ -226,6 +233,35 @@ def _characters(verbs: _Verbs) -> None:
     export.add_argument("id", metavar="ID", help="an id or a slug")
     export.add_argument("--out", metavar="PATH", type=Path, help="a folder or a file name; by default here")
     _verb(characters, "import", "take in an exported character", "characters.import").add_argument("file", metavar="FILE", type=Path)
+    _sheets(_group(_verb(characters, "sheet", "make views of one portrait, and keep the good ones as photos"), "step"))
+
+
+def _sheets(steps: _Verbs) -> None:
+    offer = _verb(steps, "offer", "say what a sheet can be made with, and what is missing", "characters.sheet.offer")
+    make = _verb(steps, "make", "make a sheet: one picture for each view", "characters.sheet.make")
+    listing = _verb(steps, "list", "list a character's sheets, newest first", "characters.sheet.list")
+    for parser in (offer, make, listing):
+        parser.add_argument("id", metavar="ID", help="the character: an id or a slug")
+    make.add_argument("--portrait", metavar="PICTURE", help="a photo or picture of the character; by default its portrait")
+    make.add_argument("--workflow", metavar="ID", help="what makes it; by default the first that runs")
+    make.add_argument("--view", metavar="NAME", action="append", default=[], help="a view; may be given several times; by default all")
+    make.add_argument("--seed", metavar="N", type=int, help="the same seed makes the same views")
+    _waiting(make)
+    for name, about in (
+        ("show", "show each view of a sheet and what was decided of it"),
+        ("keep", "keep views; without names all that are undecided"),
+        ("throw", "throw views to the trash; without names all that are undecided"),
+        ("add", "make photos of the character of what was kept"),
+    ):
+        parser = _verb(steps, name, about, f"characters.sheet.{name}")
+        parser.add_argument("sheet", metavar="SHEET", help="its id")
+        if name in ("keep", "throw"):
+            parser.add_argument("views", metavar="VIEW", nargs="*", help="the name of a view")
+
+
+def _waiting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="DIR", type=Path, help="put copies of the pictures here")
+    parser.add_argument("--no-wait", action="store_true", help="give the job's id and leave; a running studio does the work")
 
 
 def _character_fields(parser: argparse.ArgumentParser) -> None:

@@ -84,7 +84,7 @@ def _words(found: Analytics) -> str:
         ("Favourites", f"{found.favourites:,} ({_percent(found.favourite_rate)})"),
     ]
     parts = [f"Since {found.since}, {found.days} days", table(rows)]
-    for title, shares in (("Characters", found.by_character), ("Presets", found.by_preset)):
+    for title, shares in (("Characters", found.by_character), ("Presets", found.by_preset), ("Styles", found.by_style)):
         if shares:
             lines = [(share.name, f"{share.pictures:,}", f"{_percent(share.favourite_rate)} favourites") for share in shares]
             parts.append(f"{title}\n{table(lines)}")

@@ -36,6 +36,7 @@ from studio.cli.engines import (
     update_engine,
 )
 from studio.cli.generating import generate
+from studio.cli.sheets import add_views, enlarge_images, keep_views, list_sheets, make_sheet, offer_sheet, show_sheet, throw_views
 from studio.cli.sorting import caption_image, favourite_images, show_analytics, unfavourite_images, zip_images
 from studio.cli.words import items_of, read_file, table
 from studio.cli.workflows import (
@@ -97,6 +98,7 @@ def list_images(desk: Desk) -> Answer:
         job_id=args.job,
         character=args.character,
         preset=args.preset,
+        style=args.style,
         model=args.model,
         favourite=True if args.favourites else None,
         category=args.category,
@@ -246,6 +248,7 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "images.caption": caption_image,
     "images.zip": zip_images,
     "images.upload": upload_images,
+    "images.enlarge": enlarge_images,
     "characters.list": list_characters,
     "characters.show": show_character,
     "characters.create": create_character,
@@ -255,6 +258,13 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "characters.add-photos": add_photos,
     "characters.export": export_character,
     "characters.import": import_character,
+    "characters.sheet.offer": offer_sheet,
+    "characters.sheet.make": make_sheet,
+    "characters.sheet.list": list_sheets,
+    "characters.sheet.show": show_sheet,
+    "characters.sheet.keep": keep_views,
+    "characters.sheet.throw": throw_views,
+    "characters.sheet.add": add_views,
     "presets.list": list_presets,
     "presets.show": show_preset,
     "models.list": list_models,

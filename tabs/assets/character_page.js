@@ -2,6 +2,7 @@
 
 import { active } from "./active.js";
 import { address, get, patch, remove, send, thumbnail } from "./api.js";
+import { orderSheet, SheetReview } from "./character_sheet.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { ended, feed } from "./feed.js";
 import { showTab } from "./header.js";
@@ -42,6 +43,7 @@ export class CharacterPage {
       h("button", { type: "button", class: "quiet page-back", onclick: () => this.acts.back() }, icon("left"), t("All characters")),
       this.head,
       this.notice,
+      (this.sheets = h("div", { class: "page-sheets" })),
       this.buildPhotos(),
       this.buildPictures(),
       this.buildJobs(),
@@ -50,6 +52,7 @@ export class CharacterPage {
 
   start() {
     this.mark();
+    this.loadSheets();
     this.loadPhotos();
     this.loadPictures();
     this.loadJobs();
@@ -112,6 +115,7 @@ export class CharacterPage {
           "div",
           { class: "page-acts" },
           trashed ? button("restore", t("Restore"), t("Back among the active characters"), () => this.acts.archive(), "primary") : this.makeButton,
+          trashed ? null : button("variations", t("Character sheet …"), t("From one portrait: other sides, moods, light and clothes, to be kept as photos"), () => this.newSheet()),
           button("pencil", t("Edit"), t("Change looks, words and settings"), () => this.acts.edit()),
           button("copy", t("Duplicate"), t("A new character with the same words and settings"), () => this.acts.copy()),
           h("a", { class: "button", href: address(`${this.path}/export`), download: "", "data-tip": t("Everything about this character in one zip file") }, icon("download"), t("Export")),
@@ -147,6 +151,39 @@ export class CharacterPage {
     } catch (problem) {
       complain(problem);
     }
+  }
+
+  // Character sheets: those that still wait for a decision stand above the photos, also after a closed tab.
+
+  async loadSheets() {
+    const found = await get(`${this.path}/sheets`).catch(() => null);
+    if (!found) return;
+    const open = found.items.filter((sheet) => sheet.open);
+    this.sheets.replaceChildren(...open.map((sheet) => this.openSheet(sheet)));
+  }
+
+  openSheet(sheet) {
+    const made = sheet.shots.filter((shot) => shot.picture).length;
+    const words = h("p", {}, h("strong", {}, t("A character sheet is waiting for you")), h("span", { class: "soft" }, t("{made} of {count} views are made", { made, count: sheet.shots.length })));
+    const faces = sheet.shots.filter((shot) => shot.picture && shot.verdict !== "thrown").slice(0, 4);
+    return h("div", { class: "page-sheet" }, h("span", { class: "page-sheet-faces" }, ...faces.map((shot) => h("img", { src: thumbnail(shot.picture), alt: "" })), faces.length ? null : icon("variations")), words, h("button", { type: "button", class: "button", onclick: () => this.review(sheet) }, t("Look through it")));
+  }
+
+  newSheet() {
+    return orderSheet(
+      this.character,
+      {
+        photos: () => this.files.click(),
+        consent: () => this.acts.edit("consent"),
+        make: () => this.acts.make(),
+      },
+      (sheet) => this.review(sheet),
+    );
+  }
+
+  review(sheet) {
+    const changed = () => (this.acts.changed(), this.refresh());
+    return new SheetReview(sheet, this.character, { changed, closed: () => this.refresh() });
   }
 
   // Photos
@@ -234,6 +271,7 @@ export class CharacterPage {
       h("button", { type: "button", class: "tile", "aria-label": t("Open {name}", { name }), onclick: look }, image),
       tick,
       h("span", { class: "tag on photo-mark" }, t("Portrait")),
+      photo.recipe ? h("span", { class: "tag photo-made", "data-tip": photo.caption || null }, t("Generated")) : null,
       iconButton("person", t("Set as portrait"), () => this.setPortrait(photo.id), { class: "icon-button photo-portrait", "aria-label": t("Set {name} as portrait", { name }) }),
     );
   }

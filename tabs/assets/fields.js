@@ -1,13 +1,30 @@
 // The form's own fields. Each tells its value with a `pick` event and takes `value` and `items` as JSON in attributes.
 
 import { get } from "./api.js";
-import { h, iconButton, setText } from "./dom.js";
+import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { feed } from "./feed.js";
 import { known, t, tn } from "./language.js";
 import { toast } from "./toast.js";
+import { learnMore } from "./words.js";
 
 const MOST_CARDS = 6;
+const PHONE = matchMedia("(max-width: 52rem)");
 let counter = 0;
+
+// Presets and styles come in one list, asked for once.
+let asked = null;
+export const presetsAndStyles = () =>
+  (asked ??= get("presets").then(
+    ({ items }) => {
+      const names = Object.fromEntries(items.map((one) => [one.id, one.name]));
+      for (const kind of ["presets", "styles"]) learnMore(kind, names);
+      return items;
+    },
+    (problem) => {
+      asked = null;
+      throw problem;
+    },
+  ));
 
 export class Field extends HTMLElement {
   static observedAttributes = ["value", "items"];
@@ -29,24 +46,61 @@ export class Field extends HTMLElement {
     this.head.append(this.note);
     this.body = h("div", {
       class: "field-body",
+      id: `${this.name}-body`,
       role: this.role_ ?? "radiogroup",
       "aria-labelledby": `${this.name}-label`,
       "aria-description": info,
     });
     this.append(this.head, this.body);
+    if (this.hasAttribute("folds")) this.startFolding(label);
     this.ready?.();
     this.draw();
+  }
+
+  // On a phone the field is one line with its present value; touched, it opens.
+  startFolding(label) {
+    this.value_ = h("span", { class: "fold-value" });
+    this.opener = h(
+      "button",
+      { type: "button", class: "fold-line", "aria-expanded": "false", "aria-controls": this.body.id, onclick: () => this.unfold(this.opener.getAttribute("aria-expanded") !== "true") },
+      h("span", { class: "fold-name" }, label),
+      this.value_,
+      icon("down"),
+    );
+    this.prepend(this.opener);
+    this.body.before(h("p", { class: "fold-about" }, known(this.getAttribute("info"))));
+    const fit = () => toggle(this, "data-folded", PHONE.matches && this.opener.getAttribute("aria-expanded") !== "true");
+    PHONE.addEventListener("change", fit);
+    fit();
+  }
+
+  unfold(open) {
+    if (!this.opener) return;
+    this.opener.setAttribute("aria-expanded", open);
+    toggle(this, "data-folded", PHONE.matches && !open);
+  }
+
+  // What a folded field says of itself.
+  sayValue() {
+    if (this.opener) setText(this.value_, this.valueWords());
+  }
+
+  valueWords() {
+    return String(this.value ?? "");
   }
 
   attributeChangedCallback(name, _before, text) {
     this[name] = JSON.parse(text ?? "null") ?? (name === "items" ? [] : null);
     // On its way through Gradio nothing becomes an empty text.
     if (this.constructor.whole && this.value === "") this.value = null;
-    if (this.body) this.draw(name);
+    if (!this.body) return;
+    this.draw(name);
+    this.sayValue();
   }
 
   pick(value) {
     this.value = value;
+    this.sayValue();
     this.dispatchEvent(new CustomEvent("pick", { detail: value, bubbles: true }));
   }
 
@@ -60,6 +114,7 @@ export class Field extends HTMLElement {
 
   mark() {
     for (const input of this.body.querySelectorAll("input[type=radio]")) input.checked = input.value === (this.value ?? "");
+    this.sayValue();
   }
 }
 
@@ -87,6 +142,12 @@ class Shapes extends Field {
     this.mark();
     const chosen = this.items.find((item) => item.id === this.value);
     setText(this.note, chosen ? pixels(chosen) : "");
+    this.sayValue();
+  }
+
+  valueWords() {
+    const chosen = this.items.find((item) => item.id === this.value);
+    return chosen ? `${known(chosen.name)} · ${chosen.size}` : "";
   }
 }
 
@@ -95,26 +156,42 @@ const pixels = ({ size }) => t("{size} pixels", { size });
 class Cards extends Field {
   all = false;
   presets = [];
+  most = MOST_CARDS;
 
   async ready() {
     this.more = h("button", { type: "button", class: "quiet more", onclick: () => ((this.all = !this.all), this.draw()) });
     this.append(this.more);
     try {
-      this.presets = (await get("presets")).items;
+      this.presets = await presetsAndStyles();
     } catch {
       this.broken = true;
     }
     this.draw();
+    this.sayValue();
+  }
+
+  // Styles have a row of their own; one that was chosen as a preset, as it could be once, stays to be seen here.
+  offers(card) {
+    return card.category !== "style" || card.id === this.value;
+  }
+
+  none() {
+    return { id: "", name: t("None"), tooltip: t("No preset: your words and the model's own settings."), category: "" };
+  }
+
+  valueWords() {
+    return this.value ? (this.preset(this.value)?.name ?? this.value) : t("None");
   }
 
   draw() {
     const said = new Map(this.items.map((item) => [item.id, item]));
     const runs = (card) => !said.get(card.id)?.why;
-    const cards = [{ id: "", name: t("None"), tooltip: t("No preset: your words and the model's own settings."), category: "" }, ...this.presets.filter(runs), ...this.presets.filter((card) => !runs(card))];
+    const offered = this.presets.filter((card) => this.offers(card));
+    const cards = [this.none(), ...offered.filter(runs), ...offered.filter((card) => !runs(card))];
     const at = cards.findIndex((card) => card.id === (this.value ?? ""));
-    const few = cards.length <= MOST_CARDS + 2;
+    const few = cards.length <= this.most + 2;
     // The chosen one is always among those that are shown.
-    const shown = this.all || few ? cards : cards.filter((_card, index) => index < MOST_CARDS || index === at).slice(-MOST_CARDS - 1);
+    const shown = this.all || few ? cards : cards.filter((_card, index) => index < this.most || index === at).slice(-this.most - 1);
     const focused = this.body.contains(document.activeElement);
     this.body.replaceChildren(
       ...shown.map((card) =>
@@ -144,6 +221,19 @@ class Cards extends Field {
 
   preset(id) {
     return this.presets.find((item) => item.id === id) ?? null;
+  }
+}
+
+// How it is drawn, beside what the preset says.
+class Styles extends Cards {
+  most = Infinity;
+
+  offers(card) {
+    return card.category === "style";
+  }
+
+  none() {
+    return { id: "", name: t("None"), tooltip: t("No style: as the preset and your words say."), category: "" };
   }
 }
 
@@ -219,6 +309,10 @@ class NumberField extends Field {
 
   beside() {
     return [];
+  }
+
+  valueWords() {
+    return this.value === null ? known(this.items[0]?.hint ?? "") : String(this.value);
   }
 
   set(value) {
@@ -300,6 +394,7 @@ class Loras extends Field {
 customElements.define("likeness-segments", Segments);
 customElements.define("likeness-shapes", Shapes);
 customElements.define("likeness-cards", Cards);
+customElements.define("likeness-styles", Styles);
 customElements.define("likeness-stepper", Stepper);
 customElements.define("likeness-number", NumberField);
 customElements.define("likeness-seed", Seed);

@@ -13,10 +13,10 @@ const KINDS = [
   ["mask", t("Masks")],
   ["all", t("Everything")],
 ];
-const NAMES = { kind: t("Kind"), character: t("Character"), preset: t("Preset"), category: t("Category"), since: t("From"), until: t("To"), favourite: t("Favourites") };
+const NAMES = { kind: t("Kind"), character: t("Character"), preset: t("Preset"), style: t("Style"), category: t("Category"), since: t("From"), until: t("To"), favourite: t("Favourites") };
 // As gallery.css has it: where there is no room for the row.
 const narrow = matchMedia("(max-width: 52rem)");
-const FACETS = { character: "characters", preset: "presets", category: "categories" };
+const FACETS = { character: "characters", preset: "presets", style: "styles", category: "categories" };
 
 export class Filters {
   values = {};
@@ -35,6 +35,7 @@ export class Filters {
       { class: "filters", id: "gallery-filters", role: "group", "aria-label": t("Filters") },
       select("character", t("Anyone"), t("Only pictures of one character")),
       select("preset", t("Any preset"), t("Only pictures made with one preset")),
+      select("style", t("Any style"), t("Only pictures of one style")),
       select("category", t("Any category"), t("Only pictures of one category")),
       select("kind", "", t("Pictures made here, or taken in")),
       date("since", t("Not older than this day")),
@@ -114,7 +115,7 @@ export class Filters {
       // What is chosen stays a choice, even when nothing fits it any more.
       if (chosen && !found[kind].some((one) => one.id === chosen)) choices.push(h("option", { value: chosen }, this.words(name)));
       select.replaceChildren(first, ...choices);
-      toggle(select.closest(".filter"), "hidden", name === "category" && choices.length === 0);
+      toggle(select.closest(".filter"), "hidden", ["style", "category"].includes(name) && choices.length === 0);
     }
     this.show();
   }
@@ -185,7 +186,7 @@ export class Filters {
   }
 
   show() {
-    for (const name of ["kind", "character", "preset", "category", "since", "until"]) {
+    for (const name of ["kind", "character", "preset", "style", "category", "since", "until"]) {
       const field = this.field(name);
       const value = this.values[name] ?? "";
       if (field.value !== value) field.value = value;

@@ -59,6 +59,7 @@ function showError(error) {
   const field = STARTING.has(name) ? startingField(name) : document.getElementById(`field-${name === "width" || name === "height" ? pixelField(name) : name}`);
   if (!field) return false;
   if (field.closest("#advanced")) openPart("advanced");
+  field.querySelector("[folds]")?.unfold(true);
   field.classList.add("wrong");
   const id = `${field.id}-error`;
   field.append(h("p", { class: "field-error", id, role: "alert" }, faultWords(error, labelOf(field))));
@@ -107,7 +108,7 @@ function clearError(field) {
 function onEnded(job) {
   if (job.state === "failed" || job.state === "poisoned") {
     toast(job.error?.message ?? t("A job failed"), { kind: "warn", detail: job.error?.remedy, ms: 12_000 });
-  } else if (job.state === "done" && tabShown() !== "generate" && !document.querySelector(`likeness-setup [data-job="${job.id}"]`)) {
+  } else if (job.state === "done" && tabShown() !== "generate" && !document.querySelector(`:is(likeness-setup, .sheet-review) [data-job="${job.id}"]`)) {
     toast(tn("{count} picture ready", "{count} pictures ready", job.recipe.count), { action: t("Show"), act: () => showTab("generate") });
   }
 }

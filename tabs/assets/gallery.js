@@ -3,6 +3,7 @@
 import { get, remove, thumbnail } from "./api.js";
 import { compare } from "./compare.js";
 import { h, icon, iconButton, paced, setText, store, toggle } from "./dom.js";
+import { enlarge } from "./enlarge.js";
 import { feed } from "./feed.js";
 import { Filters } from "./filters.js";
 import { t, tn } from "./language.js";
@@ -86,6 +87,7 @@ class Gallery extends HTMLElement {
       h("button", { type: "button", class: "button", "aria-label": words, "data-tip": about, onclick: run }, icon(name), h("span", {}, words));
     this.compareAct = act("compare", t("Compare"), t("Put the two pictures over each other"), () => this.compareSelection());
     this.heartAct = act("heart", t("Favourite"), t("Make them favourites, or no more if all of them are (F)"), () => this.favourSelection());
+    this.enlargeAct = act("enlarge", t("Enlarge …"), t("Upscale them, or draw them again with more detail"), () => enlarge([...this.selected.keys()]));
     this.zipAct = act("parcel", t("ZIP"), t("Download them as one file, with a list of what made each"), () => this.zipSelection());
     this.selectionBar = h(
       "div",
@@ -93,6 +95,7 @@ class Gallery extends HTMLElement {
       this.selectionWords,
       this.compareAct,
       this.heartAct,
+      this.enlargeAct,
       this.zipAct,
       this.selectionAct,
       h("button", { type: "button", class: "quiet", "data-tip": t("Select nothing (Esc)"), onclick: () => this.clearSelection() }, t("Clear")),
@@ -394,6 +397,7 @@ class Gallery extends HTMLElement {
     toggle(this, "data-selecting", count > 0);
     setText(this.selectionWords, tn("{count} selected", "{count} selected", count));
     toggle(this.compareAct, "hidden", count !== 2);
+    toggle(this.enlargeAct, "hidden", this.trashed);
     const words = this.trashed ? t("Restore") : t("To trash");
     this.selectionAct.setAttribute("aria-label", words);
     this.selectionAct.replaceChildren(icon(this.trashed ? "restore" : "trash"), h("span", {}, words));

@@ -1,7 +1,7 @@
 // The header: name, what is going on, light or dark. It stands above every tab.
 
 import { feed } from "./feed.js";
-import { h, icon, setText, store } from "./dom.js";
+import { h, icon, setText, store, toggle } from "./dom.js";
 import { number, t, tn } from "./language.js";
 import { nextTheme, themeChoice } from "./theme.js";
 import { learnNames } from "./words.js";
@@ -26,9 +26,11 @@ class Header extends HTMLElement {
 
   connectedCallback() {
     if (this.childElementCount) return;
-    this.busy = h("button", { type: "button", class: "busy-chip", hidden: true, onclick: () => showTab("generate") });
-    this.busyWords = h("span");
-    this.busy.append(h("span", { class: "busy-dot", "aria-hidden": "true" }), this.busyWords);
+    // Where there is room for the sidebar, it shows the jobs; elsewhere they open from here.
+    this.jobs = h("button", { type: "button", class: "jobs-button", onclick: () => document.dispatchEvent(new CustomEvent("likeness:jobs")) });
+    this.jobsWords = h("span", { class: "jobs-words" });
+    this.badge = h("span", { class: "badge", hidden: true });
+    this.jobs.append(icon("tray"), this.jobsWords, this.badge);
     this.theme = h("button", { type: "button", class: "icon-button theme-button", onclick: () => (nextTheme(), this.drawTheme()) });
     this.levels = h(
       "div",
@@ -41,7 +43,7 @@ class Header extends HTMLElement {
     const mark = h("span", { class: "brand-mark", "aria-hidden": "true" });
     this.append(
       h("div", { class: "header-start" }, h("div", { class: "brand" }, mark, h("h1", {}, "Likeness"), h("p", {}, t("A studio for characters that stay themselves"))), this.levels),
-      h("div", { class: "header-end" }, h("likeness-engine-work", { hidden: true }), this.busy, h("likeness-chip"), this.more, this.theme),
+      h("div", { class: "header-end" }, h("likeness-engine-work", { hidden: true }), this.jobs, h("likeness-chip"), this.more, this.theme),
     );
     this.drawTheme();
     this.drawLevel();
@@ -71,12 +73,15 @@ class Header extends HTMLElement {
     const [job] = feed.running;
     const waiting = feed.queued.length;
     const lost = feed.connected === false;
-    this.busy.hidden = !job && !waiting && !lost;
-    this.busy.classList.toggle("lost", lost);
+    const active = feed.running.length + waiting;
+    this.jobs.classList.toggle("lost", lost);
+    toggle(this.jobs, "data-runs", job);
     const percent = job ? Math.round(job.progress * 100) : 0;
-    const words = [job && `${percent} %`, waiting && tn("{count} waiting", "{count} waiting", waiting, { count: `${number(waiting)}${feed.queuedMore ? "+" : ""}` })].filter(Boolean).join(" · ");
-    setText(this.busyWords, lost ? t("Reconnecting …") : words);
-    this.busy.setAttribute("aria-label", lost ? t("The studio is not answering; reconnecting") : tn("{count} job running, {waiting} waiting. Show them.", "{count} jobs running, {waiting} waiting. Show them.", feed.running.length, { waiting: number(waiting) }));
+    setText(this.jobsWords, lost ? t("Reconnecting …") : job ? `${percent} %` : t("Jobs"));
+    setText(this.badge, `${number(active)}${feed.queuedMore ? "+" : ""}`);
+    toggle(this.badge, "hidden", !active || lost);
+    const words = tn("{count} job running, {waiting} waiting. Show them.", "{count} jobs running, {waiting} waiting. Show them.", feed.running.length, { waiting: number(waiting) });
+    this.jobs.setAttribute("aria-label", lost ? t("The studio is not answering; reconnecting") : active ? words : t("Show the jobs"));
     document.title = job ? `${percent} % · Likeness` : "Likeness";
   }
 }
@@ -86,6 +91,19 @@ export function showTab(id) {
 }
 
 export const tabShown = () => document.querySelector("#tabs [role=tab][aria-selected=true]")?.dataset.tabId ?? "generate";
+
+// Calls `act` with the tab that is shown, now and whenever it is another one.
+export function onTab(act) {
+  let before = null;
+  const look = () => {
+    const now = tabShown();
+    if (now === before) return;
+    before = now;
+    act(now);
+  };
+  new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-selected"] });
+  look();
+}
 
 // How much the page shows: "simple" or "advanced", as <html data-level> says. Everyone who cares hears `likeness:level`.
 export const level = () => document.documentElement.dataset.level ?? "simple";

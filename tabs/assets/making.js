@@ -18,6 +18,7 @@ const AXES = {
   denoise: [t("Denoise"), "0.3, 0.6, 0.9"],
   lora_strength: [t("LoRA strength"), "0.5, 1, 1.5"],
   preset: [t("Preset"), "portrait_v1, night_v1"],
+  style: [t("Style"), "none, ink_comic_v1"],
   prompt: [t("Words in the prompt"), t("smiling, sad, surprised")],
 };
 
@@ -176,6 +177,7 @@ export function formValues() {
     negative_prompt: text("negative_prompt"),
     character,
     preset: value("preset") || (character ? "none" : null),
+    style: value("style") || null,
     model: text("model") || null,
     prompt_suffix: text("prompt_suffix"),
     negative_suffix: text("negative_suffix"),

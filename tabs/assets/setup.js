@@ -50,6 +50,13 @@ class Setup extends HTMLElement {
     const engines = paced(() => this.board && this.visible() && (this.loadEngines(), this.comfy.load()), 0.5);
     feed.addEventListener("change", engines);
     setInterval(() => !document.hidden && engines(), LOOK_AGAIN_MS);
+    // Who was led here for one part of it gets that; the walkthrough waits behind its button.
+    document.addEventListener("likeness:board", () => {
+      if (!this.walk) return;
+      walking = false;
+      this.walk = null;
+      this.showBoard();
+    });
     document.addEventListener("likeness:walk", () => !this.walk && this.begin());
   }
 

@@ -16,7 +16,7 @@ const STATES = {
   offline: { words: t("Offline"), about: t("It does not answer. Jobs for it wait.") },
 };
 const DOTS = { reachable: "ready", running: "loading", offline: "down" };
-const BUSY = {
+export const BUSY = {
   install: t("Installing"),
   update: t("Updating"),
   start: t("Starting"),

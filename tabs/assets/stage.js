@@ -11,7 +11,7 @@ import { endWords, nameOf, progressWords } from "./words.js";
 
 const STRIP = 24;
 // What a grid can vary, as its labels say it.
-const VARIED = [["steps", t("Steps")], ["cfg", t("CFG")], ["sampler", ""], ["scheduler", ""], ["denoise", t("Denoise")], ["preset", ""], ["seed", t("Seed")]];
+const VARIED = [["steps", t("Steps")], ["cfg", t("CFG")], ["sampler", ""], ["scheduler", ""], ["denoise", t("Denoise")], ["preset", ""], ["style", ""], ["seed", t("Seed")]];
 const IDEAS = [
   "portrait of a person with long red hair, tan skin, round glasses, smiling, wearing a green hoodie, light blue background, cartoon style",
   "portrait of a person with short curly black hair, dark skin, wearing a yellow sweater, pink background, flat avatar style",
@@ -26,24 +26,45 @@ class Stage extends HTMLElement {
     this.crisp = h("button", { type: "button", class: "quiet", onclick: () => this.setCrisp(store("crisp") !== "1") });
     this.words = h("p", { class: "stage-words", role: "status" });
     this.live = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => ((this.pinned = null), this.draw()) }, t("Back to the newest"));
+    // On a phone the stage is a strip above the form, and grows when there is something to watch.
+    this.size = h("button", { type: "button", class: "icon-button stage-size", onclick: () => this.setLarge(!this.hasAttribute("data-large"), true) }, icon("down"));
     this.easel = h("div", { class: "easel" });
     this.bar = h("div", { class: "bar", hidden: true }, h("i"));
     this.strip = h("ul", { class: "strip", "aria-label": t("Newest pictures") });
-    this.append(h("div", { class: "stage-bar" }, this.words, this.live, this.crisp), this.easel, this.bar, this.strip);
+    this.append(h("div", { class: "stage-bar" }, this.words, this.live, this.crisp, this.size), this.easel, this.bar, this.strip);
     this.setCrisp(store("crisp") === "1");
+    this.setLarge(false);
     feed.addEventListener("change", () => this.draw());
     const refill = paced(() => this.fillStrip(), 1);
     feed.addEventListener("pictures", refill);
     document.addEventListener("likeness:look", (event) => {
       this.pinned = event.detail;
+      this.setLarge(true);
       this.draw();
       this.scrollIntoView({ block: "nearest", behavior: calm() });
     });
     document.addEventListener("likeness:accepted", () => {
       this.pinned = null;
-      if (this.getBoundingClientRect().top > innerHeight - 120) this.scrollIntoView({ block: "start", behavior: calm() });
+      this.setLarge(true);
+      const { top } = this.getBoundingClientRect();
+      if (top < 0 || top > innerHeight - 120) this.scrollIntoView({ block: "start", behavior: calm() });
     });
     this.draw();
+  }
+
+  // Whoever made it small wants it so until the next picture.
+  setLarge(large, byHand = false) {
+    toggle(this, "data-large", large);
+    this.small = byHand && !large ? this.job()?.id : null;
+    const words = large ? t("Make the picture small") : t("Show the picture large");
+    this.size.setAttribute("aria-label", words);
+    this.size.setAttribute("aria-expanded", large);
+    this.size.dataset.tip = words;
+  }
+
+  // What somebody is reading below must not be pushed away.
+  grow(job) {
+    if (!this.hasAttribute("data-large") && this.small !== job.id && this.getBoundingClientRect().bottom > 0) this.setLarge(true);
   }
 
   setCrisp(on) {
@@ -74,7 +95,10 @@ class Stage extends HTMLElement {
     toggle(this.bar, "hidden", job.state !== "running");
     this.bar.firstElementChild.style.setProperty("--done", job.progress);
     toggle(this.bar, "data-unsure", job.state === "running" && job.progress === 0);
-    if (!ended(job)) return this.drawLive(job, pictures);
+    if (!ended(job)) {
+      this.grow(job);
+      return this.drawLive(job, pictures);
+    }
     if (batch.length > 1) return this.drawBatch(batch);
     setText(this.words, endWords(job, pictures.length));
     if (pictures.length) return this.drawPictures(job, pictures);

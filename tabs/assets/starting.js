@@ -2,7 +2,7 @@
 
 import { file, get, patch, post, send, thumbnail } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
-import { Field } from "./fields.js";
+import { Field, presetsAndStyles } from "./fields.js";
 import { showTab } from "./header.js";
 import { t, tn } from "./language.js";
 import { paintMask } from "./mask.js";
@@ -282,6 +282,9 @@ document.addEventListener("likeness:variations", async (event) => {
     const kept = Object.fromEntries(["prompt", "negative_prompt", "model", "loras", "width", "height", "steps", "cfg", "sampler", "scheduler", "character"].map((name) => [name, recipe[name]]));
     // What was painted stays painted: such a picture may be larger than any model draws as a whole.
     if (recipe.mask) Object.assign(kept, await sameMask(recipe.mask, picture));
+    // A style that is gone would be refused; its words are in the prompt anyway.
+    const styles = await presetsAndStyles().catch(() => []);
+    if (styles.some((one) => one.id === recipe.style)) kept.style = recipe.style;
     await post("generate", { ...kept, preset: "none", as_written: true, wildcards: false, image: id, denoise: VARIATION, count: 4 });
     showTab("generate");
     document.dispatchEvent(new CustomEvent("likeness:accepted"));

@@ -18,10 +18,12 @@ import "./gallery.js";
 import "./analytics.js";
 import "./characters.js";
 import { startSetup } from "./setup.js";
+import { startSidebar } from "./sidebar.js";
 
 startGradioWords();
 startTheme();
 startTips();
 startForm();
+startSidebar();
 feed.start();
 startSetup();

@@ -3,6 +3,7 @@
 import { get, post, preview, thumbnail } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { ended, feed } from "./feed.js";
+import { showTab } from "./header.js";
 import { number, t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
 import { endWords, progressWords, title } from "./words.js";
@@ -209,6 +210,7 @@ class Row {
   }
 
   look() {
+    showTab("generate");
     document.dispatchEvent(new CustomEvent("likeness:look", { detail: this.id }));
   }
 

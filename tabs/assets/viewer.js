@@ -2,6 +2,7 @@
 
 import { file, get, patch, post } from "./api.js";
 import { h, icon, iconButton, setText } from "./dom.js";
+import { enlarge } from "./enlarge.js";
 import { feed } from "./feed.js";
 import { showTab } from "./header.js";
 import { number, t, tn } from "./language.js";
@@ -49,6 +50,8 @@ class Viewer {
   }
 
   open(list, index) {
+    // Another list in the place of the one that was looked at: who opened that one is told.
+    this.resolve?.(this.index);
     Object.assign(this, { list, index, wanted: null });
     list.changed = () => this.relist();
     if (!this.dialog.open) this.dialog.showModal();
@@ -186,6 +189,7 @@ class Viewer {
       picture.recipe ? button("sliders", t("Use these settings"), () => this.reuse(), "primary", about(t("Fill the form with everything that made this picture"))) : "",
       inTrash ? "" : button("reference", t("Use as reference"), () => this.hand("likeness:use-image"), "", about(t("Start the next picture from this one"))),
       picture.recipe && !inTrash ? button("variations", t("Make variations"), () => this.hand("likeness:variations"), "", about(t("The same words and settings, with other seeds"))) : "",
+      inTrash ? "" : button("enlarge", t("Enlarge …"), () => enlarge([picture.id], () => this.dialog.close()), "", about(t("Upscale it, or draw it again with more detail"))),
       picture.character_id && !inTrash ? button("person", t("Set as portrait"), () => this.portray(), "", about(t("Show this picture wherever the character is shown"))) : "",
       h("a", { class: "button", href: file(picture.id, true), download: "", ...about(t("Save the PNG, with all parameters inside")) }, icon("download"), t("Download")),
       picture.recipe ? button("copy", t("Copy"), () => this.copy(), "", { "aria-label": t("Copy parameters"), "data-tip": t("All parameters as text, as other programs read them") }) : "",
@@ -310,7 +314,8 @@ function facts(picture) {
     [t("CFG scale"), recipe?.cfg],
     [t("Denoise"), recipe?.denoise],
     [t("LoRAs"), recipe?.loras.map((use) => `${use.path} × ${use.strength}`).join(", ")],
-    [t("Made from picture"), recipe?.image],
+    [t("Enlarged from"), recipe?.parent && opener(recipe.parent)],
+    [t("Made from picture"), recipe?.image && recipe.image !== recipe.parent ? opener(recipe.image) : null],
     [t("Mask"), recipe?.mask],
     [t("Reference"), recipe?.reference],
     [t("Cell of its grid"), recipe?.cell && t("column {column}, row {row}", { column: recipe.cell[0] + 1, row: recipe.cell[1] + 1 })],
@@ -335,10 +340,24 @@ function facts(picture) {
       {},
       ...rows.flatMap(([label, value, name, whole]) => [
         h("dt", {}, label),
-        h("dd", { ...(name ? { "data-fact": name } : {}), ...(whole ? { "data-tip": whole, class: "hash" } : {}) }, String(value)),
+        h("dd", { ...(name ? { "data-fact": name } : {}), ...(whole ? { "data-tip": whole, class: "hash" } : {}) }, value instanceof Node ? value : String(value)),
       ]),
     ),
   ].filter(Boolean);
+}
+
+// Another picture, by its id: shown in the place of this one.
+function opener(id) {
+  const open = async () => {
+    try {
+      const picture = await get(`images/${encodeURIComponent(id)}`);
+      // Who has closed it meanwhile wants to see no more.
+      if (viewer.dialog.open) lookAt({ total: 1, at: async () => picture }, 0);
+    } catch (problem) {
+      complain(problem);
+    }
+  };
+  return h("button", { type: "button", class: "link", onclick: open, "data-tip": t("Show that picture") }, id);
 }
 
 const KINDS = { upload: t("Uploaded"), photo: t("Photo of a character"), reference: t("Reference"), mask: t("Mask") };

@@ -3,14 +3,17 @@
 import { address, get, patch, post, remove, send, thumbnail } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { Field } from "./fields.js";
-import { showTab } from "./header.js";
 import { t, tn } from "./language.js";
+import { BUSY } from "./setup_comfyui.js";
+import { showSetup } from "./setup_way.js";
 import { askReal, sendFile } from "./starting.js";
 import { complain, toast } from "./toast.js";
 
 // What the form has fields of its own for.
 const FORM = new Set(["prompt", "negative_prompt", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed", "count", "denoise", "filename_prefix"]);
 const LOOK_MS = 15_000;
+const SOON_MS = 1_000;
+const LATER_MS = 5_000;
 
 class WorkflowField extends Field {
   static whole = true;
@@ -334,29 +337,68 @@ function makeDialog(looks, title, parts) {
   return dialog;
 }
 
-// Stands over the Generate button while the engine that is chosen can't be reached.
+// Stands in the place of the Generate button while the engine that is chosen can't be reached, with the one thing to do about it.
 class Offline extends HTMLElement {
   connectedCallback() {
     this.model = "";
     document.addEventListener("likeness:model", (event) => ((this.model = event.detail ?? ""), this.look()));
     document.addEventListener("pick", (event) => event.target.closest?.("#field-workflow") && this.look());
-    this.timer = setInterval(() => !document.hidden && this.asked && this.look(), 5_000);
     this.setAttribute("role", "status");
   }
 
   disconnectedCallback() {
-    clearInterval(this.timer);
+    clearTimeout(this.timer);
   }
 
   async look() {
+    clearTimeout(this.timer);
     this.asked = this.model.startsWith("comfyui/") || Boolean(document.querySelector("#field-workflow [label]")?.value);
-    const health = this.asked ? await get("health").catch(() => null) : null;
+    const health = this.asked && !document.hidden ? await get("health").catch(() => null) : null;
     const engine = health?.engines.find((one) => one.name === "comfyui");
-    const away = engine && ["offline", "unset"].includes(engine.state);
-    document.getElementById("go")?.toggleAttribute("data-offline", Boolean(away));
-    if (!away) return void this.replaceChildren();
-    if (this.textContent) return;
-    this.replaceChildren(h("p", {}, h("strong", {}, t("ComfyUI is not reachable.")), ` ${engine.note}`), h("button", { type: "button", class: "button primary", onclick: () => showTab("setup") }, t("Open Setup")));
+    const info = engine && ["offline", "unset"].includes(engine.state) ? await get("engines/comfyui").catch(() => null) : null;
+    if (!document.hidden) this.draw(info && !info.reachable ? info : null);
+    const waiting = info && (info.busy || info.state === "running");
+    clearTimeout(this.timer);
+    if (this.asked) this.timer = setTimeout(() => this.look(), waiting ? SOON_MS : LATER_MS);
+  }
+
+  draw(info) {
+    document.getElementById("go")?.toggleAttribute("data-offline", Boolean(info));
+    if (!info) return void this.replaceChildren();
+    const key = JSON.stringify([info.state, info.busy, info.action_required, info.problem, info.servers.map((server) => server.problem)]);
+    if (this.key !== key || !this.childElementCount) {
+      this.key = key;
+      const { title, words, act } = this.said(info);
+      this.note = h("span", {}, words);
+      this.bar = act ? null : h("div", { class: "bar", "data-unsure": true, role: "progressbar", "aria-label": t("Progress") }, h("i"));
+      this.replaceChildren(...[h("p", {}, h("strong", {}, title), " ", this.note), act, this.bar].filter(Boolean));
+    }
+    if (!this.bar) return;
+    if (info.note) setText(this.note, info.note);
+    this.bar.firstElementChild.style.setProperty("--done", info.progress);
+    toggle(this.bar, "data-unsure", info.progress === 0);
+  }
+
+  // What is the matter, and the state's one button; none where only waiting helps.
+  said(info) {
+    const button = (words, act) => h("button", { type: "button", class: "button primary", onclick: act }, words);
+    const faults = info.servers.map((server) => [server.problem, server.remedy]).flat().join(" ");
+    // What its log said is for Setup: here stand no stack traces.
+    const trouble = info.problem ? t("The last attempt failed; Setup says why, in the log.") : faults;
+    if (info.busy) return { title: t("ComfyUI:"), words: BUSY[info.busy] ?? "" };
+    if (info.action_required === "start") return { title: t("ComfyUI does not run."), words: trouble || t("It is on this computer: start it here."), act: button(t("Start ComfyUI"), () => this.start()) };
+    if (info.action_required === "install") return { title: t("ComfyUI is not installed."), words: trouble || t("Setup installs it, or connects to one that runs elsewhere."), act: button(t("Install it on Setup"), () => showSetup()) };
+    if (info.state === "running" && !info.action_required) return { title: t("ComfyUI is starting."), words: t("Loading takes up to a minute.") };
+    return { title: t("ComfyUI is not reachable."), words: trouble, act: button(t("Check the address"), () => showSetup("comfy-address")) };
+  }
+
+  async start() {
+    try {
+      this.draw(await post("engines/comfyui/start"));
+    } catch (problem) {
+      complain(problem);
+    }
+    this.look();
   }
 }
 

@@ -70,7 +70,7 @@ def usable(page: Page) -> None:
     if page.evaluate("document.documentElement.dataset.welcome") == "shown":
         page.get_by_role("tab", name="Generate").click()
     page.wait_for_selector("#make")
-    page.wait_for_selector("likeness-cards input")
+    page.wait_for_selector("likeness-cards input", state="attached")
     page.wait_for_function("!['', 'wait'].includes(document.querySelector('likeness-stage .easel')?.dataset.scene ?? '')")
 
 

@@ -24,7 +24,8 @@ SAID_ELSEWHERE = (
     "[lang=en], code, h1, img.picture, .compare-frame img, .ref-card label input, .viewer-facts .words, .engine dd, "
     "#comfy-title, #comfy-address, "
     ".check, .setting-help, .setting-control, .setting-env, [data-preset], .template, .models li, .written-line, "
-    ".viewer-facts dd, [role=listbox] [role=option], [data-filter=preset] option, .analytics-table th[scope=row], #analytics-charts, "
+    ".viewer-facts dd, [role=listbox] [role=option], "
+    ":is([data-filter=preset], [data-filter=style]) option, .analytics-table th[scope=row], #analytics-charts, "
     "#field-model input, [id^=field-character-preset] option, [id^=field-character-model] option, [id^=field-character-engine] option, "
     "#field-character-slug-input, #field-character-trigger_word-input, .walk-written"
 )

@@ -72,6 +72,34 @@ def test_a_character_speaks_in_the_prompt_and_what_is_read_can_be_edited_and_res
     expect(page.get_by_role("radio", name="Nova")).to_be_checked()
 
 
+def test_a_style_goes_with_a_preset_into_the_picture_and_the_gallery_finds_it(studio: Running, visit: Open) -> None:
+    page = visit()
+    page.get_by_label("Prompt", exact=True).fill("portrait of a person with a bun")
+    page.get_by_role("button", name="Show all").click()
+    page.locator("#field-preset input[value='night_v1']").check()
+    page.locator("#field-style input[value='ink_comic_v1']").check()
+    expect(page.locator(".written-line")).to_have_text("portrait of a person with a bun, dark blue background, ink comic style")
+    # One that the model can't draw says so and is not chosen.
+    page.locator("#field-style input[value='anime_v1']").click(force=True)
+    expect(page.get_by_text("The style “Anime” is not made for the starter model.").last).to_be_visible()
+    expect(page.locator("#field-style input:checked")).to_have_attribute("value", "ink_comic_v1")
+    keep(page, "style")
+    page.locator("#make").click()
+    expect(page.get_by_text("Your picture is on the way")).to_be_visible()
+    wait_until(lambda: not live(studio), 120, "the picture did not come")
+    made = pictures(studio)[0]
+    assert (made["recipe"]["preset"], made["recipe"]["style"]) == ("night_v1", "ink_comic_v1")
+    page.get_by_role("tab", name="Gallery").click()
+    page.locator("[data-filter=style] select").select_option("ink_comic_v1")
+    expect(page.locator(".cell")).to_have_count(1)
+    expect(page.locator(".cell")).to_have_attribute("data-picture", made["id"])
+    # Reused, both are chosen again.
+    page.locator(".cell").click()
+    page.get_by_role("button", name="Use these settings").click()
+    expect(page.locator("#field-style input:checked")).to_have_attribute("value", "ink_comic_v1")
+    expect(page.locator("#field-preset input:checked")).to_have_attribute("value", "night_v1")
+
+
 def test_a_grid_is_shown_as_it_was_asked_for(studio: Running, visit: Open) -> None:
     page = visit()
     page.get_by_role("radio", name="Nova").check(force=True)
@@ -108,7 +136,8 @@ def test_references_times_variations(studio: Running, visit: Open, tmp_path: Pat
     expect(box.get_by_text("2 selected · clear all")).to_be_visible()
     keep(page, "references")
     box.get_by_role("button", name="Use these").click()
-    page.get_by_role("button", name="More settings").click()
+    # By key: where the page stands, the button for Generate may lie over it.
+    page.get_by_role("button", name="More settings").press("Enter")
     page.locator("#field-variations").get_by_role("button", name="One more").click()
     page.locator("#field-steps input").fill("4")
     expect(page.locator(".sum")).to_have_text("2 references × 2 variations = 4 jobs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -176,9 +177,54 @@ def test_every_open_browser_shows_the_same_jobs(studio: Running, visit: Open) ->
     row = f".row[data-job='{answer['job_id']}']"
     for page in (here, there):
         expect(page.locator(row)).to_have_attribute("data-state", "running")
-    there.locator(row).get_by_role("button", name="Cancel").click()
+    # On a phone they open from the header, over whatever is shown.
+    show(there, "Gallery")
+    there.get_by_role("button", name="1 job running, 0 waiting. Show them.").click()
+    sheet = there.get_by_role("dialog", name="Active character and jobs")
+    keep(there, "jobs-sheet")
+    sheet.locator(row).get_by_role("button", name="Cancel").click()
     for page in (here, there):
         expect(page.locator(row)).to_have_attribute("data-state", "cancelled")
+    there.keyboard.press("Escape")
+    expect(sheet).to_have_count(0)
+    expect(there.locator(".jobs-button")).to_be_focused()
+
+
+def test_the_sidebar_goes_along_from_tab_to_tab(studio: Running, visit: Open) -> None:
+    nova: Any = studio.post("characters", {"name": "Nova"})
+    page = visit()
+    side = page.get_by_role("complementary", name="Active character and jobs")
+    answer: Any = studio.post("generate", {**QUICK, **SLOW})
+    row = side.locator(f".row[data-job='{answer['job_id']}']")
+    show(page, "Gallery")
+    expect(row).to_have_attribute("data-state", "running")
+    expect(row.locator("img[src]")).to_be_visible()
+    row.get_by_role("button", name="Cancel").click()
+    expect(row).to_have_attribute("data-state", "cancelled")
+
+    # Somebody else, from any tab.
+    expect(side.get_by_text("No character")).to_be_visible()
+    side.get_by_role("button", name="Choose").click()
+    side.get_by_role("button", name="Nova").click()
+    expect(side.locator(".active-words")).to_contain_text("Nova")
+    keep(page, "sidebar")
+    side.get_by_role("button", name="Open", exact=True).click()
+    expect(page.get_by_role("heading", name="Nova").locator("visible=true").first).to_be_visible()
+    expect(page.get_by_role("tab", name="Characters")).to_have_attribute("aria-selected", "true")
+
+    # Folded, it stays so, and shows how many jobs there are.
+    side.get_by_role("button", name="Fold the sidebar").press("Enter")
+    expect(side.locator("likeness-tray")).to_be_hidden()
+    page.reload()
+    usable(page)
+    expect(side.locator("likeness-tray")).to_be_hidden()
+    side.get_by_role("button", name="Show them").click()
+    expect(side.locator("likeness-tray")).to_be_visible()
+    # From a job to its picture.
+    row.get_by_role("button", name="Show this job").click()
+    expect(page.get_by_role("tab", name="Generate")).to_have_attribute("aria-selected", "true")
+    # Nobody is left for the tests that follow.
+    urllib.request.urlopen(urllib.request.Request(f"{studio.url}/api/v1/characters/{nova['id']}", method="DELETE")).close()
 
 
 def test_a_long_queue_stays_short_to_look_at(studio: Running, visit: Open) -> None:
@@ -290,6 +336,7 @@ def test_filters_come_as_a_sheet_on_a_phone(studio: Running, visit: Open) -> Non
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_analytics_speaks_plainly_until_figures_are_asked_for(studio: Running, visit: Open, size: tuple[int, int]) -> None:
+    studio.post("generate", {"prompt": "portrait of a person who is counted", "steps": 1, "width": 64, "height": 64})
     page = visit(size)
     show(page, "Analytics")
     plain, figures = page.get_by_role("list", name="In plain words"), page.get_by_role("region", name="All figures")
@@ -299,7 +346,7 @@ def test_analytics_speaks_plainly_until_figures_are_asked_for(studio: Running, v
     page.get_by_role("button", name="All figures").click()
     expect(figures.get_by_role("heading", name="Waiting")).to_be_visible()
     figures.locator("summary").click()
-    expect(figures.get_by_role("rowheader", name="done")).to_be_visible()
+    expect(figures.get_by_role("rowheader").first).to_be_visible()
     page.get_by_role("button", name="All figures").click()
     expect(figures).to_be_hidden()
     keep(page, f"analytics-{'phone' if size == PHONE else 'desktop'}")

@@ -9,6 +9,9 @@ from typing import Any
 
 from PIL.Image import Image
 
+from app import HOME
+from studio.workflows import WorkflowKind, export_workflow, load_workflow
+
 Graph = dict[str, Any]
 
 
@@ -69,6 +72,16 @@ def fail(message: str = "failed on purpose", *, out_of_memory: bool = False) -> 
         "2": node("TestFail", image=["1", 0], message=message, out_of_memory=out_of_memory),
         "3": node("SaveImage", filename_prefix="tests/fail", images=["2", 0]),
     }
+
+
+def tiny_sheet(views: int = 20) -> bytes:
+    """A character sheet with the shipped views that the tiny checkpoint draws from a picture, as `workflows import` takes it."""
+    changes = {"width": 64, "height": 64, "steps": 2, "checkpoint": "tiny_sd15.safetensors"}
+    drawing = load_workflow(HOME / "workflows" / "sd15_image_to_image")
+    shown = load_workflow(HOME / "workflows" / "character_sheet_kontext").views[-views:]
+    parameters = tuple(each.model_copy(update={"default": changes.get(each.name, each.default)}) for each in drawing.parameters)
+    kept = {"id": "tiny_sheet", "name": "Tiny sheet", "kind": WorkflowKind.character_sheet, "matches": ()}
+    return export_workflow(drawing.model_copy(update={**kept, "parameters": parameters, "views": shown}))
 
 
 class Said:

@@ -99,7 +99,7 @@ class Server:
         environment = os.environ | {"PYTHONPATH": str(KIT / "stand_ins"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=folder / "comfyui", env=environment, stdout=log, stderr=subprocess.STDOUT)
-        self._await_answer(120)
+        self._await_answer(240)
 
     def kill(self) -> None:
         """End it at once, as SIGKILL does: nothing is said to anybody."""

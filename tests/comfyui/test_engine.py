@@ -25,7 +25,7 @@ from studio.node_files import NodeFiles
 @pytest.fixture
 def engine(comfy: Server) -> Iterator[Comfy]:
     made = Comfy(lambda: [Address(comfy.url)], _graph)
-    wait_until(lambda: made.state().state == "ready", 30, "the server was not seen")
+    wait_until(lambda: made.state().state == "ready", 120, "the server was not seen")
     yield made
     made.close()
 
@@ -148,7 +148,7 @@ def test_the_state_says_whether_the_server_answers(engine: Comfy) -> None:
     assert "0.3.75" in state.note
     nobody = Address(f"http://127.0.0.1:{free_port()}")
     lonely = Comfy(lambda: [nobody], _graph)
-    wait_until(lambda: lonely.state().state == "offline", 30, "nobody looked")
+    wait_until(lambda: lonely.state().state == "offline", 120, "nobody looked")
     assert "not answering" in lonely.state().note
     lonely.close()
     unset = Comfy(list, _graph)

@@ -89,7 +89,11 @@ class Keeper(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         end = start + self.shop.cut.pop(0) if self.shop.cut else len(content)
         for at in range(start, min(end, len(content)), 2**16):
-            self.wfile.write(content[at : min(end, at + 2**16)])
+            try:
+                self.wfile.write(content[at : min(end, at + 2**16)])
+            except ConnectionError:
+                # Whoever fetched it was ended, as tests do.
+                return
             time.sleep(self.shop.slow)
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -340,12 +344,12 @@ def test_a_studio_that_stops_in_the_middle_goes_on_at_its_next_start(
     root.mkdir(parents=True)
     (root / "order.json").write_text(Order(id="1", act="install", commit=COMMIT).model_dump_json(), "utf-8")
     first = ManagedComfy(lambda: settings)
-    wait_until(lambda: any(part.stat().st_size for part in root.glob("downloads/*.part")), 30, "it did not begin")
+    wait_until(lambda: any(part.stat().st_size for part in root.glob("downloads/*.part")), 240, "it did not begin")
     first.close()
     assert waiting(root) is not None, "the order waits for the next start"
     shop.slow = 0
     second = ManagedComfy(lambda: settings)
-    wait_until(lambda: waiting(root) is None, 60, "it did not go on")
+    wait_until(lambda: waiting(root) is None, 240, "it did not go on")
     second.close()
     told = Managed.model_validate_json((root / "state.json").read_bytes())
     assert told.installation is not None and told.problem is None
@@ -422,7 +426,7 @@ def studio(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         yield running
 
 
-@pytest.mark.timeout(400, func_only=True)
+@pytest.mark.timeout(600, func_only=True)
 def test_from_nothing_to_a_picture_and_back(studio: Running, shop: Shop) -> None:
     """Install, start, generate, survive a crash of ours, refuse everyone else, update with rollback, stop, remove."""
     real_archive(shop.folder / f"{COMMIT}.zip")
@@ -434,19 +438,19 @@ def test_from_nothing_to_a_picture_and_back(studio: Running, shop: Shop) -> None
     assert (there["state"], there["action_required"], there["version"]) == ("installed", "start", "0.3.75"), there
 
     ordered(studio, "start")
-    wait_until(lambda: info(studio)["state"] == "reachable", 100, "it was not reached")
+    wait_until(lambda: info(studio)["state"] == "reachable", 240, "it was not reached")
     there = info(studio)
     assert there["action_required"] is None and there["servers"][0]["version"] == "0.3.75" and there["servers"][0]["vram_mb"] > 0
-    wait_until(lambda: "comfyui/checkpoints/tiny_sd15.safetensors" in models(studio), 30, "our own models were not seen")
+    wait_until(lambda: "comfyui/checkpoints/tiny_sd15.safetensors" in models(studio), 240, "our own models were not seen")
     server = psutil.Process(state(studio).pid)
     assert all(at.laddr.ip == "127.0.0.1" for at in server.net_connections("inet") if at.status == psutil.CONN_LISTEN)
     refuses_other_addresses(there["url"])
 
     draw(studio)
     os.kill(worker_of(studio), signal.SIGKILL)
-    wait_until(lambda: worker_runs(studio), 60, "the worker did not come back")
+    wait_until(lambda: worker_runs(studio), 240, "the worker did not come back")
     assert server.is_running(), "a crash of ours does not end it"
-    wait_until(lambda: info(studio)["state"] == "reachable", 60, "it was not taken up again")
+    wait_until(lambda: info(studio)["state"] == "reachable", 240, "it was not taken up again")
     assert state(studio).pid == server.pid
 
     small_archive(shop.folder / f"{NEXT}.zip", commit=NEXT, **{"main.py": BROKEN})
@@ -455,7 +459,7 @@ def test_from_nothing_to_a_picture_and_back(studio: Running, shop: Shop) -> None
     after = info(studio)
     assert "does not start" in after["problem"] or "did not start" in after["problem"], after
     assert after["commit"] == COMMIT
-    wait_until(lambda: info(studio)["state"] == "reachable", 100, "the one before does not run again")
+    wait_until(lambda: info(studio)["state"] == "reachable", 240, "the one before does not run again")
 
     ordered(studio, "stop")
     until_done(studio)
@@ -472,9 +476,9 @@ def test_an_installation_can_be_cancelled_and_goes_on_after_a_restart(shop: Shop
     small_archive(shop.folder / f"{COMMIT}.zip", size=40_000_000)
     shop.slow = 0.05
     ordered(studio, "install")
-    wait_until(lambda: arrived(studio) > 0, 60, "it did not begin")
+    wait_until(lambda: arrived(studio) > 0, 240, "it did not begin")
     os.kill(worker_of(studio), signal.SIGKILL)
-    wait_until(lambda: worker_runs(studio) and len(shop.asked) > 1, 60, "it did not go on")
+    wait_until(lambda: worker_runs(studio) and len(shop.asked) > 1, 240, "it did not go on")
     assert shop.asked[1].startswith("bytes=")
     ordered(studio, "cancel")
     until_done(studio)
@@ -487,12 +491,12 @@ def test_a_running_one_is_found_and_connected_by_one_field(studio: Running, comf
     until_done(studio)
     assert info(studio)["looked"]
     assert ordered(studio, "connect", {"url": comfy.url})["state"] == "offline", "it was not asked yet"
-    wait_until(lambda: info(studio)["state"] == "reachable", 30, "it was not reached")
+    wait_until(lambda: info(studio)["state"] == "reachable", 240, "it was not reached")
     assert info(studio)["servers"][0]["url"] == comfy.url
     ordered(studio, "connect", {"url": f"{comfy.url}, http://127.0.0.1:{free_port()}"})
-    wait_until(lambda: [one["state"] for one in info(studio)["servers"]] == ["reachable", "offline"], 30, "one answers, one doesn't")
+    wait_until(lambda: [one["state"] for one in info(studio)["servers"]] == ["reachable", "offline"], 240, "one answers, one doesn't")
     ordered(studio, "connect", {"url": ""})
-    wait_until(lambda: info(studio)["state"] == "not_installed", 30, "it was not forgotten")
+    wait_until(lambda: info(studio)["state"] == "not_installed", 240, "it was not forgotten")
 
 
 def test_a_folder_that_is_there_is_started_and_stopped(studio: Running, tmp_path: Path) -> None:
@@ -508,13 +512,13 @@ def test_a_folder_that_is_there_is_started_and_stopped(studio: Running, tmp_path
     until_done(studio)
     assert info(studio)["state"] == "installed" and not info(studio)["own"]
     ordered(studio, "start")
-    wait_until(lambda: info(studio)["state"] == "reachable", 100, "it was not reached")
+    wait_until(lambda: info(studio)["state"] == "reachable", 240, "it was not reached")
     lines: Any = studio.get("engines/comfyui/log")
     assert any("--listen 127.0.0.1" in line for line in lines["lines"])
     assert refused(studio, "update") == "CONFLICT"
     server = psutil.Process(state(studio).pid)
     os.kill(studio.pid, signal.SIGTERM)
-    wait_until(lambda: not server.is_running(), 30, "it does not end with the studio")
+    wait_until(lambda: not server.is_running(), 240, "it does not end with the studio")
     assert folder.is_dir()
 
 
@@ -550,7 +554,7 @@ def refused(studio: Running, act: str, body: object = None) -> str:
 
 
 def until_done(studio: Running) -> None:
-    wait_until(lambda: not info(studio)["busy"], 110, "the order was not done", every=0.1)
+    wait_until(lambda: not info(studio)["busy"], 240, "the order was not done", every=0.1)
 
 
 def arrived(studio: Running) -> int:
@@ -577,7 +581,7 @@ def draw(studio: Running) -> None:
         found: Any = studio.get(f"jobs/{answer['job_id']}")
         return found
 
-    wait_until(lambda: job()["state"] not in {"queued", "running"}, 60, "no picture came")
+    wait_until(lambda: job()["state"] not in {"queued", "running"}, 240, "no picture came")
     assert job()["state"] == "done", job()["error"]
 
 
