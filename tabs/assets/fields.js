@@ -62,7 +62,7 @@ export class Field extends HTMLElement {
     this.value_ = h("span", { class: "fold-value" });
     this.opener = h(
       "button",
-      { type: "button", class: "fold-line", "aria-expanded": "false", "aria-controls": this.body.id, onclick: () => this.unfold(this.opener.getAttribute("aria-expanded") !== "true") },
+      { type: "button", class: "fold-line", "aria-expanded": "false", "aria-controls": this.body.id, onclick: () => this.unfold(this.opener.getAttribute("aria-expanded") !== "true", true) },
       h("span", { class: "fold-name" }, label),
       this.value_,
       icon("down"),
@@ -74,10 +74,12 @@ export class Field extends HTMLElement {
     fit();
   }
 
-  unfold(open) {
+  unfold(open, show = false) {
     if (!this.opener) return;
     this.opener.setAttribute("aria-expanded", open);
     toggle(this, "data-folded", PHONE.matches && !open);
+    // What was opened must not lie under the button for Generate.
+    if (open && show) requestAnimationFrame(() => this.scrollIntoView({ block: "nearest" }));
   }
 
   // What a folded field says of itself.

@@ -161,6 +161,8 @@ def test_the_studio_shuts_nobody_out(stocked: Running, browser: Browser, photo: 
     box.get_by_role("button", name="Use these").click()
     expect(page.get_by_text("Do they show real people?")).to_be_visible()
     seen.look_at("generate-references")
+    if size == PHONE:
+        page.get_by_role("button", name="Show the picture large").click()
     page.locator(".result").first.hover()
     page.get_by_role("button", name="Start from this picture: picture 1").first.click()
     page.get_by_role("button", name="Paint a mask").click()

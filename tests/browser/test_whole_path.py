@@ -86,7 +86,7 @@ class Walk:
         page.get_by_role("radio", name="Mara").check(force=True)
         self.words("smiling, wearing a green hoodie")
         self.unfold("Preset")
-        page.locator("#field-preset input[type=radio]").nth(1).check(force=True)
+        page.locator("#field-preset input[type=radio]").nth(1).press("Space")
         chosen = page.locator("#field-preset input[type=radio]:checked").get_attribute("value")
         self.more("steps", "150")
         page.locator("#make").click()
