@@ -354,7 +354,8 @@ export class SheetReview {
       const { items } = await post(`sheets/${encodeURIComponent(this.sheet.id)}/add`);
       toast(tn("{count} photo added", "{count} photos added", items.length), { ms: 4000 });
       this.done = [];
-      await this.load();
+      // Not `load`, which makes way for a newer look: whether all is decided must be known here.
+      this.take(await get(`sheets/${encodeURIComponent(this.sheet.id)}`));
       this.changed();
       if (!this.sheet.open) this.dialog.close();
     } catch (problem) {
