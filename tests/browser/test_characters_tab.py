@@ -129,9 +129,12 @@ def test_a_character_from_blank_form_to_the_trash_and_back(studio: Running, visi
     expect(page.get_by_role("tab", name="Generate")).to_have_attribute("aria-selected", "true")
     page.reload()
     usable(page)
-    chip = page.get_by_role("button", name=re.compile(f"^{name} is active"))
-    expect(chip).to_be_visible()
-    chip.click()
+    if size == DESKTOP:
+        side = page.get_by_role("complementary", name="Active character and jobs")
+        expect(side.locator(".active-words")).to_contain_text(name)
+        side.get_by_role("button", name="Open", exact=True).click()
+    else:
+        page.get_by_role("button", name=re.compile(f"^{name} is active")).click()
     expect(page.get_by_role("heading", name=name)).to_be_visible()
 
     # Archive, delete, undo.
