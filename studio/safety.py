@@ -133,7 +133,7 @@ def check(texts: Sequence[str]) -> None:
         if reason:
             raise SafetyFilter(reason, field="prompt")
     # What has no spaces is a name, such as those of files and choices in a graph.
-    prose = [text for text in named if " " in text]
+    prose = dict.fromkeys(text for text in named if " " in text)
     if any(suspicious(_called_by_one_name(text)) for text in {*prose, "\n".join(prose)}):
         raise SafetyFilter(_LIKE_REFUSED, field="prompt", remedy=_SAY_IT_PLAINLY)
 

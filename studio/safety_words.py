@@ -236,6 +236,8 @@ ELEVEN = re.compile(r"\b(?:once (?:anyos|anos|anios)|elf (?:jahre|jaar)|elf-?jah
 INVENTED_ROLE = re.compile(
     r"\b(?:invented|fictional|fictitious|imaginary|made-?up|erfunden\w*|fiktiv\w*) (?:[a-z]+ )?(?:act(?:ress|or)|celebrity|politician|singer|pop ?star|rapper|influencer|streamer|youtuber|presenter|newsreader|athlete|footballer|tennis player|nurse|queen|president|schauspieler(?:in)?|sanger(?:in)?|moderator(?:in)?|sportler(?:in)?)\b"
     r"|\b(?:actrice|acteur|chanteu\w+|actriz|actor|cantante|attrice|attore|cantora?|atriz|ator) (?:invente\w?|imaginaire|fictive?|inventad[oa]|ficticia|ficticio|inventat[oa]|immaginari[oa]|imaginari[oa])\b"
+    # What many come here to make: a role, where nobody is pointed at.
+    r"|(?<!\bthe )(?<!\bthis )(?<!\bthat )(?<!\bmy )(?<!\bour )(?<!\bher )(?<!\bhis )(?<!\breal )(?<!\bfamous )(?<!\bknown )\b(?:ai|virtual|digital|cgi|fitness|travel|fashion|lifestyle|beauty|gym|yoga|food) influencer\b(?! (?:i|who|whose|from|on|named|called)\b)"
 )  # fmt: skip
 # "My girl Roxy (25, made up)"; a bracket may be read as a c.
 INVENTED_GIRL = re.compile(

@@ -157,7 +157,8 @@ def test_pictures_are_counted_by_day_character_and_preset(database: Database) ->
 @pytest.mark.parametrize("hours", [-11, 0, 5.5, 14])
 def test_days_are_those_of_the_clock_that_is_asked_for(database: Database, hours: float) -> None:
     ahead = int(hours * 3600)
-    midnight = (NOW + ahead) // DAY * DAY - ahead
+    # Not NOW: the days may have changed since this file was read.
+    midnight = (time.time() + ahead) // DAY * DAY - ahead
     add_picture(database, at=midnight + 1)
     add_picture(database, at=midnight - 1)
     add_picture(database, at=midnight - DAY - 1)

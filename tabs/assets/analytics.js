@@ -187,6 +187,7 @@ function tables(report) {
       fold("days", t("Pictures by day"), table(t("Pictures by day"), [t("Day"), t("Pictures")], [...report.per_day].reverse().map(line))),
       fold("characters", t("Pictures by character"), table(t("Pictures by character"), [t("Character"), ...shares], report.by_character.map(share))),
       fold("presets", t("Pictures by preset"), table(t("Pictures by preset"), [t("Preset"), ...shares], report.by_preset.map(share))),
+      report.by_style.some((one) => one.id) ? fold("styles", t("Pictures by style"), table(t("Pictures by style"), [t("Style"), ...shares], report.by_style.map(share))) : "",
     ),
   ];
 }

@@ -158,9 +158,9 @@ class Viewer {
     if (picture) new Image().src = file(picture.id);
   }
 
-  // Presets and models are shown by the names they have today.
+  // Presets, styles and models are shown by the names they have today.
   async addNames(picture) {
-    const kinds = { preset: "presets", model: "models" };
+    const kinds = { preset: "presets", style: "presets", model: "models" };
     for (const [field, kind] of Object.entries(kinds)) {
       const id = picture.recipe?.[field];
       if (!id) continue;
@@ -168,7 +168,8 @@ class Viewer {
         const found = await get(kind).catch(() => null);
         if (found) learnNames({ [kind]: Object.fromEntries(found.items.map((item) => [item.id, item.name])) });
       }
-      if (this.picture?.id === picture.id) setText(this.sheet.querySelector(`[data-fact=${field}]`), nameOf(kind, id));
+      const shown = this.picture?.id === picture.id && this.sheet.querySelector(`[data-fact=${field}]`);
+      if (shown) setText(shown, nameOf(kind, id));
     }
     const whose = picture.character_id;
     if (!whose) return;
@@ -306,6 +307,7 @@ function facts(picture) {
     [t("Seed"), picture.seed],
     [t("Size"), `${picture.width} × ${picture.height}`],
     [t("Preset"), nameOf("presets", recipe?.preset), "preset"],
+    [t("Style"), recipe?.style === recipe?.preset ? null : nameOf("presets", recipe?.style), "style"],
     [t("Model"), nameOf("models", recipe?.model), "model"],
     [t("Engine"), recipe?.engine],
     [t("Sampler"), nameOf("samplers", recipe?.sampler)],

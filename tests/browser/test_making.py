@@ -95,6 +95,7 @@ def test_a_style_goes_with_a_preset_into_the_picture_and_the_gallery_finds_it(st
     expect(page.locator(".cell")).to_have_attribute("data-picture", made["id"])
     # Reused, both are chosen again.
     page.locator(".cell").click()
+    expect(page.locator("[data-fact=style]")).to_have_text("Ink comic")
     page.get_by_role("button", name="Use these settings").click()
     expect(page.locator("#field-style input:checked")).to_have_attribute("value", "ink_comic_v1")
     expect(page.locator("#field-preset input:checked")).to_have_attribute("value", "night_v1")
