@@ -216,6 +216,7 @@ class Walk:
             cell: Locator = self.page.locator(f".cell[aria-posinset='{number + 1}']")
             cell.focus()
             self.page.keyboard.press("Space")
+            expect(cell).to_have_attribute("aria-selected", "true")
 
     def photo(self, name: str, width: int, height: int) -> Path:
         path = self.folder / f"{name}.jpg"
