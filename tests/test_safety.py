@@ -45,8 +45,17 @@ CAPTIONS = (
 @pytest.mark.parametrize(("why", "language"), sorted({(case.why, case.language) for case in SEEN}))
 def test_the_seen_half_is_read_as_it_says(why: str, language: str) -> None:
     cases = [case for case in SEEN if (case.why, case.language) == (why, language)]
-    misread = [f"{'let through' if case.refuse else 'refused'}: {case.text}" for case in cases if is_refused(case.text) != case.refuse]
+    misread = [f"{'let through' if case.refuse else 'refused'}: {case.text}" for case in cases if refusal(case.text) != case.refuse]
     assert not misread, "\n".join(misread)
+
+
+def refusal(text: str) -> bool:
+    """Whether a text is refused with a remedy: a refusal that says nothing of what to do counts as none."""
+    try:
+        check([text])
+    except SafetyFilter as refused:
+        return bool(refused.remedy)
+    return False
 
 
 def test_a_refusal_says_what_to_do() -> None:
