@@ -33,6 +33,9 @@ HOME = Path(__file__).resolve().parent
 STARTER_MODEL = HOME / "engines" / "embedded" / "starter_model"
 PRESETS = HOME / "presets"
 WORKFLOWS = HOME / "workflows"
+# How long an idle connection is kept, in seconds. Longer than its clients keep theirs (httpx 5, nginx 60): who hangs up first
+# must be the one that sends, or a request meets a connection that is just being closed.
+KEEP_ALIVE_S = 75
 
 
 def open_studio(settings: Settings) -> Studio:
@@ -171,6 +174,7 @@ def web(args: argparse.Namespace) -> int:
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=3,
+        timeout_keep_alive=KEEP_ALIVE_S,
         h11_max_incomplete_event_size=64 * 1024,
     )
     server = uvicorn.Server(config)

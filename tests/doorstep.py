@@ -19,6 +19,8 @@ from typing import Any
 import psutil
 import uvicorn
 
+from app import KEEP_ALIVE_S
+
 Pair = tuple[str, str]
 NGINX = shutil.which("nginx") or ("/usr/sbin/nginx" if Path("/usr/sbin/nginx").exists() else None)
 NO_NGINX = "nginx is not installed: `python launch.py test` gets it where apt can, elsewhere install it yourself"
@@ -43,7 +45,15 @@ class Answer:
 def serving(app: Any, host: str = "127.0.0.1") -> Iterator[tuple[str, int]]:
     """Serve an ASGI application the way app.py does, on a free port; gives the address."""
     listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    config = uvicorn.Config(app, log_config=None, access_log=False, proxy_headers=False, server_header=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -26,7 +26,7 @@ import uvicorn
 from PIL import Image
 from starlette.types import Receive, Scope, Send
 
-from app import HOME, open_studio
+from app import HOME, KEEP_ALIVE_S, open_studio
 from studio.api import create_api
 from studio.api.answers import disposition
 from studio.api.events import everything
@@ -67,7 +67,7 @@ class Served:
 def serve(studio: Studio) -> Served:
     api = create_api(studio)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(api, log_config=None, access_log=False))
+    server = uvicorn.Server(uvicorn.Config(api, log_config=None, access_log=False, timeout_keep_alive=KEEP_ALIVE_S))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     wait_until(lambda: server.started)
