@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
-from gradio.components.plot import PlotData
 
 from studio.analytics import Analytics, Share
 from studio.contracts import Problem
@@ -19,6 +17,8 @@ from tabs.languages import Catalogue, said
 RANGES = (7, 30, 90, 365)
 MOST_BARS = 12
 ENGLISH: Mapping[str, str] = {}
+# "data" and "layout" as Plotly's JavaScript reads them
+Figure = dict[str, Any]
 
 
 # Decided here
@@ -76,15 +76,17 @@ def build(studio: Studio, tab: gr.Tab, catalogues: Mapping[str, Catalogue]) -> N
         apply_default_css=False,
         elem_id="analytics-board",
     )
-    with gr.Column(visible=False, elem_id="analytics-charts", min_width=0) as charts:
-        days = _plot("days")
-        with gr.Row(elem_classes="analytics-pair"):
-            characters = _plot("characters")
-            presets = _plot("presets")
+    charts = gr.HTML(
+        None,
+        html_template="<likeness-charts></likeness-charts>",
+        js_on_load=_TELL_JS,
+        apply_default_css=False,
+        elem_id="analytics-charts",
+    )
     tables = gr.HTML(
         None,
         html_template="<likeness-analytics-tables></likeness-analytics-tables>",
-        js_on_load=_TABLES_JS,
+        js_on_load=_TELL_JS,
         apply_default_css=False,
         elem_id="analytics-tables",
     )
@@ -92,21 +94,27 @@ def build(studio: Studio, tab: gr.Tab, catalogues: Mapping[str, Catalogue]) -> N
     def answer(value: Any) -> list[Any]:
         told, found = on_ask(studio, value)
         if found is None or not found.pictures:
-            return [told, told, gr.update(visible=False), *[gr.skip()] * 3]
-        # Charts are drawn here, so this is the only part of the page that is told its language.
+            return [told, told, None]
+        # Charts are laid out here, so this is the only part of the page that is told its language.
         words = catalogues.get(str(value.get("language")), ENGLISH) if isinstance(value, dict) else ENGLISH
-        size = size_of(value)
-        shares = (shares_figure(each, words, size) for each in (found.by_character, found.by_preset))
-        figures = (days_figure(found, words, size), *shares)
-        return [told, told, gr.update(visible=True), *figures]
+        return [told, told, figures(found, words, size_of(value))]
 
-    outputs = [board, tables, charts, days, characters, presets]
+    outputs = [board, tables, charts]
     quick: dict[str, Any] = {"queue": False, "concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
     tab.select(answer, board, outputs, js=_MINE_JS, **quick)
     board.submit(answer, board, outputs, js=_MINE_JS, trigger_mode="always_last", **quick)
 
 
-def days_figure(found: Analytics, words: Mapping[str, str] = ENGLISH, size: float = 1) -> PlotData:
+def figures(found: Analytics, words: Mapping[str, str] = ENGLISH, size: float = 1) -> dict[str, Figure]:
+    """Every chart by the name of its place on the page."""
+    return {
+        "days": days_figure(found, words, size),
+        "characters": shares_figure(found.by_character, words, size),
+        "presets": shares_figure(found.by_preset, words, size),
+    }
+
+
+def days_figure(found: Analytics, words: Mapping[str, str] = ENGLISH, size: float = 1) -> Figure:
     """Pictures per day, a bar each."""
     days = [day.date.isoformat() for day in found.per_day]
     # Plotly knows the names of days and months in English alone.
@@ -116,7 +124,7 @@ def days_figure(found: Analytics, words: Mapping[str, str] = ENGLISH, size: floa
     return _figure([bar], size, height=260, xaxis={"tickformat": "%Y-%m-%d"} if words else {}, yaxis=_whole(most))
 
 
-def shares_figure(shares: Sequence[Share], words: Mapping[str, str] = ENGLISH, size: float = 1) -> PlotData:
+def shares_figure(shares: Sequence[Share], words: Mapping[str, str] = ENGLISH, size: float = 1) -> Figure:
     """Pictures by name, the favourites among them apart."""
     bars = top(shares, words)[::-1]
     names = [name if len(name) <= 24 else f"{name[:23]}…" for name, _, _ in bars]
@@ -164,8 +172,8 @@ def _figure(
     xaxis: dict[str, Any] | None = None,
     yaxis: dict[str, Any] | None = None,
     **layout: Any,
-) -> PlotData:
-    # Written as Plotly's JavaScript reads it: its Python half would check the same words, and takes two seconds to import.
+) -> Figure:
+    # Its Python half would check the same words, and takes two seconds to import.
     # Colours come from analytics.css, so that light and dark need no other figure.
     quiet: dict[str, Any] = {"fixedrange": True, "automargin": True, "zeroline": False}
     whole: dict[str, Any] = {
@@ -181,11 +189,7 @@ def _figure(
         "xaxis": quiet | {"showgrid": False} | (xaxis or {}),
         "yaxis": quiet | {"tickformat": ",d", "rangemode": "tozero", "nticks": 5} | (yaxis or {}),
     }
-    return PlotData(type="plotly", plot=json.dumps({"data": bars, "layout": whole | layout}))
-
-
-def _plot(name: str) -> gr.Plot:
-    return gr.Plot(show_label=False, container=False, elem_id=f"analytics-{name}", min_width=0)
+    return {"data": bars, "layout": whole | layout}
 
 
 # Days are those of the browser's clock.
@@ -200,7 +204,7 @@ const tell = () => board.setAttribute('value', JSON.stringify(props.value ?? nul
 watch('value', tell);
 tell();
 """
-_TABLES_JS = """
+_TELL_JS = """
 const tell = () => element.firstElementChild.setAttribute('value', JSON.stringify(props.value ?? null));
 watch('value', tell);
 tell();

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 from starlette.types import Scope
@@ -56,7 +57,7 @@ def build(studio: Studio, catalogues: Mapping[str, Catalogue] | None = None) -> 
 def mount(app: FastAPI, studio: Studio) -> FastAPI:
     """Serve the page at "/" of an application, with its style sheets and scripts beside it."""
     where = f"likeness/{_fingerprint()}"
-    app.mount(f"/{where}", _Assets(directory=ASSETS), name="assets")
+    app.mount(f"/{where}", GZipMiddleware(_Assets(directory=ASSETS), minimum_size=1000, compresslevel=6), name="assets")
     known = languages.catalogues(languages.FOLDER, studio.settings.data / "languages")
     blocks = build(studio, known)
     # Gradio looks for events a thousand times a second, which keeps an idle studio at 6 % of a core.

@@ -1,5 +1,5 @@
 // Analytics: in plain words, in figures for whoever asks for them, and as tables for whoever reads better than they see.
-// The charts between them are Plotly's.
+// The charts between them are charts.js's.
 
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { level, showTab } from "./header.js";
@@ -208,19 +208,6 @@ function table(caption, heads, rows) {
     ),
   );
 }
-
-// Charts are pictures to a screen reader; the tables below say the same.
-const CHARTS = { days: t("Pictures per day"), characters: t("Pictures by character"), presets: t("Pictures by preset") };
-function label() {
-  for (const [name, words] of Object.entries(CHARTS)) {
-    const chart = document.getElementById(`analytics-${name}`);
-    if (!chart || chart.dataset.words) continue;
-    chart.dataset.words = words;
-    chart.setAttribute("role", "img");
-    chart.setAttribute("aria-label", t("{name}, as a chart. The same as a table stands below.", { name: words }));
-  }
-}
-new MutationObserver(label).observe(document.body, { childList: true, subtree: true });
 
 customElements.define("likeness-analytics", Board);
 customElements.define("likeness-analytics-tables", Tables);

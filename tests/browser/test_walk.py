@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from bench.rig import Running, running_studio, wait_until
 from tests.browser.browsing import DESKTOP, HOME, PHONE, PROMPT, open_browser, open_page, usable
@@ -360,6 +360,34 @@ def test_analytics_speaks_plainly_until_figures_are_asked_for(studio: Running, v
         page.get_by_role("button", name="Advanced", exact=True).click()
     expect(figures).to_be_visible()
     expect(plain).to_be_hidden()
+
+
+def test_charts_that_cannot_be_fetched_leave_the_tables_and_can_be_tried_again(studio: Running, browser: Browser) -> None:
+    studio.post("generate?wait=60", QUICK)
+    page, faults = open_page(browser, studio.url, DESKTOP)
+    page.route("**/plotly/*.js", lambda route: route.abort())
+    show(page, "Analytics")
+    expect(page.get_by_text("The charts could not be fetched")).to_be_visible()
+    expect(page.locator("likeness-analytics-tables summary").first).to_be_visible()
+    chart = page.get_by_role("img", name="Pictures per day, as a chart")
+    expect(chart).to_have_count(0)
+    page.unroute("**/plotly/*.js")
+    page.get_by_role("button", name="Try again").click()
+    expect(chart).to_be_visible()
+    page.locator("#analytics-days .bars path").first.wait_for(state="attached")
+    # The sidebar folds, and the charts take its room.
+    drawn = page.locator("#analytics-days .main-svg").first
+    before = width(drawn)
+    page.get_by_role("button", name="Fold the sidebar").click()
+    wait_until(lambda: width(drawn) > before + 50, 20, "the charts keep their width")
+    page.context.close()
+    assert [fault for fault in faults if "ERR_FAILED" not in fault] == []
+
+
+def width(what: Locator) -> float:
+    box = what.bounding_box()
+    assert box is not None
+    return box["width"]
 
 
 def test_the_trash_is_emptied_only_after_a_question(studio: Running, visit: Open) -> None:
