@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 import { showTab, tabShown } from "./header.js";
 import { t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
-import { faultWords } from "./words.js";
+import { faultWords, labelOf } from "./words.js";
 
 const STARTING = new Set(["image", "mask", "denoise", "real_person", "consent", "references"]);
 
@@ -71,11 +71,6 @@ function showError(error) {
     input?.focus({ preventScroll: true });
   });
   return true;
-}
-
-// As the field is called on the page, in the page's language.
-function labelOf(field) {
-  return field.querySelector("[data-testid=block-info]")?.textContent.trim() || field.querySelector("[label]")?.getAttribute("label");
 }
 
 // A size that the person typed is wrong there; one that came with a shape is wrong at the shape.

@@ -7,6 +7,7 @@ import { Field } from "./fields.js";
 import { feed } from "./feed.js";
 import { showTab } from "./header.js";
 import { t, tn } from "./language.js";
+import { faultWords, labelOf } from "./words.js";
 
 const COMPOSE_MS = 250;
 const AXES = {
@@ -110,7 +111,8 @@ class Written extends Field {
     try {
       found = empty ? null : await post("compose", form);
     } catch (problem) {
-      trouble = `${problem.message} ${problem.remedy}`;
+      const field = document.getElementById(`field-${(problem.field ?? "").split(".")[0]}`);
+      trouble = faultWords(problem, field && labelOf(field));
     }
     // What stood here stays until something newer is known.
     if (turn !== this.turn) return;

@@ -66,6 +66,9 @@ export function faultWords({ message, remedy, field }, label) {
   return [named, remedy].filter(Boolean).join(" ");
 }
 
+// As a field of the form is called on the page, in the page's language.
+export const labelOf = (field) => field.querySelector("[data-testid=block-info]")?.textContent.trim() || field.querySelector("[label]")?.getAttribute("label");
+
 export function title(recipe) {
   return recipe?.prompt || t("Uploaded picture");
 }
