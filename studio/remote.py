@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -52,8 +54,7 @@ class WorkflowShelf:
 
     def workflows(self) -> tuple[Workflow, ...]:
         """Every workflow, by id. A person's own that can't be read is left out, and the log says so."""
-        files = sorted(path for folder in (self.shipped, self.own) for path in folder.glob("[!.]*/*"))
-        stamp = tuple((str(path), path.stat().st_mtime_ns) for path in files)
+        stamp = tuple(sorted(entry for folder in (self.shipped, self.own) for entry in _stamps(folder)))
         if stamp != self._read[0]:
             found = {workflow.id: workflow for workflow in load_workflows(self.shipped)}
             found |= {workflow.id: workflow for workflow in _readable(self.own)}
@@ -67,6 +68,17 @@ class WorkflowShelf:
             if wanted in {workflow.id, workflow.name.casefold()}:
                 return workflow
         raise NotFound(f"There is no workflow called “{name}”.", field="workflow", remedy="GET /api/v1/workflows lists them.")
+
+
+def _stamps(folder: Path) -> Iterator[tuple[str, int]]:
+    """The files of every workflow in a folder, with the moment each was changed. Asked for each picture, so it reads what it must."""
+    try:
+        workflows = [entry.path for entry in os.scandir(folder) if not entry.name.startswith(".") and entry.is_dir()]
+    except FileNotFoundError:
+        return
+    for workflow in workflows:
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            yield from [(entry.path, entry.stat().st_mtime_ns) for entry in os.scandir(workflow)]
 
 
 class Remote:

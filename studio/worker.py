@@ -14,25 +14,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 from PIL.Image import Image
 
-from studio.contracts import EngineState, JobKind, JobState, new_id
+from studio.contracts import EngineState, JobKind, JobState
 from studio.db import INVENTORY, Database, engine_states
+from studio.dispatch import Claims, launch
 from studio.engine import Cancelled, Generator, Report, Stopping
 from studio.errors import DataRootLocked, EngineTimeout, LikenessError, OutOfMemory, UnknownError, from_os_error
-from studio.files import replace_quickly, write_atomically
-from studio.jobs import APPLICATION, APPLICATION_VERSION, LANE_LOCAL, LANE_OF_ENGINE, LANES, WORKFLOW, Jobs, Run
+from studio.files import replace_quickly
+from studio.jobs import LANE_LOCAL, LANE_OF_ENGINE, LANES, Jobs, Run
 from studio.logs import job_folder, job_log, log_context, write_event
 from studio.settings import Settings
-
-if TYPE_CHECKING:
-    from dbos import DBOS
-    from dbos._queue import Queue
 
 Handler = Callable[[Run, Report], None]
 T = TypeVar("T")
@@ -44,9 +40,7 @@ STOP_S = 12.0
 CANCEL_LOOK_S = 0.1
 PROGRESS_S = 0.25
 PREVIEW_SIDE = 512
-LOOK_ANYWAY_S = 1.0
-LOOK_AFTER_CHANGE_S = 0.5
-LIMITS_S = 5.0
+PLACES_S = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +66,7 @@ class Worker:
         self.handlers = handlers
         self.stopping = threading.Event()
         self._taken = dict.fromkeys(LANES, 0)
+        self._claims = Claims()
         self._ended = threading.Condition()
         self._running: dict[str, _Progress] = {}
         self._parked = threading.Semaphore(0)
@@ -79,7 +74,7 @@ class Worker:
 
     def start(self) -> None:
         """Begin to take jobs, recovered ones included. The data root's worker lock must be held."""
-        _launch(self.settings, self.database, self._run)
+        launch(self.settings, self.database, self._run, self._enough, self._claims)
         threading.Thread(target=self._look_after, name="look-after", daemon=True).start()
 
     def wait(self) -> int:
@@ -109,8 +104,8 @@ class Worker:
 
     def _run(self, run_id: str) -> None:
         # More runs are claimed than may run at once, so that the next is at hand when one ends.
-        lane = self._insist(lambda: self.jobs.lane(run_id))
-        with self._turn(lane):
+        lane = self._claims.arrived(run_id) or self._insist(lambda: self.jobs.lane(run_id))
+        with self._turn(lane, run_id):
             if self.stopping.is_set():
                 _park()
             run = self._insist(lambda: self.jobs.begin(run_id))
@@ -119,11 +114,13 @@ class Worker:
                     self._work(run)
 
     @contextmanager
-    def _turn(self, lane: str) -> Iterator[None]:
+    def _turn(self, lane: str, run_id: str) -> Iterator[None]:
         with self._ended:
-            while self._taken[lane] >= self._places(lane) and not self.stopping.is_set():
-                self._ended.wait(0.1)
+            while not self.stopping.is_set() and (self._taken[lane] >= self._places(lane) or not self._claims.is_next(run_id)):
+                self._ended.wait(PLACES_S)
             self._taken[lane] += 1
+            self._claims.forget(run_id)
+            self._ended.notify_all()
         try:
             yield
         finally:
@@ -135,6 +132,10 @@ class Worker:
         if lane == LANE_LOCAL:
             return 1
         return max([engine.places() for name, engine in self.engines.items() if LANE_OF_ENGINE.get(name) == lane], default=1)
+
+    def _enough(self, lane: str) -> int:
+        """How many runs of a lane are at hand when there is no need to look for more: those that run, and two that wait."""
+        return min(LANES[lane], self._places(lane) + 2)
 
     def _work(self, run: Run) -> None:
         report = _Progress(run, self.jobs, self.settings, self.stopping)
@@ -369,101 +370,3 @@ def _as_problem(error: Exception) -> LikenessError:
 
 def _park() -> None:
     threading.Event().wait()
-
-
-def _executor_id(data: Path) -> str:
-    # Stable per data root: on a shared PostgreSQL each worker recovers its own jobs and nobody else's.
-    path = data / "worker.id"
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        made = f"worker-{new_id()}"
-        try:
-            write_atomically(path, made.encode())
-        except OSError as error:
-            raise from_os_error(error, "prepare the data folder") from error
-        return made
-
-
-def _launch(settings: Settings, database: Database, run: Callable[[str], None]) -> None:
-    from dbos import DBOS
-
-    dbos = DBOS(
-        config={
-            "name": APPLICATION,
-            "system_database_url": database.url,
-            "system_database_engine": database.engine,
-            "application_version": APPLICATION_VERSION,
-            "executor_id": _executor_id(settings.data),
-            "run_migrations": False,
-            "use_listen_notify": False,
-            "notification_listener_polling_interval_sec": 60.0,
-            "scheduler_polling_interval_sec": 60.0,
-            "log_level": "WARNING",
-        }
-    )
-
-    # The recovery cap would count clean stops too; our own crash counter in the row decides (Jobs.begin).
-    @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
-    def run_job(run_id: str) -> None:
-        run(run_id)
-
-    DBOS.listen_queues(list(LANES))
-    DBOS.launch()
-    _look_only_after_changes(dbos, database)
-    for lane, most in LANES.items():
-        DBOS.register_queue(
-            lane,
-            worker_concurrency=most,
-            polling_interval_sec=settings.poll_interval_s,
-            on_conflict="always_update",
-        )
-
-
-def _look_only_after_changes(dbos: DBOS, database: Database) -> None:
-    """Let the queue threads of DBOS ask the database for work only when it changed, or a second went by.
-
-    Their two questions cost an idle worker 4 ms each time, which at the pace a click deserves is more of a core than an idle program may
-    take; SQLite tells for a hundredth of that whether anyone wrote at all. DBOS has no setting for it, so its two methods are shadowed on
-    this one object: `get_queue` (the limits of a queue) and `dequeue_scopes` (the parts of a queue with work in them: one that stands for
-    "everything", where a database isn't sharded). On PostgreSQL every look is a real one.
-    """
-    system = dbos._sys_db  # pyright: ignore[reportPrivateUsage]
-    read_queue, scopes = system.get_queue, system.dequeue_scopes
-    queues: dict[str, tuple[float, Queue | None]] = {}
-    quiets: dict[str, Quiet] = {}
-
-    def get_queue(name: str, **options: Any) -> Queue | None:
-        # Nothing changes the limits of a queue while the worker runs.
-        now = time.monotonic()
-        if name not in queues or now - queues[name][0] >= LIMITS_S:
-            queues[name] = now, read_queue(name, **options)
-        return queues[name][1]
-
-    def dequeue_scopes(queue_name: str) -> list[str | None]:
-        quiet = quiets.setdefault(queue_name, Quiet(database))
-        return scopes(queue_name) if quiet.is_over() else []
-
-    system.get_queue = get_queue
-    system.dequeue_scopes = dequeue_scopes
-
-
-class Quiet:
-    """Whether a database has been left alone since the last look of one asker."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._mark: int | None = None
-        self._changed = self._looked = 0.0
-
-    def is_over(self) -> bool:
-        """True when it is time to look: after a change, for a while after it, and once a second anyway."""
-        now = time.monotonic()
-        mark = self._database.change_mark()
-        if mark is None or mark != self._mark:
-            self._mark, self._changed = mark, now
-        # A while longer than the change: the thread that made it may still hold its place in the queue.
-        look = now - self._changed < LOOK_AFTER_CHANGE_S or now - self._looked >= LOOK_ANYWAY_S
-        if look:
-            self._looked = now
-        return look

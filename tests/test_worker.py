@@ -15,10 +15,11 @@ import pytest
 
 from app import HOME, open_studio
 from studio.contracts import GenerateRequest, Job, JobState
+from studio.dispatch import Claims, Quiet
 from studio.errors import DataRootLocked
 from studio.settings import Settings, load_settings
 from studio.studio import Studio
-from studio.worker import EXIT_STUCK, Quiet, data_root_lock
+from studio.worker import EXIT_STUCK, data_root_lock
 from tests.conftest import own_postgres_database
 
 
@@ -72,6 +73,19 @@ def test_jobs_run_in_order_and_their_pictures_are_kept(studio: Studio, worker: O
     starts = [studio.job(job_id).started_at for job_id in ids]
     assert starts == sorted(starts, key=str)
     assert [len(studio.artifacts(job_id)) for job_id in ids] == [2, 2, 2]
+
+
+def test_runs_have_their_turn_in_the_order_of_the_queue_whichever_thread_comes_first() -> None:
+    claims = Claims()
+    claims.add("local", ["first", "second"])
+    claims.add("comfyui", ["elsewhere"])
+    assert [claims.arrived(run_id) for run_id in ("second", "elsewhere", "recovered")] == ["local", "comfyui", None]
+    assert not claims.is_next("second")
+    assert claims.is_next("elsewhere") and claims.is_next("recovered")
+    claims.arrived("first")
+    assert claims.is_next("first") and not claims.is_next("second")
+    claims.forget("first")
+    assert claims.is_next("second")
 
 
 def test_an_engine_that_shows_no_progress_is_given_up_and_the_next_job_runs(studio: Studio, worker: OddWorker) -> None:

@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from engines.comfyui.faults import NotComfy, Unreachable
 from engines.comfyui.hashes import UNKNOWN, Fingerprints, Hashes
 from engines.comfyui.server import ComfyServer, Entry, Graph, OutputFile, choices
+from engines.comfyui.sockets import Sockets
 from engines.comfyui.watch import Patience, run, with_prefix
 from studio.contracts import EngineState, Inventory, ModelSpec, Recipe, ServerState
 from studio.crop import Cutout, needs_crop
@@ -32,6 +33,7 @@ LOOK_S = 3.0
 READ_S = 60.0
 STARTING_S = 20.0
 HANDED_ON_S = 5.0
+NOTE_S = 0.1
 OLDEST = (0, 3)
 
 log = logging.getLogger(__name__)
@@ -148,22 +150,23 @@ class Comfy:
         done: set[int] = set()
         avoided: set[Address] = set()
         while True:
-            with self._place(recipe, run_id, avoided, report) as (address, server):
-                others = any(seen.state.state == "reachable" for at, seen in self._seen.items() if at not in {*avoided, address})
+            with self._place(recipe, run_id, avoided, report) as (address, seen):
+                server = seen.server
+                others = any(one.state.state == "reachable" for at, one in self._seen.items() if at not in {*avoided, address})
                 # Where another server can take over, one that restarts is not waited for.
                 patience = replace(self._patience or Patience(), outage=HANDED_ON_S) if others else self._patience
                 try:
                     names = _upload(server, inputs)
                     for index in range(recipe.count):
                         if index not in done:
-                            yield from self._one(server, recipe, inputs, names, index, run_id, report, patience)
+                            yield from self._one(seen, recipe, inputs, names, index, run_id, report, patience)
                             done.add(index)
                     return
                 except Unreachable as error:
                     avoided.add(address)
                     self._lost(address, error)
                     log.warning("%s is gone: %s", server.url, error.message)
-                    if not any(seen.state.state == "reachable" for at, seen in self._seen.items() if at not in avoided):
+                    if not any(one.state.state == "reachable" for at, one in self._seen.items() if at not in avoided):
                         raise
 
     def idle(self) -> None:
@@ -178,7 +181,7 @@ class Comfy:
             seen.close()
 
     @contextmanager
-    def _place(self, recipe: Recipe, run_id: str, avoided: set[Address], report: Report) -> Iterator[tuple[Address, ComfyServer]]:
+    def _place(self, recipe: Recipe, run_id: str, avoided: set[Address], report: Report) -> Iterator[tuple[Address, Seen]]:
         """A place on the server that has the model and the fewest jobs; one that knows the run already goes before all others."""
         until = time.monotonic() + STARTING_S
         while True:
@@ -197,7 +200,7 @@ class Comfy:
             seen = fit[address]
             seen.taken += 1
         try:
-            yield address, seen.server
+            yield address, seen
         finally:
             with self._lock:
                 seen.taken -= 1
@@ -218,6 +221,7 @@ class Comfy:
             self._seen = {at: self._seen.get(at) or Seen(at) for at in wanted}
         for seen in list(self._seen.values()):
             seen.look(self._lists_for, self._keep_nodes)
+            seen.sockets.tidy(LOOK_S)
         self._known = _together(list(self._seen.values()))
 
     def _lost(self, address: Address, error: LikenessError) -> None:
@@ -228,7 +232,7 @@ class Comfy:
 
     def _one(
         self,
-        server: ComfyServer,
+        seen: Seen,
         recipe: Recipe,
         inputs: Inputs,
         names: Uploaded,
@@ -237,7 +241,7 @@ class Comfy:
         report: Report,
         patience: Patience | None,
     ) -> Iterator[Artifact]:
-        seed = recipe.seed_of(index)
+        server, seed = seen.server, recipe.seed_of(index)
         graph = self._graph_for(recipe.model_copy(update={"count": 1, "seed": seed}), names)
         # A name of its own: the server never takes it for a picture that it made before. A folder a day: it is read with every save.
         graph = with_prefix(graph, f"likeness/{datetime.now(UTC):%Y-%m-%d}/{run_id}-{index}", whole=True)
@@ -245,7 +249,7 @@ class Comfy:
         share = _Share(report, inputs, index, recipe.count)
         # Read while the server draws, which reads the same files.
         hashes = self._fingerprints.begin(server, recipe, self.name) if self._fingerprints else None
-        entry = run(server, graph, f"{run_id}.{index}", share, patience=patience)
+        entry = run(server, graph, f"{run_id}.{index}", share, patience=patience, sockets=seen.sockets)
         images = [kept(_fetch(server, file), inputs) for file in _pictures(entry)]
         if not images:
             raise EngineFailed("The workflow ended without a picture.", remedy="Choose a workflow that ends in a Save Image node.")
@@ -270,6 +274,7 @@ class Seen:
         self.server = _client(address)
         # Looking must not take long: other servers wait for their turn.
         self._quick = ComfyServer.like(self.server, patience_s=3.0)
+        self.sockets = Sockets(self.server)
         self.state = ServerState(url=self.server.url, state="offline", problem="It was not asked yet.", remedy="Wait a few seconds.")
         self.files: dict[str, tuple[str, ...]] = {}
         self.nodes: tuple[str, ...] = ()
@@ -306,6 +311,7 @@ class Seen:
 
     def close(self) -> None:
         """Let go of the open connections."""
+        self.sockets.tidy()
         self.server.close()
         self._quick.close()
 
@@ -395,8 +401,17 @@ class _Share:
         self._inputs = inputs
         self._index = index
         self._count = count
+        self._note = ""
+        self._noted_at = 0.0
 
     def __call__(self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Image.Image | None = None) -> None:
+        now = time.monotonic()
+        if note != self._note:
+            # Small nodes follow each other faster than anybody reads, and each would be written down; `run` says it again soon.
+            if now - self._noted_at < NOTE_S:
+                note = self._note
+            else:
+                self._note, self._noted_at = note, now
         preview = None if preview is None else kept(preview, self._inputs)
         self._report((self._index + progress) / self._count, note, step=step, steps=steps, preview=preview)
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -75,10 +75,11 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Queue:
-    """The prompt ids on a server: what runs, and what waits in the order it will run."""
+    """The prompt ids on a server: what runs, and what waits in the order it will run; and the client that is told of each."""
 
     running: tuple[str, ...]
     pending: tuple[str, ...]
+    clients: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,9 @@ class ComfyServer:
         try:
             # The server lists its heap as it lies; the lowest number runs first.
             pending = sorted(said["queue_pending"], key=lambda item: float(item[0]))
-            return Queue(tuple(str(item[1]) for item in said["queue_running"]), tuple(str(item[1]) for item in pending))
+            running = said["queue_running"]
+            clients = {str(item[1]): client for item in (*running, *pending) if (client := _client_of(item))}
+            return Queue(tuple(str(item[1]) for item in running), tuple(str(item[1]) for item in pending), clients)
         except (TypeError, KeyError, IndexError, ValueError) as error:
             raise NotComfy(f"{self.url} answers, but not as a ComfyUI server does.") from error
 
@@ -454,6 +457,13 @@ def _parsed(content: bytes) -> Any:
         return json.loads(content)
     except ValueError:
         return None
+
+
+def _client_of(item: Sequence[Any]) -> str | None:
+    """Who is told of a job in the queue: (number, id, graph, extra data, …)."""
+    extra = item[3] if len(item) > 3 else None
+    client = extra.get("client_id") if isinstance(extra, dict) else None
+    return client if isinstance(client, str) else None
 
 
 def _mb(count: object) -> int:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
-from websockets.sync.client import ClientConnection, connect
-
 from engines.comfyui import faults
 from engines.comfyui.faults import Unreachable
 from engines.comfyui.progress import Progress, picture
-from engines.comfyui.server import ComfyServer, Entry, Graph
+from engines.comfyui.server import ComfyServer, Entry, Graph, Queue
+from engines.comfyui.sockets import Socket, Sockets
 from studio.engine import Cancelled, Report
 from studio.errors import EngineTimeout, LikenessError, NotFound
 
@@ -45,21 +41,39 @@ def run(
     *,
     extra_data: Mapping[str, Any] | None = None,
     patience: Patience | None = None,
+    sockets: Sockets | None = None,
 ) -> Entry:
     """Run a graph and give what the server then remembers of it: its files are on the server, fetch them with `server.view`.
 
     Called again with the same `prompt_id`, it finds what it began, queued, running or done; nothing runs twice. A server that forgets
     the job because it was restarted gets it again. Progress goes to `report`; when that raises Cancelled, the job is taken back from the
     server; on Stopping it goes on there. Raises what faults.py makes of the server's errors, EngineOffline when the server stays
-    away, and EngineTimeout when the job stands still.
+    away, and EngineTimeout when the job stands still. `sockets` are those of the server that another job left; its own are left there.
     """
     patience = patience or Patience()
-    entry = _Watch(server, graph, prompt_id, report, extra_data, patience).to_the_end()
+    spare = sockets or Sockets(server)
+    try:
+        return _run(server, graph, prompt_id, report, extra_data, patience, spare)
+    finally:
+        if sockets is None:
+            spare.tidy()
+
+
+def _run(
+    server: ComfyServer,
+    graph: Graph,
+    prompt_id: str,
+    report: Report,
+    extra_data: Mapping[str, Any] | None,
+    patience: Patience,
+    sockets: Sockets,
+) -> Entry:
+    entry = _Watch(server, graph, prompt_id, report, extra_data, patience, sockets).to_the_end()
     if not _names_old_files(graph, entry):
         return entry
     # The server had made this very graph before and only names the old files, which may be gone or, by now, others.
     again = with_prefix(graph, f"again-{prompt_id}")
-    entry = _Watch(server, again, f"{prompt_id}-again", report, extra_data, patience).to_the_end()
+    entry = _Watch(server, again, f"{prompt_id}-again", report, extra_data, patience, sockets).to_the_end()
     if not all(server.has(file) for file in entry.files):
         raise NotFound("ComfyUI names pictures that it doesn't have any more.", remedy="Change the seed and make them again.")
     return entry
@@ -101,6 +115,7 @@ class _Watch:
         report: Report,
         extra_data: Mapping[str, Any] | None,
         patience: Patience,
+        sockets: Sockets,
     ) -> None:
         self._server = server
         self._graph = graph
@@ -109,8 +124,8 @@ class _Watch:
         self._patience = patience
         self._report = report
         self._progress = Progress(graph, prompt_id)
-        # The same for the same prompt, so that a later watch of it hears the rest; no two sockets of it are ever open here.
-        self._socket = _Socket(server, f"likeness-{prompt_id}", patience)
+        self._sockets = sockets
+        self._socket = sockets.take(f"likeness-{prompt_id}")
         self._waiting = ""
         self._posts = 0
         self._forgotten = 0
@@ -131,6 +146,9 @@ class _Watch:
                     continue
                 found = self._look()
                 if isinstance(found, Entry):
+                    if self._socket.alive:
+                        self._sockets.give(self._socket)
+                        self._socket = Socket(self._server, "")
                     return self._judge(found)
                 if isinstance(found, _Gone):
                     self._post()
@@ -183,9 +201,12 @@ class _Watch:
         """Ask where the job is: its entry when it ended, None while it waits or runs or nobody answers."""
         now = time.monotonic()
         try:
+            # When it said that it ended, one question is enough.
+            place = self._server.history(self._prompt_id) if self._progress.ended else None
+            queue = _NOTHING if place is not None else self._server.queue()
             # In this order nothing is missed: a job goes from the queue into the history, never back.
-            queue = self._server.queue()
-            place = None if self._prompt_id in (*queue.running, *queue.pending) else self._server.history(self._prompt_id)
+            if place is None and self._prompt_id not in (*queue.running, *queue.pending):
+                place = self._server.history(self._prompt_id)
         except Unreachable as error:
             self._stand_by(error)
             return None
@@ -194,6 +215,8 @@ class _Watch:
             return place
         self._look_at = now + (self._patience.silence if self._socket.alive else _BLIND_S)
         if self._prompt_id in (*queue.running, *queue.pending):
+            # Another watch posted it, before a crash: what is told of it is told to the client that it was.
+            self._socket.speak_for(queue.clients.get(self._prompt_id, self._socket.client_id))
             # From here on a restart would break the socket.
             self._cut_off = not self._socket.alive
         if self._prompt_id in queue.pending:
@@ -269,91 +292,7 @@ class _Watch:
             log.warning("Job %s could not be taken back from ComfyUI: %s", self._prompt_id, error.message)
 
 
-class _Socket:
-    """The events of one client id. It opens itself when it is asked for messages, and again, with growing pauses, after it broke."""
-
-    def __init__(self, server: ComfyServer, client_id: str, patience: Patience) -> None:
-        self.client_id = client_id
-        self._server = server
-        self._patience = patience
-        self._connection: ClientConnection | None = None
-        self._try_at = 0.0
-        self._pause = 0.5
-        self._heard = time.monotonic()
-
-    @property
-    def alive(self) -> bool:
-        return self._connection is not None
-
-    def silent_for(self) -> float:
-        """Seconds since it said anything; 0 while there is none."""
-        return time.monotonic() - self._heard if self.alive else 0.0
-
-    def messages(self, wait_s: float) -> list[str | bytes]:
-        """Everything that lies there, waiting at most `wait_s` for the first of it."""
-        until = time.monotonic() + wait_s
-        if self._connection is None and time.monotonic() >= self._try_at:
-            self._open()
-        if self._connection is None:
-            time.sleep(max(0.0, until - time.monotonic()))
-            return []
-        taken: list[str | bytes] = []
-        try:
-            while len(taken) < _MOST_AT_ONCE:
-                taken.append(self._connection.recv(0.0 if taken else max(0.0, until - time.monotonic())))
-        except TimeoutError:
-            pass
-        except ConnectionClosed:
-            self._broken()
-        if taken:
-            self._heard = time.monotonic()
-            self._pause = 0.5
-        return taken
-
-    def close(self) -> None:
-        """Close it, saying so: the server sends to a client's newest socket only until an older one is closed."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-            self._try_at = 0.0
-
-    def _open(self) -> None:
-        headers = {name: value for name, value in self._server.headers.items() if name == "Authorization"}
-        url = self._server.socket_url(self.client_id)
-        try:
-            self._connection = connect(
-                url,
-                ssl=ssl.create_default_context() if url.startswith("wss:") else None,
-                additional_headers=headers,
-                proxy=None if self._server.local else True,
-                compression=None,
-                open_timeout=min(3.0, self._server.patience_s),
-                close_timeout=1,
-                # The server itself never asks whether anybody is there.
-                ping_interval=10,
-                ping_timeout=10,
-                max_size=_LARGEST_MESSAGE,
-                logger=_QUIET,
-            )
-            # Must be the first message: only then do previews say which job they are of.
-            self._connection.send(json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}}))
-            self._heard = time.monotonic()
-        except (OSError, TimeoutError, WebSocketException, InvalidURI) as error:
-            log.debug("No socket to ComfyUI: %s", error)
-            self._broken()
-
-    def _broken(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
-        self._try_at = time.monotonic() + self._pause
-        self._pause = min(5.0, self._pause * 2)
-
-
-_QUIET = logging.getLogger("likeness.comfyui.socket")
-_QUIET.setLevel(logging.CRITICAL)  # a broken socket is an everyday event that is dealt with here
 _TURN_S = 0.25
 _BLIND_S = 0.5
 _MOST_LOSSES = 3
-_MOST_AT_ONCE = 200
-_LARGEST_MESSAGE = 64_000_000
+_NOTHING = Queue((), ())

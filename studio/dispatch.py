@@ -1,0 +1,195 @@
+"""How runs come from the queue to the worker: DBOS, made to look seldom, and to keep the queue's order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.contracts import new_id
+from studio.db import Database
+from studio.errors import from_os_error
+from studio.files import write_atomically
+from studio.jobs import APPLICATION, APPLICATION_VERSION, LANES, WORKFLOW
+from studio.settings import Settings
+
+if TYPE_CHECKING:
+    from dbos import DBOS
+    from dbos._queue import Queue
+
+LOOK_ANYWAY_S = 1.0
+LOOK_AFTER_CHANGE_S = 0.5
+LIMITS_S = 5.0
+ARRIVES_S = 5.0
+
+
+def launch(settings: Settings, database: Database, run: Callable[[str], None], enough: Callable[[str], int], claims: Claims) -> None:
+    """Start DBOS on the studio's own database: runs of every lane come to `run`, each in a thread of its own.
+
+    `enough` says how many runs of a lane are at hand when no more need be looked for.
+    """
+    from dbos import DBOS
+
+    dbos = DBOS(
+        config={
+            "name": APPLICATION,
+            "system_database_url": database.url,
+            "system_database_engine": database.engine,
+            "application_version": APPLICATION_VERSION,
+            "executor_id": _executor_id(settings.data),
+            "run_migrations": False,
+            "use_listen_notify": False,
+            "notification_listener_polling_interval_sec": 60.0,
+            "scheduler_polling_interval_sec": 60.0,
+            "log_level": "WARNING",
+        }
+    )
+
+    # The recovery cap would count clean stops too; our own crash counter in the row decides (Jobs.begin).
+    @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
+    def run_job(run_id: str) -> None:
+        run(run_id)
+
+    DBOS.listen_queues(list(LANES))
+    DBOS.launch()
+    _look_only_when_needed(dbos, database, enough)
+    _note_claims(dbos, claims)
+    for lane, most in LANES.items():
+        DBOS.register_queue(
+            lane,
+            worker_concurrency=most,
+            polling_interval_sec=settings.poll_interval_s,
+            on_conflict="always_update",
+        )
+
+
+def _look_only_when_needed(dbos: DBOS, database: Database, enough: Callable[[str], int]) -> None:
+    """Let the queue threads of DBOS ask the database for work only when it changed, or a second went by, and when little is at hand.
+
+    Their two questions cost an idle worker 4 ms each time, which at the pace a click deserves is more of a core than an idle program may
+    take; SQLite tells for a hundredth of that whether anyone wrote at all. DBOS has no setting for it, so its two methods are shadowed on
+    this one object: `get_queue` (the limits of a queue) and `dequeue_scopes` (the parts of a queue with work in them: one that stands for
+    "everything", where a database isn't sharded). On PostgreSQL every look is a real one.
+    """
+    system = dbos._sys_db  # pyright: ignore[reportPrivateUsage]
+    read_queue, scopes = system.get_queue, system.dequeue_scopes
+    at_hand = dbos._active_workflows_set.count_for_queue  # pyright: ignore[reportPrivateUsage]
+    queues: dict[str, tuple[float, Queue | None]] = {}
+    quiets: dict[str, Quiet] = {}
+
+    def get_queue(name: str, **options: Any) -> Queue | None:
+        # Nothing changes the limits of a queue while the worker runs.
+        now = time.monotonic()
+        if name not in queues or now - queues[name][0] >= LIMITS_S:
+            queues[name] = now, read_queue(name, **options)
+        return queues[name][1]
+
+    def dequeue_scopes(queue_name: str) -> list[str | None]:
+        # While jobs run something is written all the time; to look each time took a fifth of what the worker spends on small jobs.
+        if at_hand(queue_name) >= enough(queue_name):
+            return []
+        quiet = quiets.setdefault(queue_name, Quiet(database))
+        return scopes(queue_name) if quiet.is_over() else []
+
+    system.get_queue = get_queue
+    system.dequeue_scopes = dequeue_scopes
+
+
+def _note_claims(dbos: DBOS, claims: Claims) -> None:
+    """Keep the order in which DBOS takes runs from the queue, before it starts a thread for each."""
+    system = dbos._sys_db  # pyright: ignore[reportPrivateUsage]
+    start = system.start_queued_workflows
+
+    def start_queued_workflows(queue: Queue, *given: Any, **options: Any) -> tuple[list[str], Any]:
+        taken = start(queue, *given, **options)
+        claims.add(queue.name, taken[0])
+        return taken
+
+    system.start_queued_workflows = start_queued_workflows  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class Quiet:
+    """Whether a database has been left alone since the last look of one asker."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._mark: int | None = None
+        self._changed = self._looked = 0.0
+
+    def is_over(self) -> bool:
+        """True when it is time to look: after a change, for a while after it, and once a second anyway."""
+        now = time.monotonic()
+        mark = self._database.change_mark()
+        if mark is None or mark != self._mark:
+            self._mark, self._changed = mark, now
+        # A while longer than the change: the thread that made it may still hold its place in the queue.
+        look = now - self._changed < LOOK_AFTER_CHANGE_S or now - self._looked >= LOOK_ANYWAY_S
+        if look:
+            self._looked = now
+        return look
+
+
+class Claims:
+    """The runs that were taken from the queue and wait for their turn, in the order of the queue.
+
+    Each comes in a thread of its own, and threads overtake each other. May be used from any of them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, _Claim] = {}
+
+    def add(self, lane: str, run_ids: Sequence[str]) -> None:
+        """Runs were taken from a lane; their threads follow."""
+        now = time.monotonic()
+        with self._lock:
+            self._waiting |= {run_id: _Claim(lane, now) for run_id in run_ids}
+
+    def arrived(self, run_id: str) -> str | None:
+        """The thread of a run is there: gives the run's lane. None for one that was recovered, not taken from the queue."""
+        with self._lock:
+            claim = self._waiting.get(run_id)
+            if claim is not None:
+                claim.arrived = True
+            return claim and claim.lane
+
+    def is_next(self, run_id: str) -> bool:
+        """Whether no run of the lane was taken before it that still waits. A thread that doesn't come is not waited for."""
+        now = time.monotonic()
+        with self._lock:
+            own = self._waiting.get(run_id)
+            for other, claim in self._waiting.items():
+                if own is None or other == run_id:
+                    break
+                if claim.lane == own.lane and (claim.arrived or now - claim.at < ARRIVES_S):
+                    return False
+            return True
+
+    def forget(self, run_id: str) -> None:
+        """It has its turn."""
+        with self._lock:
+            self._waiting.pop(run_id, None)
+
+
+@dataclass
+class _Claim:
+    lane: str
+    at: float
+    arrived: bool = False
+
+
+def _executor_id(data: Path) -> str:
+    # Stable per data root: on a shared PostgreSQL each worker recovers its own jobs and nobody else's.
+    path = data / "worker.id"
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        made = f"worker-{new_id()}"
+        try:
+            write_atomically(path, made.encode())
+        except OSError as error:
+            raise from_os_error(error, "prepare the data folder") from error
+        return made
