@@ -141,7 +141,7 @@ class Orders:
                 character=character,
                 caption=part.caption,
                 template=self.settings.prompt_template,
-                source=self._own_size(asked.image, "references" if part.reference else "image") if asked.mask and asked.image else None,
+                source=self._own_size(asked.image, "image") if asked.mask and asked.image else None,
             ).model_copy(update={"reference": part.reference, "cell": part.cell})
             workflow = None
             if model.engine == COMFYUI:
@@ -190,7 +190,7 @@ class Orders:
         """
         real = character is not None and character.kind.real
         consent = character.consent if real and character else None
-        starts = [(recipe.image, "references" if recipe.reference else "image")] if recipe.image else []
+        starts = [(recipe.image, "references" if recipe.image == recipe.reference else "image")] if recipe.image else []
         starts += [(each, name) for name, each in recipe.pictures.items()]
         used = [(self._picture_for(each, field), field) for each, field in starts]
         if recipe.mask is not None and recipe.image is not None:
@@ -362,12 +362,12 @@ class Orders:
 
 
 def _with_picture(part: Part, preset: Preset | None, character: Character | None) -> GenerateRequest:
-    """The request of one job with the picture that it starts from.
+    """The request of one job with the picture that it starts from: its own, which a mask was painted on; else its reference.
 
     A preset that keeps to a person takes the character's portrait where neither a LoRA nor another picture says how they look.
     """
     request = part.request
-    start = part.reference or request.image
+    start = request.image or part.reference
     if start is None and preset is not None and preset.needs.identity and character is not None and not (character.lora or request.loras):
         start = character.portrait
     return request if start == request.image else request.model_copy(update={"image": start})

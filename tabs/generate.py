@@ -150,14 +150,23 @@ def settings_of(
     recipe = picture.recipe
     if recipe is None:
         raise NotFound("This picture was not made here, so it has no settings.", remedy="Choose a picture that was generated.")
-    if request is not None and (preset is not None or not request.preset) and (style is not None or request.style in (None, NO_PRESET)):
+    kept = request is not None and all(
+        found is not None or name in (None, NO_PRESET) for found, name in ((preset, request.preset), (style, request.style))
+    )
+    if request is not None and kept:
         asked = request.model_dump(mode="json", include=set(_REUSED))
     else:
-        # The recipe's words are final, those of preset and style among them: naming these too would add them twice.
         asked = recipe.model_dump(mode="json", include=set(_REUSED)) | {"preset": OPEN, "style": OPEN}
+        # The recipe's words are final, those of the character, preset and style among them: nothing may be added to them again.
+        asked["written"] = {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
+        if request is not None:
+            asked |= {"prompt": request.prompt, "negative_prompt": request.negative_prompt, "quality": request.quality.value}
     if request is not None and request.as_written:
         asked["written"] = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
-    if recipe.image:
+    if recipe.reference:
+        start = {"denoise": recipe.denoise, "real_person": recipe.real_person} if recipe.reference == recipe.image else {}
+        asked["references"] = {"ids": [recipe.reference], **start}
+    if recipe.image and recipe.image != recipe.reference:
         asked["source"] = {"image": recipe.image, "mask": recipe.mask, "denoise": recipe.denoise, "real_person": recipe.real_person}
     if request is not None and request.workflow:
         asked["workflow"] = {"id": request.workflow, "values": request.values, "real_person": request.real_person}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import subprocess
 import sys
@@ -14,10 +15,26 @@ import gradio as gr
 import httpx
 import pytest
 from fastapi import FastAPI
+from PIL import Image
 
 from app import HOME, open_studio
-from studio.contracts import Family, GenerateRequest, JobState, ModelSpec, Picture, PictureKind, Preset, Recipe, Tone
+from studio.contracts import (
+    Appearance,
+    CharacterFields,
+    Family,
+    GenerateRequest,
+    JobState,
+    ModelSpec,
+    Picture,
+    PictureChange,
+    PictureKind,
+    Preset,
+    Recipe,
+    Tone,
+)
 from studio.errors import InvalidFieldType, InvalidFieldValue, MissingRequiredField, NotFound
+from studio.orders import NO_PRESET
+from studio.prompts import on_model
 from studio.settings import Settings
 from studio.studio import Studio
 from tabs import page
@@ -280,7 +297,8 @@ def test_a_style_beside_a_preset_is_in_the_job_and_comes_back_with_its_settings(
     again = settings_of(picture, job.request, STARTER, night, ink)
     assert (again["prompt"], again["preset"], again["style"]) == (FORM["prompt"], "night_v1", "ink_comic_v1")
     gone = settings_of(picture, job.request, STARTER, night, None)
-    assert (gone["prompt"], gone["preset"], gone["style"]) == (job.recipe.prompt, "", ""), "its words are in the prompt then"
+    assert (gone["prompt"], gone["preset"], gone["style"]) == (FORM["prompt"], "", "")
+    assert gone["written"]["prompt"] == job.recipe.prompt, "its words are in what the engine reads then"
 
 
 def test_a_style_that_was_the_preset_is_still_the_preset(studio: Studio) -> None:
@@ -324,6 +342,43 @@ def test_choosing_a_preset_or_model_says_what_open_fields_mean(studio: Studio) -
     preset = next(preset for preset in studio.presets() if preset.steps)
     assert on_choice(studio, preset.id, "starter").steps == str(preset.steps)
     assert on_choice(studio, "", "starter").steps == str(studio.models()[0].steps)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"prompt": "smiling"},
+        {"prompt": "smiling", "preset": "portrait_v1", "quality": "pro"},
+        {"prompt": "smiling", "style": "cartoon_v1", "quality": "low"},
+        {"prompt": "smiling", "preset": "portrait_v1", "style": "cartoon_v1"},
+        {"prompt": ""},
+        {"prompt": "smiling", "written": {"prompt": "someone else, smiling", "negative_prompt": "hats"}},
+        {"prompt": "smiling", "references": "with a caption"},
+        {"prompt": "smiling", "references": "with a caption", "source": "another"},
+    ],
+)
+@pytest.mark.parametrize("gone", [False, True])
+def test_the_settings_of_anybodys_picture_make_the_same_picture_again(studio: Studio, asked: dict[str, Any], gone: bool) -> None:
+    ilse = studio.create_character(CharacterFields(name="Ilse", appearance=Appearance(age=30, hair="long blonde hair", skin="pale")))
+    form = {**FORM, "character": ilse.id, "seed": 77, **asked}
+    if "references" in asked:
+        pose = studio.upload(red_square(), kind=PictureKind.reference)
+        studio.change_picture(pose.id, PictureChange(caption=asked["references"]))
+        form["references"] = {"ids": [pose.id], "real_person": False, "denoise": 0.4}
+    if "source" in asked:
+        form["source"] = {"image": studio.upload(red_square()).id, "real_person": False, "denoise": 0.7}
+    first = studio.job(on_generate(studio, form).job_id)
+    assert first.request is not None
+
+    def found(name: str | None) -> Preset | None:
+        return None if gone or name in (None, NO_PRESET) else on_model(studio.preset(name), STARTER)
+
+    picture = _picture(seed=77).model_copy(update={"recipe": first.recipe})
+    settings = settings_of(picture, first.request, STARTER, found(first.request.preset), found(first.request.style))
+    assert settings["prompt"] == asked["prompt"] or settings["written"] == asked["written"], "one's own words, not what was made of them"
+    again = studio.job(on_generate(studio, settings).job_id)
+    same = {"preset", "style"} if gone else set[str]()
+    assert again.recipe.model_dump(exclude=same) == first.recipe.model_dump(exclude=same)
 
 
 def test_settings_of_a_picture_that_is_not_there_are_refused(studio: Studio) -> None:
@@ -387,6 +442,12 @@ def studio(settings: Settings) -> Iterator[Studio]:
     opened = open_studio(settings)
     yield opened
     opened.database.close()
+
+
+def red_square() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(out, "PNG")
+    return out.getvalue()
 
 
 def _picture(*, seed: int | None, width: int = 128, height: int = 160) -> Picture:

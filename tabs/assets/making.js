@@ -142,7 +142,20 @@ class Written extends Field {
     this.line.classList.toggle("soft", !shown.prompt);
     toggle(this.reset, "hidden", !this.value);
     setText(this.note, this.value ? t("Edited by hand") : "");
+    this.overrule();
     setText(this.sum, this.sumWords());
+  }
+
+  // What was edited here counts alone; that is said where somebody goes on writing as if it didn't.
+  overrule() {
+    const prompt = document.getElementById("field-prompt");
+    if (!prompt) return;
+    prompt.classList.toggle("overruled", Boolean(this.value));
+    if (this.value && !this.overruled?.isConnected) {
+      const back = h("button", { type: "button", class: "quiet", onclick: () => this.composeAgain() }, t("Use the prompt again"));
+      this.overruled = h("p", { class: "soft small overruled-note", role: "status" }, t("The engine reads the text that you edited below, word for word: the prompt, the character and the style add nothing to it."), " ", back);
+      prompt.append(this.overruled);
+    } else if (!this.value) this.overruled?.remove();
   }
 
   sumWords() {
