@@ -187,9 +187,9 @@ def settings_of(
     return settings | {"model": recipe.model, "shape": shape, "width": width, "height": height, "seed": picture.seed, "count": 1}
 
 
-def hints(model: ModelSpec, preset: Preset | None, style: Preset | None = None) -> Hints:
-    """What the fields show while they are left open."""
-    width, height = next(_own_sizes(model, preset))
+def hints(model: ModelSpec, preset: Preset | None, style: Preset | None = None, shape: str | None = None) -> Hints:
+    """What the fields show while they are left open. `shape` is the chosen one; without it the preset's or the model's own."""
+    width, height = size_of(shape, model, preset) if shape else next(_own_sizes(model, preset))
     steps = (preset and preset.steps) or model.steps
     cfg = preset.cfg if preset and preset.cfg is not None else model.cfg
     under = beside(preset, style)
@@ -243,6 +243,25 @@ def on_reuse(studio: Studio, picture_id: str) -> dict[str, Any]:
     return settings if model else settings | {"model": models[0].id}
 
 
+def on_recall(studio: Studio, kept: Any) -> dict[str, Any]:
+    """The settings that a browser kept over a reload, for the form. What is gone since, or was never one, gives way to what is usual."""
+    kept = kept if isinstance(kept, dict) else {}
+    models = studio.models()
+    usual = {**_BLANK, "model": models[0].id, "prompt": "", "shape": SHAPES[0].id, "width": None, "height": None, "seed": None, "count": 1}
+    settings = {name: kept[name] if isinstance(kept.get(name), _KINDS.get(name, str)) else value for name, value in usual.items()}
+    if all(model.id != settings["model"] for model in models):
+        settings["model"] = models[0].id
+    known = {preset.id for preset in studio.presets()}
+    settings |= {name: OPEN for name in ("preset", "style") if settings[name] not in known}
+    if all(shape.id != settings["shape"] for shape in SHAPES):
+        settings["shape"] = SHAPES[0].id
+    with suppress(NotFound):
+        if settings["workflow"]:
+            studio.workflow(str(settings["workflow"].get("id")))
+        return settings
+    return settings | {"workflow": None}
+
+
 def on_character(studio: Studio, character_id: str, preset_id: str) -> str:
     """Another character was chosen: the preset that goes with it, or the one that was chosen before."""
     if not character_id:
@@ -280,12 +299,17 @@ def cards(studio: Studio, model_id: str | None) -> list[dict[str, Any]]:
 
 
 def on_choice(
-    studio: Studio, preset_id: str | None, model_id: str | None, workflow: Mapping[str, Any] | None = None, style_id: str | None = None
+    studio: Studio,
+    preset_id: str | None,
+    model_id: str | None,
+    workflow: Mapping[str, Any] | None = None,
+    style_id: str | None = None,
+    shape: str | None = None,
 ) -> Hints:
     """Another preset, style, model or workflow was chosen: what the open fields mean now."""
     model, preset = _chosen(studio, {"preset": preset_id, "model": model_id, "workflow": workflow})
     style = next((each for each in studio.presets() if each.id == style_id and each.is_style), None)
-    return hints(model, preset, style and style.on(model.family))
+    return hints(model, preset, style and style.on(model.family), shape)
 
 
 # Drawn here
@@ -297,8 +321,7 @@ def build(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs) -> None:
         with gr.Column(elem_id="form", min_width=0):
             form = _draw_form(studio)
         live("likeness-stage", elem_id="stage")
-    click, heard = _bridge("outcome"), _bridge("reuse")
-    _connect(studio, blocks, tabs, form, click, heard)
+    _connect(studio, blocks, tabs, form, {name: _bridge(name) for name in ("outcome", "reuse", "recall")})
 
 
 def _draw_form(studio: Studio) -> dict[str, Any]:
@@ -531,13 +554,15 @@ def _hint(words: str) -> list[dict[str, str]]:
 
 
 def _bridge(name: str) -> gr.HTML:
-    """A part nobody sees: it passes a value from the page's scripts to a handler (`reuse`) or from a handler to them (`outcome`)."""
+    """A part nobody sees: it passes a value from the page's scripts to a handler (`reuse`, `recall`) or from one to them (`outcome`)."""
     return gr.HTML(
         None,
         html_template="<span></span>",
         js_on_load=f"""
 document.addEventListener('likeness:{name}', (event) => {{ props.value = event.detail; trigger('submit'); }});
 watch('value', () => document.dispatchEvent(new CustomEvent('likeness:{name}-answer', {{ detail: props.value }})));
+document.documentElement.toggleAttribute('data-{name}', true);
+document.dispatchEvent(new CustomEvent('likeness:{name}-ready'));
 """,
         visible="hidden",
         apply_default_css=False,
@@ -545,46 +570,59 @@ watch('value', () => document.dispatchEvent(new CustomEvent('likeness:{name}-ans
     )
 
 
-def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, Any], outcome: gr.HTML, reuse: gr.HTML) -> None:
+def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, Any], bridges: Mapping[str, gr.HTML]) -> None:
     quick: dict[str, Any] = {"queue": False, "concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
-    button = form.pop("generate")
+    button, outcome, reuse, recall = form.pop("generate"), *(bridges[name] for name in ("outcome", "reuse", "recall"))
     hinted = ("shape", "width", "height", "steps", "cfg", "grain", "tone_strength")
 
     def clicked(*values: Any) -> dict[str, Any]:
         return on_generate(studio, dict(zip(form, values, strict=True))).model_dump(mode="json")
 
-    def preset_chosen(preset: str, model: str, workflow: Any = None, style: str = OPEN) -> list[Any]:
-        shown = _shown(on_choice(studio, preset, model, workflow, style))
+    def preset_chosen(preset: str, model: str, workflow: Any = None, style: str = OPEN, shape: str | None = None) -> list[Any]:
         _, own = _chosen(studio, {"preset": preset, "model": model, "workflow": workflow})
-        if own is not None and own.width and own.height:
-            # A preset comes with its own size; what was typed or picked before makes way.
-            shown[0]["value"] = shape_of(own.width, own.height)
-            shown[1]["value"] = shown[2]["value"] = None
+        if own is None or not own.width or not own.height:
+            return style_chosen(preset, model, workflow, style, shape)
+        # A preset comes with its own size; what was typed or picked before makes way.
+        shape = shape_of(own.width, own.height)
+        shown = style_chosen(preset, model, workflow, style, shape)
+        shown[0]["value"] = shape
+        shown[1]["value"] = shown[2]["value"] = None
         return shown
 
-    def style_chosen(preset: str, model: str, workflow: Any = None, style: str = OPEN) -> list[Any]:
-        return _shown(on_choice(studio, preset, model, workflow, style))
+    def style_chosen(preset: str, model: str, workflow: Any = None, style: str = OPEN, shape: str | None = None) -> list[Any]:
+        return _shown(on_choice(studio, preset, model, workflow, style, shape))
 
-    def model_chosen(preset: str, model: str, workflow: Any = None, style: str = OPEN) -> list[Any]:
+    def model_chosen(preset: str, model: str, workflow: Any = None, style: str = OPEN, shape: str | None = None) -> list[Any]:
         found = gr.update(items=cards(studio, model))
-        return [*style_chosen(preset, model, workflow, style), found, found]
+        return [*style_chosen(preset, model, workflow, style, shape), found, found]
 
     def reused(picture_id: str) -> list[Any]:
         try:
             settings = on_reuse(studio, picture_id)
-            hint = on_choice(studio, settings["preset"], settings["model"], settings["workflow"], settings["style"])
+            hint = on_choice(studio, settings["preset"], settings["model"], settings["workflow"], settings["style"], settings["shape"])
         except LikenessError as error:
             raise gr.Error(f"{error.message} {error.remedy}", title="These settings can't be used") from error
+        return [*filled(settings, hint), gr.update(selected="generate"), {"taken": picture_id}]
+
+    def recalled(kept: Any) -> list[Any]:
+        try:
+            settings = on_recall(studio, kept)
+            hint = on_choice(studio, settings["preset"], settings["model"], settings["workflow"], settings["style"], settings["shape"])
+        except LikenessError:
+            return [gr.skip()] * len(form)
+        return filled(settings, hint)
+
+    def filled(settings: Mapping[str, Any], hint: Hints) -> list[Any]:
         updates = {name: gr.update(value=settings[name]) for name in form}
         for name, shown in zip(hinted, _shown(hint), strict=True):
             updates[name] |= shown
         for name in ("preset", "style"):
             updates[name] |= gr.update(items=cards(studio, settings["model"]))
-        return [*updates.values(), gr.update(selected="generate"), {"taken": picture_id}]
+        return list(updates.values())
 
     button.click(clicked, list(form.values()), outcome, trigger_mode="multiple", **quick)
     chosen = [form["preset"], form["model"]]
-    drawn = [*chosen, form["workflow"], form["style"]]
+    drawn = [*chosen, form["workflow"], form["style"], form["shape"]]
     form["character"].input(
         lambda *chosen: on_character(studio, *chosen),
         [form["character"], form["preset"]],
@@ -601,9 +639,14 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
     )
     form["preset"].input(preset_chosen, drawn, [form[name] for name in hinted], trigger_mode="always_last", **quick)
     form["style"].input(style_chosen, drawn, [form[name] for name in hinted], trigger_mode="always_last", **quick)
+    sides = [form["width"], form["height"]]
+    form["shape"].input(lambda *now: style_chosen(*now)[1:3], drawn, sides, trigger_mode="always_last", **quick)
     seen = [*(form[name] for name in hinted), form["preset"], form["style"]]
     form["model"].input(model_chosen, drawn, seen, trigger_mode="always_last", **quick)
     form["workflow"].input(model_chosen, drawn, seen, trigger_mode="always_last", **quick)
+    recall.submit(recalled, recall, list(form.values()), **quick)
+    for name in ("model", "sampler", "scheduler", "tone"):
+        form[name].change(None, form[name], None, js=_TELL_JS.replace("NAME", name), show_progress="hidden")
     form["model"].change(
         None,
         form["model"],
@@ -612,10 +655,17 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
         show_progress="hidden",
     )
     # A shape that is picked by hand wins over pixels that were typed before.
-    form["shape"].input(None, None, [form["width"], form["height"]], js="() => [null, null]", show_progress="hidden")
+    form["shape"].input(None, None, sides, js="() => [null, null]", show_progress="hidden")
     reuse.submit(reused, reuse, [*form.values(), tabs, reuse], trigger_mode="always_last", **quick)
     # Models that were put into the folder since the studio started.
     blocks.load(functools.partial(_refresh_models, studio), None, form["model"], **quick)
+
+
+# What a menu holds is known to Gradio alone; draft.js keeps it over a reload.
+_TELL_JS = """(value) => {
+    document.dispatchEvent(new CustomEvent('likeness:menu', { detail: { name: 'NAME', value } }));
+    return [];
+}"""
 
 
 def _refresh_models(studio: Studio) -> Any:
@@ -689,6 +739,13 @@ _REUSED = (
     "prompt_suffix",
     "negative_suffix",
 )
+# What a kept value may be, where it isn't text.
+_NUMBER = (int, float)
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("written", "source", "workflow", "references", "grid"), dict),
+    **dict.fromkeys(("width", "height", "steps", "cfg", "seed", "count", "variations", "grain", "tone_strength"), _NUMBER),
+    "loras": list,
+}
 _FORM_ALONE = frozenset({"shape", "source", "written", "id"})
 _BLANK: dict[str, Any] = {
     "character": OPEN,

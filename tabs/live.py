@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,11 @@ import gradio as gr
 
 # Templates of gr.HTML are run as JavaScript template strings, so nothing but the element's name ever goes into one:
 # what is shown travels as a property and is put into the page as text.
+# A field in a part that is still closed forgets its other properties when its value is changed: its first items are kept here.
 _FIELD_JS = """
 const field = element.firstElementChild;
 const tell = (name, value) => field.setAttribute(name, JSON.stringify(value ?? null));
-const tellAll = () => { tell('items', props.items); tell('value', props.value); };
+const tellAll = () => { tell('items', props.items ?? first); tell('value', props.value); };
 element.addEventListener('pick', (event) => { props.value = event.detail; trigger('input'); });
 watch(['value', 'items'], tellAll);
 tellAll();
@@ -44,7 +46,7 @@ def choice(
         value,
         label=label,
         html_template=f'<likeness-{look} label="{label}" info="{info}"{" folds" if folds else ""}></likeness-{look}>',
-        js_on_load=_FIELD_JS,
+        js_on_load=f"const first = {json.dumps(list(items))};{_FIELD_JS}",
         apply_default_css=False,
         elem_id=elem_id,
         elem_classes=["field", "advanced-only"] if advanced else "field",

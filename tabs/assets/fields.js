@@ -142,9 +142,12 @@ class Shapes extends Field {
       );
     }
     this.mark();
+  }
+
+  mark() {
+    super.mark();
     const chosen = this.items.find((item) => item.id === this.value);
     setText(this.note, chosen ? pixels(chosen) : "");
-    this.sayValue();
   }
 
   valueWords() {

@@ -1,6 +1,8 @@
 // The page's scripts, in the order in which they are needed.
 
 import { feed } from "./feed.js";
+import { startAddresses } from "./addresses.js";
+import { startDraft } from "./draft.js";
 import { startForm } from "./form.js";
 import { startGradioWords } from "./gradio_words.js";
 import { startTheme } from "./theme.js";
@@ -25,6 +27,8 @@ startGradioWords();
 startTheme();
 startTips();
 startForm();
+startDraft();
+startAddresses();
 startSidebar();
 feed.start();
 startSetup();

@@ -69,7 +69,7 @@ def usable(page: Page) -> None:
     page.wait_for_function("document.documentElement.dataset.welcome")
     if page.evaluate("document.documentElement.dataset.welcome") == "shown":
         page.get_by_role("tab", name="Generate").click()
-    page.wait_for_selector("#make")
+    page.wait_for_selector("#make", state="attached")
     page.wait_for_selector("likeness-cards input", state="attached")
     page.wait_for_function("!['', 'wait'].includes(document.querySelector('likeness-stage .easel')?.dataset.scene ?? '')")
 
