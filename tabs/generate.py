@@ -105,9 +105,9 @@ def request_of(values: Mapping[str, Any], model: ModelSpec, preset: Preset | Non
     chosen = values.get("references") or {}
     whole = {
         **values,
-        **{name: value for name, value in chosen.items() if name != "ids"},
         **_workflow(values.get("workflow")),
-        **(values.get("source") or {}),
+        # With a picture to start from, what was said of the references doesn't count: they give their captions alone.
+        **(values.get("source") or {name: value for name, value in chosen.items() if name != "ids"}),
         **_written(values.get("written")),
         "references": chosen.get("ids", []),
     }

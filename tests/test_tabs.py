@@ -183,6 +183,9 @@ def test_settings_of_a_repainted_picture_leave_its_size_open_where_it_was() -> N
 def test_references_bring_what_was_said_of_them() -> None:
     request = request_of({**FORM, "prompt": "", "references": {"ids": ["a", "b"], "real_person": False}}, STARTER, None)
     assert (request.references, request.real_person) == (("a", "b"), False)
+    beside = {**FORM, "source": {"image": "c"}, "references": {"ids": ["a"], "real_person": False, "denoise": 0.2}}
+    request = request_of(beside, STARTER, None)
+    assert (request.image, request.references, request.real_person, request.denoise) == ("c", ("a",), None, None)
 
 
 def test_no_preset_means_none_also_where_the_character_has_one() -> None:
@@ -369,6 +372,8 @@ def test_the_settings_of_anybodys_picture_make_the_same_picture_again(studio: St
         form["source"] = {"image": studio.upload(red_square()).id, "real_person": False, "denoise": 0.7}
     first = studio.job(on_generate(studio, form).job_id)
     assert first.request is not None
+    if "source" in asked:
+        assert first.recipe.image == form["source"]["image"] and "with a caption" in first.recipe.prompt, "a reference gives its caption"
 
     def found(name: str | None) -> Preset | None:
         return None if gone or name in (None, NO_PRESET) else on_model(studio.preset(name), STARTER)

@@ -33,6 +33,7 @@ class Source extends Field {
     this.drawn = key;
     this.body.replaceChildren(...(this.value?.image ? this.chosen() : this.nothing()));
     this.follow();
+    this.dispatchEvent(new CustomEvent("likeness:drawn", { bubbles: true }));
     if (this.value?.image && this.picture?.id !== this.value.image) this.look(this.value.image);
   }
 
@@ -62,9 +63,7 @@ class Source extends Field {
 
   follow() {
     if (!this.amount || !this.value) return;
-    const amount = this.value.denoise ?? (this.value.mask ? 1 : 0.6);
-    this.amount.value = amount;
-    setText(this.amountWords, `${Math.round(amount * 100)} %`);
+    follow(this.amount, this.amountWords, this.value.denoise ?? (this.value.mask ? 1 : VARIATION));
   }
 
   change(more) {
@@ -122,6 +121,11 @@ class Source extends Field {
   }
 }
 
+function follow(range, words, amount) {
+  range.value = amount;
+  setText(words, `${Math.round(amount * 100)} %`);
+}
+
 // Width and height are under More settings; the shape is for whole pictures.
 function keptWords(picture) {
   if (!picture) return t("Only the painted part is drawn anew. The picture keeps its size; a width and height that you type change it.");
@@ -154,18 +158,34 @@ class References extends Field {
   role_ = "group";
   known = new Map();
 
+  ready() {
+    const form = this.closest("#form");
+    for (const event of ["pick", "likeness:drawn"]) form?.addEventListener(event, ({ target }) => target !== this && target.matches("likeness-source") && this.draw());
+  }
+
   draw(changed) {
     if (changed === "items") return;
     const ids = this.value?.ids ?? [];
-    const key = JSON.stringify([ids, this.value?.real_person]);
-    if (key === this.drawn) return;
+    const beside = Boolean(document.querySelector("likeness-source")?.value?.image);
+    const key = JSON.stringify([ids, this.value?.real_person, beside]);
+    if (key === this.drawn) return this.follow();
     this.drawn = key;
     const thumbs = ids.slice(0, 8).map((id) => h("img", { class: "ref-thumb", src: thumbnail(id), alt: this.known.get(id)?.caption || t("Reference"), loading: "lazy" }));
     const rest = ids.length > 8 ? [h("span", { class: "soft" }, `+ ${ids.length - 8}`)] : [];
     const open = h("button", { type: "button", class: "button", onclick: () => this.open() }, ids.length ? t("Change") : t("Choose references"));
     const clear = ids.length ? [h("button", { type: "button", class: "quiet", onclick: () => this.choose([]) }, tn("{count} selected · clear all", "{count} selected · clear all", ids.length))] : [];
-    const question = ids.length ? askReal(t("Do they show real people?"), this.value, (more) => this.change(more)) : null;
-    this.body.replaceChildren(...[h("div", { class: "ref-row" }, ...thumbs, ...rest), h("div", { class: "row-of-buttons" }, open, ...clear), question].filter(Boolean));
+    const about = !ids.length ? null : beside ? t("The pictures start from the picture above; each of these makes one, and gives its caption.") : tn("The picture starts from it and takes its caption.", "Each of them is the start of a picture of its own, with its own caption.", ids.length);
+    const question = ids.length && !beside ? askReal(t("Do they show real people?"), this.value, (more) => this.change(more)) : null;
+    this.amount = ids.length && !beside ? h("input", { type: "range", min: 0.05, max: 1, step: 0.05, "aria-label": t("How much is drawn anew"), "data-tip": t("Low keeps the picture, high keeps only its idea."), oninput: () => this.change({ denoise: Number(this.amount.value) }) }) : null;
+    this.amountWords = h("output");
+    const amount = this.amount && h("label", { class: "amount" }, h("span", {}, t("Drawn anew")), this.amount, this.amountWords);
+    const words = about && h("p", { class: "soft small" }, about);
+    this.body.replaceChildren(...[h("div", { class: "ref-row" }, ...thumbs, ...rest), h("div", { class: "row-of-buttons" }, open, ...clear), words, amount, question].filter(Boolean));
+    this.follow();
+  }
+
+  follow() {
+    if (this.amount) follow(this.amount, this.amountWords, this.value.denoise ?? VARIATION);
   }
 
   choose(ids) {
