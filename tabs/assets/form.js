@@ -17,6 +17,8 @@ export function startForm() {
     toast(t("The form holds this picture's settings"), { ms: 2500 });
   });
   document.addEventListener("keydown", onKey);
+  // The second half of a double click is a habit, not another order.
+  document.addEventListener("click", (event) => event.detail > 1 && event.target.closest?.("#make") && event.stopImmediatePropagation(), true);
   document.addEventListener("input", (event) => clearError(event.target.closest?.("[id^=field-]")));
   document.addEventListener("pick", (event) => clearError(event.target.closest?.("[id^=field-]")));
   feed.addEventListener("ended", (event) => onEnded(event.detail));

@@ -127,7 +127,8 @@ class Stage extends HTMLElement {
 
   drawLive(job, pictures) {
     const { count } = job.recipe;
-    const which = count > 1 && t("picture {number} of {count}", { number: Math.min(pictures.length + 1, count), count });
+    // Several are often drawn together, and come at once.
+    const which = count > 1 && (pictures.length ? t("{made} of {count}", { made: pictures.length, count }) : tn("{count} picture", "{count} pictures", count));
     setText(this.words, [progressWords(job), which].filter(Boolean).join(" · "));
     this.scene(`live-${job.id}-${job.attempt}`, () => {
       this.shown = null;

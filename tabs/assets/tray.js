@@ -174,7 +174,7 @@ class Row {
     this.words.title = job.request.prompt;
     const made = pictures?.length ?? 0;
     const { count } = job.recipe;
-    const many = count === 1 ? null : job.state === "queued" ? tn("{count} picture", "{count} pictures", count) : t("{made} of {count}", { made, count });
+    const many = count === 1 ? null : !made ? tn("{count} picture", "{count} pictures", count) : t("{made} of {count}", { made, count });
     setText(this.status, over ? endWords(job, pictures ? made : undefined) : [progressWords(job), many].filter(Boolean).join(" · "));
     toggle(this.bar, "hidden", job.state !== "running");
     this.bar.setAttribute("aria-valuenow", Math.round(job.progress * 100));
