@@ -18,7 +18,7 @@ MAX_COUNT = 16
 MAX_SEED = 2**32 - 1
 STYLE = "style"  # the category of presets that are styles
 # What the {…} stand for is in prompts.fill; a part between commas whose words are missing drops out.
-DEFAULT_TEMPLATE = "{trigger_word}, {hair}, {skin} skin, {eyes} eyes, {marks}, {caption}"
+DEFAULT_TEMPLATE = "{trigger_word}, {person}, {hair}, {skin} skin, {eyes} eyes, {marks}, wearing {clothes}, {caption}"
 
 
 class Contract(BaseModel):

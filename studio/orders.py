@@ -94,14 +94,17 @@ class Orders:
         character = self._character_of(request)
         preset = self._preset_for(request, character)
         style = self._style_for(request)
-        if preset is not None or style is not None:
+        family = ""
+        if preset is not None or style is not None or character is not None:
             with suppress(EngineOffline):
                 family = self._model_for(request, character).family
                 preset, style = preset and preset.on(family), style and style.on(family)
         parts = expand(request, self._captions(request), seed=0, wildcards=self._wildcards)
         first = parts[0]
         template = self.settings.prompt_template
-        prompt, negative = prompts_of(first.request, preset, character, style=style, caption=first.caption, template=template)
+        prompt, negative = prompts_of(
+            first.request, preset, character, style=style, caption=first.caption, template=template, family=family
+        )
         return Composed(prompt=prompt, negative_prompt=negative, jobs=len(parts), pictures=sum(part.request.count for part in parts))
 
     def check_space(self) -> None:

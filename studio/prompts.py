@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TypeVar
 
-from studio.contracts import DEFAULT_TEMPLATE, Character, GenerateRequest, LoraUse, ModelSpec, Preset, Quality, Recipe, Tone
+from studio.contracts import DEFAULT_TEMPLATE, Appearance, Character, GenerateRequest, LoraUse, ModelSpec, Preset, Quality, Recipe, Tone
 from studio.errors import InvalidFieldValue, MissingRequiredField
 from studio.models import check_sampling, draws, size_near
 from studio.presets import check_preset
@@ -14,9 +14,31 @@ from studio.presets import check_preset
 QUALITY_STEPS = {Quality.low: 0.5, Quality.standard: 1.0, Quality.pro: 1.5}
 MAX_STEPS = 150
 DEFAULT_CAPTION = "portrait of a person"
+# The starter model draws no ages, and words like “34-year-old” cost it colours and style that it would have met.
+AGELESS = frozenset({"starter"})
 
 T = TypeVar("T")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+# “brown eyes” in the field of the eyes must not become “brown eyes eyes”.
+_TWICE = re.compile(r"\b(skin|eyes) \1\b", re.IGNORECASE)
+_SAID_AGE = re.compile(r"\b\d+[- ]years?[- ]old\b", re.IGNORECASE)
+# Characters are adults, whatever the field calls them.
+_GROWN = {"boy": "man", "guy": "man", "male": "man", "girl": "woman", "lady": "woman", "female": "woman"}
+_PICTURES = "avatar|bust|close-up|drawing|headshot|illustration|image|painting|photo|photograph|picture|portrait|selfie|shot|sketch"
+_GARMENTS = (
+    "apron|armou?r|bathrobe|bikini|blazer|blouse|bra|cape|cardigan|cloak|coat|costume|dirndl|dress|dungarees|garment|gown|hoodie|jacket|jeans|"
+    "jersey|jumper|jumpsuit|kimono|leggings|lingerie|miniskirt|nightgown|outfit|overalls|overcoat|pants|parka|poncho|pullover|pyjamas|pajamas|"
+    "raincoat|robe|sari|shirt|shorts|skirt|spacesuit|suit|sweater|sweatshirt|sweatpants|swimming trunks|swimsuit|swimwear|t-shirt|tank top|"
+    "tee|toga|towel|trench|trousers|turtleneck|tuxedo|underwear|uniform|vest|waistcoat"
+)
+_BESIDES = (
+    "beanie|cap|crown|earrings?|eyepatch|glasses|gloves|hat|headphones|helmet|hijab|jewell?ery|mask|necklace|scarf|sunglasses|turban|watch"
+)
+_CLOTHES = re.compile(
+    rf"\b(?:(?:{_GARMENTS})(?:e?s)?|attire|cloth(?:es|ing|ed)|dressed|bare[- ]chested|naked|nude|shirtless|topless|unclothed|undressed)\b"
+    rf"|\bwear(?:s|ing)\b(?![^,.;]*\b(?:{_BESIDES})\b)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +112,7 @@ def compose(
     scheduler = request.scheduler or (preset.scheduler if preset else None) or model.scheduler
     # A model on a server may come with samplers that no menu here has.
     check_sampling(sampler, scheduler, model.family, own=(model.sampler, model.scheduler))
-    prompt, negative = prompts_of(request, preset, character, style=style, caption=caption, template=template)
+    prompt, negative = prompts_of(request, preset, character, style=style, caption=caption, template=template, family=model.family)
     loras = _loras(request, preset, style, character)
     if preset is not None and preset.needs.identity and not (loras or request.image):
         raise InvalidFieldValue(
@@ -142,13 +164,16 @@ def prompts_of(
     style: Preset | None = None,
     caption: str = "",
     template: str = DEFAULT_TEMPLATE,
+    family: str = "",
 ) -> tuple[str, str]:
     """The positive and the negative prompt as an engine gets them: character, caption and words, then what preset and style add."""
     if request.as_written:
         return request.prompt, request.negative_prompt
     words = _joined(", ".join(part for part in (request.prompt, caption) if part))
     if character is not None:
-        words = fill(template, character, words or DEFAULT_CAPTION)
+        # Under a mask only a part is drawn, which need not be the clothes.
+        dressed = request.mask is not None or names_clothes(f"{character.appearance.marks}, {words}")
+        words = fill(template, character, words or DEFAULT_CAPTION, dressed=dressed, ages=family not in AGELESS)
     preset = beside(preset, style)
     added = [*((preset.prompt_suffix, preset.style_words) if preset else ()), style.prompt_suffix if style else ""]
     positive = _joined(words or DEFAULT_CAPTION, *added, request.prompt_suffix)
@@ -187,12 +212,20 @@ def toning(preset: Preset | None, style: Preset | None) -> Preset | None:
     return style if preset is None or (preset.tone is None and style is not None) else preset
 
 
-def fill(template: str, character: Character, caption: str) -> str:
-    """A template with a character's words in it; a part between commas whose words are missing drops out."""
+def fill(template: str, character: Character, caption: str, *, dressed: bool = False, ages: bool = True) -> str:
+    """A template with a character's words in it; a part between commas whose words are missing drops out.
+
+    Where the caption itself says “a person” they are named there, and {person} drops out. `dressed` leaves out {clothes}; without `ages`
+    {person} says the gender alone.
+    """
     looks = character.appearance
+    person = person_words(looks if ages else looks.model_copy(update={"age": None}))
+    if "{person}" in template and person:
+        caption, person = _introduced(caption, looks, person)
     values = {
         "trigger_word": character.trigger_word,
         "name": character.name,
+        "person": person,
         "age": str(looks.age or ""),
         "gender": looks.gender,
         "skin": looks.skin,
@@ -201,14 +234,41 @@ def fill(template: str, character: Character, caption: str) -> str:
         "build": looks.build,
         "marks": looks.marks,
         "wardrobe": character.wardrobe,
+        "clothes": "" if dressed else character.wardrobe,
         "caption": caption,
     }
     parts: list[str] = []
     for part in template.split(","):
         names = _PLACEHOLDER.findall(part)
         if all(values.get(name) for name in names):
-            parts.append(_PLACEHOLDER.sub(lambda found: values[found[1]], part).strip())
+            said = _PLACEHOLDER.sub(lambda found: values[found[1]], part).strip()
+            parts.append(said if names == ["caption"] else _TWICE.sub(r"\1", said))
     return ", ".join(part for part in parts if part)
+
+
+def person_words(looks: Appearance) -> str:
+    """Age and gender as one says them, “34-year-old man”; empty where neither is known."""
+    gender = _GROWN.get(looks.gender.casefold(), looks.gender)
+    return f"{looks.age}-year-old {gender or 'person'}" if looks.age else gender
+
+
+def names_clothes(words: str) -> bool:
+    """Whether words say what somebody wears, or that they wear nothing. Glasses and hats alone are no clothes."""
+    return _CLOTHES.search(words) is not None
+
+
+def _introduced(caption: str, looks: Appearance, person: str) -> tuple[str, str]:
+    """The caption, and what is left to say of the person before it."""
+    if _SAID_AGE.search(caption):
+        return caption, ""
+    named = "|".join(re.escape(word) for word in ("person", looks.gender, _GROWN.get(looks.gender.casefold())) if word)
+    # Only who the picture shows: “talking to a man” is about somebody else.
+    who = re.compile(rf"(^\s*|\b(?:{_PICTURES}) of )(?:an?|the) (?:{named})\b(?!['’-])", re.IGNORECASE)
+    found = who.search(caption)
+    if found is None:
+        return caption, person
+    article = "an" if re.match(r"8|11\b|11-|18|[aeiou]", person, re.IGNORECASE) else "a"
+    return f"{caption[: found.start()]}{found[1]}{article} {person}{caption[found.end() :]}", ""
 
 
 def aspect_size(aspect: Aspect, model: ModelSpec) -> tuple[int, int]:

@@ -69,8 +69,9 @@ class Settings(BaseSettings):
     prompt_template: str = Field(
         DEFAULT_TEMPLATE,
         max_length=2000,
-        description="How a character's words become a prompt: {trigger_word} {name} {age} {gender} {skin} {hair} {eyes} {build} {marks} "
-        "{wardrobe} {caption}. A part between commas whose words are missing drops out.",
+        description="How a character's words become a prompt: {trigger_word} {name} {person} {age} {gender} {skin} {hair} {eyes} {build} "
+        "{marks} {wardrobe} {clothes} {caption}. A part between commas whose words are missing drops out. {person} is age and gender "
+        "(“34-year-old man”) and takes the place of “a person” in the caption. {clothes} is the wardrobe where a prompt names no clothes.",
     )
     models_dir: Path | None = Field(None, description="Where checkpoints lie. Empty means `models` in the data folder.")
     loras_dir: Path | None = Field(None, description="Where LoRAs lie. Empty means `loras` in the data folder.")

@@ -42,7 +42,7 @@ from studio.errors import (
     SafetyFilter,
     from_validation,
 )
-from studio.prompts import fill
+from studio.prompts import fill, prompts_of
 from studio.settings import Settings
 from studio.studio import TEMPLATES, Studio
 
@@ -308,6 +308,58 @@ def test_the_template_leaves_out_what_is_not_known(studio: Studio) -> None:
     made = studio.create_character(fields(appearance={"hair": "long red hair"}))
     assert fill("{trigger_word}, {hair}, {skin} skin, {caption}", made, "smiling") == "nova_lk, long red hair, smiling"
     assert fill("a photo of {name}, {age} years old", made, "x") == "a photo of Nova"
+
+
+@pytest.mark.parametrize(
+    ("looks", "caption", "said"),
+    [
+        ({"age": 34, "gender": "man"}, "smiling", "34-year-old man, smiling"),
+        ({"age": 34, "gender": "man"}, "portrait of a person, smiling", "portrait of a 34-year-old man, smiling"),
+        ({"age": 34, "gender": "man"}, "A man at the sea", "a 34-year-old man at the sea"),
+        ({"age": 34, "gender": "man"}, "talking to a man", "34-year-old man, talking to a man"),
+        ({"age": 34, "gender": "man"}, "photo of a person's hands", "34-year-old man, photo of a person's hands"),
+        ({"age": 34, "gender": "man"}, "as a 70-year-old", "as a 70-year-old"),
+        ({"age": 81, "gender": "woman"}, "a person", "an 81-year-old woman"),
+        ({"age": 30}, "a person", "a 30-year-old person"),
+        ({"age": 21, "gender": "girl"}, "portrait of a girl", "portrait of a 21-year-old woman"),
+        ({"gender": "non-binary person"}, "portrait of a person", "portrait of a non-binary person"),
+        ({"eyes": "brown eyes"}, "smiling", "brown eyes, smiling"),
+    ],
+)
+def test_age_and_gender_are_said_once_and_where_the_prompt_says_a_person(
+    studio: Studio, looks: dict[str, Any], caption: str, said: str
+) -> None:
+    made = studio.create_character(fields(appearance=looks))
+    assert fill("{person}, {eyes} eyes, {caption}", made, caption) == said
+    # A template of one's own that does not ask for them stays as it is.
+    assert fill("{caption}", made, caption) == caption
+
+
+def test_the_starter_model_reads_no_ages(studio: Studio) -> None:
+    made = studio.create_character(fields(appearance={"age": 34, "gender": "man", "skin": "tan"}))
+    assert studio.compose(GenerateRequest(character=made.slug)).prompt == "nova_lk, tan skin, portrait of a man"
+    assert prompts_of(GenerateRequest(), None, made, family="sdxl")[0] == "nova_lk, tan skin, portrait of a 34-year-old man"
+
+
+@pytest.mark.parametrize(
+    ("words", "dressed"),
+    [
+        ("smiling, round glasses", False),
+        ("wearing a hat and sunglasses", False),
+        ("on top of a hill", False),
+        ("at her new address", False),
+        ("wearing a dirndl", True),
+        ("in two red dresses", True),
+        ("a navy suit", True),
+        ("topless", True),
+    ],
+)
+def test_the_wardrobe_is_worn_where_the_prompt_names_no_clothes(studio: Studio, words: str, dressed: bool) -> None:
+    made = studio.create_character(fields(wardrobe="a navy suit, white shirt"))
+    composed = studio.compose(GenerateRequest(prompt=words, character=made.slug)).prompt
+    assert composed == (f"nova_lk, {words}" if dressed else f"nova_lk, wearing a navy suit, white shirt, {words}")
+    masked = prompts_of(GenerateRequest(prompt=words, image="a", mask="b"), None, made)[0]
+    assert masked == f"nova_lk, {words}"
 
 
 def test_character_preset_and_person_all_speak_in_the_prompts(studio: Studio) -> None:
