@@ -33,6 +33,15 @@ class Photo:
 
 def read_photo(data: bytes, max_megapixels: float) -> Photo:
     """Check and clean one file. Raises ImageInvalid or FileTooLarge saying what is wrong with it."""
+    try:
+        return _read(data, max_megapixels)
+    except ImageInvalid as error:
+        # Other uploads are no photos of phones, so what is said of them leaves out HEIC.
+        message = error.message.replace("JPEG or WebP", "JPEG, WebP or HEIC")
+        raise ImageInvalid(message, field=error.field, remedy=error.remedy.replace("JPEG or WebP", "JPEG, WebP or HEIC")) from error
+
+
+def _read(data: bytes, max_megapixels: float) -> Photo:
     if _is_heic(data):
         return _from_heic(data, max_megapixels)
     kind = metadata.peek_upload(data, max_megapixels)

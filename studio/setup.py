@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
-from studio.contracts import CharacterStatus, Contract
+from studio.contracts import Contract
 from studio.doctor import last_run_folder
 from studio.errors import Conflict, ContractMismatch, InvalidFieldType, InvalidFieldValue
 from studio.settings import SAVED, Settings, env_names, reread, save_settings
@@ -26,6 +26,8 @@ MOST_LETTERS = 4000
 AT_ONCE = frozenset({"walked_through", "prompt_template", "max_upload_megapixels", "comfyui_url", "comfyui_arguments"})
 # They say which programs run: that is for whoever starts the studio, not for whoever reaches its page.
 OUTSIDE = frozenset({"comfyui_python", "comfyui_torch", "engine_pins"})
+# A start may be told otherwise on its command line, for that once.
+ON_COMMAND_LINE = frozenset({"port", "listen"})
 CHOICES: dict[str, tuple[str, ...]] = {
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
     "device": ("auto", "cpu", "cuda", "mps"),
@@ -49,12 +51,16 @@ Value = bool | int | float | str | None
 
 
 class Setting(Contract):
-    """One setting as it may be shown. A secret has no value, only `set`."""
+    """One setting as it may be shown. A secret has no value, only `set`.
+
+    `now` is what the running studio was started with, where the next start would find something else.
+    """
 
     name: str
     kind: SettingKind
     value: Value = None
     default: Value = None
+    now: Value = None
     set: bool | None = None
     secret: bool
     environment: str
@@ -86,7 +92,7 @@ class Where(Contract):
 def all_settings(settings: Settings, at_start: Settings | None = None) -> tuple[Setting, ...]:
     """Every setting as the next start will find it; `pending` where that differs from what was found `at_start`."""
     now = reread(settings)
-    return tuple(_shown(name, now, at_start) for name in Settings.model_fields)
+    return tuple(_shown(name, now, at_start, settings) for name in Settings.model_fields)
 
 
 def change_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
@@ -146,18 +152,20 @@ def places(settings: Settings) -> Where:
 
 
 def is_fresh(studio: Studio) -> bool:
-    """True for a studio that has no character and no picture yet, and whose walkthrough nobody finished or skipped."""
+    """True for a studio that has no picture yet and whose walkthrough nobody finished or skipped: one that was begun goes on."""
     if reread(studio.settings).walked_through:
         return False
-    return not studio.pictures(kind=None, limit=1).items and not studio.characters(CharacterStatus.active)
+    return not studio.pictures(kind=None, limit=1).items
 
 
-def _shown(name: str, now: Settings, at_start: Settings | None) -> Setting:
+def _shown(name: str, now: Settings, at_start: Settings | None, running: Settings) -> Setting:
     field = Settings.model_fields[name]
     value = getattr(now, name)
     first, *others = env_names(name)
     secret = isinstance(value, SecretStr)
     told: dict[str, Any] = {"set": bool(value.get_secret_value())} if secret else {"value": _plain(value), "default": _plain(field.default)}
+    if name in ON_COMMAND_LINE and (used := getattr(running, name)) != value:
+        told["now"] = _plain(used)
     limits = {word: getattr(rule, sign) for rule in field.metadata for sign, word in _LIMITS.items() if hasattr(rule, sign)}
     return Setting(
         name=name,

@@ -341,7 +341,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             info=t(
                 "What the picture shows, in your own words. The starter model knows hair, skin, clothes, glasses, backgrounds and styles."
             ),
-            placeholder=t("portrait of a person with long red hair, round glasses, wearing a green hoodie, cartoon style"),
+            placeholder=t("portrait of a person with long red hair, round glasses, wearing a green hoodie, flat avatar style"),
             lines=4,
             max_lines=12,
             max_length=10_000,
@@ -361,7 +361,8 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             "written",
             label=later("What the engine reads"),
             info=later(
-                "Your words together with those of character, preset and style. Change them and they are taken exactly as they stand."
+                "Your words together with those of character, preset and style; a made-up word like nova_lk is the trigger word. "
+                "Change them and they are taken exactly as they stand."
             ),
             value=None,
             elem_id="field-written",

@@ -132,7 +132,7 @@ def _gif() -> bytes:
     ("data", "error", "words"),
     [
         (_bomb(20_000, 20_000), FileTooLarge, "20000×20000"),
-        (b"hello, I am a text file", ImageInvalid, "not a PNG"),
+        (b"hello, I am a text file", ImageInvalid, "not a PNG, JPEG, WebP or HEIC picture"),
         (_photo("JPEG")[:900], ImageInvalid, "cut off"),
         (_gif(), ImageInvalid, "not a PNG"),
         (_moving(), ImageInvalid, "moves"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 from pydantic import SecretStr
 
 from app import open_studio
@@ -195,10 +197,20 @@ def test_places_are_absolute_paths_and_never_hold_a_password(client: TestClient,
     assert "sesame" not in others.model_dump_json()
 
 
-def test_a_studio_is_new_until_it_has_a_character(studio: Studio, client: TestClient) -> None:
+def test_a_studio_is_new_until_it_has_a_picture(studio: Studio, client: TestClient) -> None:
     assert client.get("welcome").json() == {"fresh": True, "walked_through": False}
+    # A walkthrough that was left between its character and its picture goes on.
     studio.create_character(CharacterFields.model_validate({"name": "Nova"}))
+    assert client.get("welcome").json() == {"fresh": True, "walked_through": False}
+    picture = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(picture, "PNG")
+    studio.upload(picture.getvalue(), "one.png")
     assert client.get("welcome").json() == {"fresh": False, "walked_through": False}
+
+
+def test_a_port_of_the_command_line_is_told_beside_the_saved_one(settings: Settings) -> None:
+    shown = {item.name: item for item in setup.all_settings(settings.model_copy(update={"port": 7999}))}
+    assert (shown["port"].value, shown["port"].now, shown["listen"].now) == (settings.port, 7999, None)
 
 
 def test_a_walkthrough_that_was_skipped_does_not_come_back(studio: Studio, client: TestClient) -> None:

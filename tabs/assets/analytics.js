@@ -110,7 +110,17 @@ const quiet = (report) => (report.pictures || report.jobs_total ? "" : tn("Nothi
 
 const card = (label, value, note, about) =>
   h("div", { class: "analytics-card", role: "listitem", "data-tip": about }, h("h3", {}, label), h("p", { class: "analytics-number" }, value), h("p", { class: "soft" }, note));
-const daily = (report) => t("{count} a day on average", { count: number(report.pictures / report.days, { maximumFractionDigits: report.pictures < 10 * report.days ? 1 : 0 }) });
+
+// Days before the first picture of these days are no days without work.
+function daily({ pictures, per_day: days }) {
+  const first = days.findIndex((one) => one.pictures);
+  if (first < 0) return t("none in these days");
+  const counted = days.length - first;
+  if (counted === 1) return t("all of them today");
+  const count = number(pictures / counted, { maximumFractionDigits: pictures < 10 * counted ? 1 : 0 });
+  if (!first) return t("{count} a day on average", { count });
+  return t("{count} a day since {day}", { count, day: day(new Date(`${days[first].date}T00:00`)) });
+}
 
 // What somebody wants to know who counts pictures, not jobs.
 function plainCards(report) {
@@ -120,17 +130,17 @@ function plainCards(report) {
   return [
     card(t("Pictures made"), number(report.pictures), daily(report), t("Made in these days and not deleted for good")),
     card(t("Favourites"), number(report.favourites), liked(report), t("Pictures with a heart")),
-    card(t("What worked"), worked(jobs.done, bad), bad ? tn("{done} of {count} job; what went wrong stands below", "{done} of {count} jobs; what went wrong stands below", tried, { done: number(jobs.done) }) : tried ? tn("{count} job, and nothing went wrong", "{count} jobs, and nothing went wrong", tried) : t("No job ended in these days"), t("Jobs that were done, of those that were done or failed")),
+    card(t("Jobs that worked"), worked(jobs.done, bad), bad ? tn("{done} of {count} job; what went wrong stands below", "{done} of {count} jobs; what went wrong stands below", tried, { done: number(jobs.done) }) : tried ? tn("{count} job, and nothing went wrong", "{count} jobs, and nothing went wrong", tried) : t("No job ended in these days"), t("Jobs that were done, of those that were done or failed")),
     card(t("How long it took"), report.run_s.p50 === null ? "–" : t("about {time}", { time: duration(report.run_s.p50) }), patience(report), t("Usually, from the beginning of a job to its last picture")),
   ];
 }
 
 function worked(done, bad) {
   if (!done && !bad) return "–";
-  if (!bad) return t("Everything");
-  if (!done) return t("Nothing yet");
+  if (!bad) return t("All of them");
+  if (!done) return t("None yet");
   const share = done / (done + bad);
-  return share >= 0.9 ? t("Nearly everything") : share >= 0.6 ? t("Most of it") : share >= 0.4 ? t("About half") : t("Little");
+  return share >= 0.9 ? t("Nearly all") : share >= 0.6 ? t("Most") : share >= 0.4 ? t("About half") : t("A few");
 }
 
 // Whose pictures, and made with which preset, have the most hearts.

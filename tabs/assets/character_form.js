@@ -17,18 +17,18 @@ const HAIR_STYLES = [
   "long wavy hair", "long straight hair", "short hair", "curly hair", "a bob haircut", "a hair bun", "an afro", "long dreadlocks", "short cropped hair", "spiky hair", "an undercut",
 ];
 const LOOKS = [
-  { name: "age", label: t("Age"), kind: "number", tip: t("In years. Characters are adults."), note: t("{count} or more", { count: ADULT }) },
-  { name: "gender", label: t("Gender"), tip: t("In a word or two, as it should stand in prompts."), chips: ["woman", "man", "non-binary person"] },
+  { name: "age", label: t("Age"), kind: "number", tip: t("In years. It goes into prompts, but for the starter model, which draws no ages. Characters are adults."), note: t("{count} or more", { count: ADULT }) },
+  { name: "gender", label: t("Gender"), tip: t("In a word or two. It goes into every prompt, with the age where the model draws ages: “34-year-old woman”."), chips: ["woman", "man", "non-binary person"] },
   { name: "skin", label: t("Skin"), tip: t("Tone of the skin."), placeholder: t("tan"), chips: ["pale", "light", "tan", "brown", "dark"] },
-  { name: "eyes", label: t("Eyes"), tip: t("Colour and shape of the eyes."), placeholder: t("green"), chips: ["brown", "green", "blue", "grey", "hazel"] },
+  { name: "eyes", label: t("Eyes"), tip: t("Colour and shape of the eyes."), placeholder: t("green"), chips: ["brown", "green", "blue", "gray", "hazel"] },
   { name: "hair", label: t("Hair"), wide: true, tip: t("Colour and style, as one phrase."), placeholder: t("long wavy red hair"), chips: HAIR_STYLES, colours: HAIR_COLOURS },
-  { name: "build", label: t("Build"), tip: t("Height and figure."), placeholder: t("slim, tall"), chips: ["slim", "average", "athletic", "broad", "curvy"] },
+  { name: "build", label: t("Build"), tip: t("Height and figure. Shown on their page; {build} in the template of prompts on the Setup tab puts it into prompts too."), placeholder: t("slim, tall"), chips: ["slim", "average", "athletic", "broad", "curvy"] },
   { name: "marks", label: t("Marks"), tip: t("What one recognises them by: glasses, freckles, scars, tattoos."), placeholder: t("round glasses, freckles"), many: true, chips: ["round glasses", "glasses", "sunglasses", "freckles", "beard", "an eyepatch"] },
 ];
 const PERSON = [
   { name: "personality", label: t("Personality"), tip: t("What they are like. Captions are written with it."), placeholder: t("Warm, curious, a little stubborn") },
   { name: "voice", label: t("Voice"), tip: t("How they speak and write."), placeholder: t("Short sentences, dry humour, no exclamation marks") },
-  { name: "wardrobe", label: t("Wardrobe"), tip: t("What they usually wear."), placeholder: t("green hoodie, navy jacket, white sneakers") },
+  { name: "wardrobe", label: t("Wardrobe"), tip: t("What they usually wear: it goes into every prompt that names no clothes itself."), placeholder: t("green hoodie, navy jacket, white sneakers") },
   { name: "backstory", label: t("Backstory"), tip: t("Where they come from and what they do."), placeholder: t("Grew up by the sea, repairs bicycles in Lisbon") },
 ];
 const EVIDENCE = ".pdf,.png,.jpg,.jpeg,.webp,.txt,.eml,.docx,.mp3,.m4a,.mp4";
@@ -142,7 +142,7 @@ export class CharacterForm {
       section("basics", t("Basics"), t("Who this is."), this.start_, h("div", { class: "form-grid" }, ...this.drawBasics())),
       this.consent,
       section("looks", t("Looks"), t("In plain words; they go into every prompt. The suggestions for skin and hair are words the starter model knows well."), h("div", { class: "form-grid" }, ...LOOKS.map((field) => this.words({ ...field, name: `appearance.${field.name}` })))),
-      section("person", t("Person"), t("Who they are, for captions and posts. All of it may stay empty."), h("div", { class: "form-grid" }, ...PERSON.map((field) => this.words({ ...field, kind: "area" })))),
+      section("person", t("Person"), t("Who they are, for captions and posts; the wardrobe goes into prompts too. All of it may stay empty."), h("div", { class: "form-grid" }, ...PERSON.map((field) => this.words({ ...field, kind: "area" })))),
       section("making", t("Making pictures"), t("What every picture of this character starts with."), h("div", { class: "form-grid" }, ...this.drawMaking())),
       section("social", t("Social handles"), t("Where this character posts, and under which name."), this.drawHandles()),
     ];

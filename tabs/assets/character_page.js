@@ -7,7 +7,7 @@ import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { ended, feed } from "./feed.js";
 import { showTab } from "./header.js";
 import { day, number, t, tn } from "./language.js";
-import { hasConsent, KINDS, looks, portrait, real } from "./portrait.js";
+import { hasConsent, KINDS, likenessToday, looks, photosAreFor, portrait, real } from "./portrait.js";
 import { listOf } from "./stage.js";
 import { complain, toast } from "./toast.js";
 import { copyText, fromTrash, lookAt } from "./viewer.js";
@@ -109,6 +109,7 @@ export class CharacterPage {
           iconButton("copy", t("Copy the trigger word"), () => this.copyWord()),
         ),
         about ? h("p", { class: "page-looks" }, about) : h("p", { class: "page-looks soft" }, t("Nothing is said about the looks yet.")),
+        one.wardrobe ? h("p", { class: "page-looks" }, h("span", { class: "soft" }, t("Usually wears")), " ", one.wardrobe) : null,
         one.personality ? h("p", { class: "page-looks soft" }, one.personality) : null,
         h("dl", { class: "numbers" }, fact(one.photos, tn("photo", "photos", one.photos)), fact(one.pictures, tn("picture", "pictures", one.pictures)), fact(one.jobs, tn("job", "jobs", one.jobs))),
         h(
@@ -228,7 +229,8 @@ export class CharacterPage {
       h("button", { type: "button", class: "quiet", "data-tip": t("Select every photo"), onclick: () => this.choose(this.photos.map((photo) => photo.id)) }, t("Select all")),
       h("button", { type: "button", class: "quiet", "data-tip": t("Select none"), onclick: () => this.choose([]) }, t("Clear")),
     );
-    const section = this.section("photos", t("Photos"), this.drop, this.progress, this.refusals, this.selection, this.grid);
+    const about = h("dl", { class: "photo-words" }, h("dt", {}, t("What photos are for")), h("dd", {}, photosAreFor()), h("dt", {}, t("What keeps them the same today")), h("dd", {}, likenessToday()));
+    const section = this.section("photos", t("Photos"), about, this.drop, this.progress, this.refusals, this.selection, this.grid);
     for (const [type, listener] of Object.entries(listeners)) section.addEventListener(type, listener);
     return section;
   }

@@ -1,5 +1,6 @@
 // What the form does besides being filled in: shortcuts, what a click led to, errors at the field they concern.
 
+import { somebody } from "./chip.js";
 import { feed } from "./feed.js";
 import { h } from "./dom.js";
 import { showTab, tabShown } from "./header.js";
@@ -22,8 +23,17 @@ export function startForm() {
   document.addEventListener("input", (event) => clearError(event.target.closest?.("[id^=field-]")));
   document.addEventListener("pick", (event) => clearError(event.target.closest?.("[id^=field-]")));
   feed.addEventListener("ended", (event) => onEnded(event.detail));
+  somebody.addEventListener("change", hintAtPrompt);
   new MutationObserver(dress).observe(document.body, { childList: true, subtree: true });
   dress();
+}
+
+// Whose looks are known is not described again.
+function hintAtPrompt() {
+  const area = document.querySelector("#field-prompt textarea");
+  if (!area) return;
+  area.dataset.anybody ??= area.placeholder;
+  area.placeholder = somebody.character ? t("smiling, wearing a green hoodie, evening light, light blue background") : area.dataset.anybody;
 }
 
 // Put words into the prompt, as if they were typed.
@@ -121,6 +131,7 @@ function dress() {
     input?.setAttribute("aria-description", info.dataset.tip);
     info.addEventListener("click", (event) => event.preventDefault());
   }
+  if (document.querySelector("#field-prompt textarea:not([data-anybody])")) hintAtPrompt();
   const button = document.querySelector("#make:not([aria-keyshortcuts])");
   if (button) {
     button.setAttribute("aria-keyshortcuts", "Control+Enter Meta+Enter");

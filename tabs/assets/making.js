@@ -3,10 +3,12 @@
 import { get, post } from "./api.js";
 import { active, setActive } from "./active.js";
 import { h, icon, setText, toggle } from "./dom.js";
+import { somebody } from "./chip.js";
 import { Field } from "./fields.js";
 import { feed } from "./feed.js";
 import { showTab } from "./header.js";
 import { t, tn } from "./language.js";
+import { initials } from "./portrait.js";
 import { faultWords, labelOf } from "./words.js";
 
 const COMPOSE_MS = 250;
@@ -31,6 +33,14 @@ class Who extends Field {
     this.refresh();
     document.addEventListener("likeness:character", (event) => this.take(event.detail?.id ?? ""));
     document.addEventListener("likeness:characters", () => this.refresh());
+    // Their first picture becomes their portrait.
+    somebody.addEventListener("change", () => this.faceChanged() && this.refresh());
+  }
+
+  faceChanged() {
+    const { character } = somebody;
+    const mine = character && this.people.find((one) => one.id === character.id);
+    return Boolean(mine) && mine.portrait !== character.portrait;
   }
 
   async refresh() {
@@ -77,7 +87,7 @@ class Who extends Field {
 
 function face(one) {
   if (one.portrait_thumbnail_url) return h("img", { class: "who-face", src: one.portrait_thumbnail_url, alt: "", loading: "lazy" });
-  return h("span", { class: "who-face", "aria-hidden": "true" }, one.id ? one.name.slice(0, 1) : "–");
+  return h("span", { class: "who-face", "aria-hidden": "true" }, one.id ? initials(one.name) : "–");
 }
 
 const looks = (one) => [one.appearance.hair, one.appearance.skin && `${one.appearance.skin} skin`, one.appearance.marks].filter(Boolean).join(", ") || t("Nothing is said about their looks yet.");

@@ -31,12 +31,18 @@ export function portrait(character, { large = false } = {}) {
   return image;
 }
 
+export const initials = (name) => name.split(/\s+/).filter(Boolean).slice(0, 2).map((word) => [...word][0]).join("").toUpperCase();
+
 export function monogram(name) {
-  const letters = name.split(/\s+/).filter(Boolean).slice(0, 2).map((word) => [...word][0]).join("").toUpperCase();
+  const letters = initials(name);
   let hash = 11;
   for (const letter of name) hash = (hash * 31 + letter.codePointAt(0)) % 9973;
   return h("span", { class: "portrait monogram", "aria-hidden": "true", style: { "--hue": (hash * 137.5) % 360 } }, h("span", {}, letters || "?"));
 }
+
+// Where photos are added and where the walkthrough ends: what is promised today, and what is not.
+export const likenessToday = () => t("Their looks go into every prompt, and a picture's seed can be kept. The starter model still draws each face anew; larger models come closer.");
+export const photosAreFor = () => t("Start pictures from one, make a character sheet of it, and keep them to teach a model this face later. By themselves they don't change pictures yet.");
 
 // What the studio itself made of a template; one that somebody added has none and shows its letter.
 export const templateFace = (id) => new URL(`templates/${encodeURIComponent(id)}.webp`, import.meta.url).href;

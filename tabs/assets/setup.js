@@ -65,14 +65,15 @@ class Setup extends HTMLElement {
   }
 
   begin() {
-    if (walking) return this.startWalk();
+    if (walking) return this.startWalk({ goOn: true });
     this.showBoard();
   }
 
-  startWalk() {
+  startWalk({ goOn = false } = {}) {
     walking = true;
     this.board = null;
     this.walk = new Walkthrough({
+      goOn,
       leave: (skipped) => {
         walking = false;
         this.walk = null;

@@ -145,8 +145,10 @@ export class SettingsCard {
   facts(item) {
     if (item.secret) return [h("span", {}, t("Only from the environment or .env"))];
     if (item.fixed_by) return [h("span", { class: "fact" }, icon("lock"), t("Fixed by {what}", { what: item.fixed_by }))];
-    if (item.pending) return [h("span", { class: "fact waits" }, icon("retry"), t("Applies after the next start"))];
-    return [];
+    return [
+      item.now !== null ? h("span", { class: "fact" }, t("Runs with {value} this time", { value: item.now })) : null,
+      item.pending ? h("span", { class: "fact waits" }, icon("retry"), t("Applies after the next start")) : null,
+    ].filter(Boolean);
   }
 
   control(item, id, look, title) {

@@ -1,6 +1,7 @@
 // The stage: the picture that is being made, large; then what was made; below it the newest of the library.
 
 import { file, get, patch, preview, thumbnail } from "./api.js";
+import { somebody } from "./chip.js";
 import { h, icon, iconButton, paced, setText, store, toggle } from "./dom.js";
 import { ended, feed } from "./feed.js";
 import { say } from "./form.js";
@@ -13,9 +14,15 @@ const STRIP = 24;
 // What a grid can vary, as its labels say it.
 const VARIED = [["steps", t("Steps")], ["cfg", t("CFG")], ["sampler", ""], ["scheduler", ""], ["denoise", t("Denoise")], ["preset", ""], ["style", ""], ["seed", t("Seed")]];
 const IDEAS = [
-  "portrait of a person with long red hair, tan skin, round glasses, smiling, wearing a green hoodie, light blue background, cartoon style",
-  "portrait of a person with short curly black hair, dark skin, wearing a yellow sweater, pink background, flat avatar style",
-  "portrait of a person with a white beard, pale skin, wearing a navy suit, grey background, ink comic style",
+  "portrait of a person with long red hair, tan skin, round glasses, smiling, wearing a green hoodie, light blue background, flat avatar style",
+  "portrait of a person with short curly black hair, dark skin, wearing a yellow hoodie, pink background, cartoon style",
+  "portrait of a person with a white beard, pale skin, wearing a navy suit, gray background, ink comic style",
+];
+// Of a character nobody says the looks again: only what is new in the picture.
+const IDEAS_OF_SOMEBODY = [
+  "smiling, wearing a green hoodie, light blue background, cartoon style",
+  "laughing, wearing a yellow t-shirt, pink background, flat avatar style",
+  "serious, wearing a navy blazer, soft evening light, gray background, ink comic style",
 ];
 
 class Stage extends HTMLElement {
@@ -35,6 +42,7 @@ class Stage extends HTMLElement {
     this.setCrisp(store("crisp") === "1");
     this.setLarge(false);
     feed.addEventListener("change", () => this.draw());
+    somebody.addEventListener("change", () => this.draw());
     const refill = paced(() => this.fillStrip(), 1);
     feed.addEventListener("pictures", refill);
     document.addEventListener("likeness:look", (event) => {
@@ -113,14 +121,15 @@ class Stage extends HTMLElement {
   drawEmpty() {
     setText(this.words, "");
     toggle(this.bar, "hidden", true);
-    this.scene("empty", () => [
+    const { character } = somebody;
+    this.scene(`empty ${character?.id ?? ""}`.trim(), () => [
       h(
         "div",
         { class: "empty welcome" },
         h("span", { class: "brand-mark large", "aria-hidden": "true" }),
         h("h2", {}, t("Your first picture starts with a sentence")),
-        h("p", { class: "soft" }, t("Describe someone and press Generate. Or begin with one of these:")),
-        h("div", { class: "ideas", lang: "en" }, ...IDEAS.map((idea) => h("button", { type: "button", class: "idea", onclick: () => say(idea) }, idea))),
+        h("p", { class: "soft" }, character ? t("Say what {name} does, wears and where; the looks are added for you. Or begin with one of these:", { name: character.name }) : t("Describe someone and press Generate. Or begin with one of these:")),
+        h("div", { class: "ideas", lang: "en" }, ...(character ? IDEAS_OF_SOMEBODY : IDEAS).map((idea) => h("button", { type: "button", class: "idea", onclick: () => say(idea) }, idea))),
       ),
     ]);
   }

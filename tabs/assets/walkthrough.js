@@ -3,10 +3,10 @@
 import { setActive } from "./active.js";
 import { get, patch, post } from "./api.js";
 import { checklist, doctorWords } from "./checks.js";
-import { h, icon, setText, toggle } from "./dom.js";
+import { h, icon, setText, store } from "./dom.js";
 import { Easel } from "./easel.js";
 import { t } from "./language.js";
-import { looks, portrait, templateFace } from "./portrait.js";
+import { likenessToday, looks, photosAreFor, portrait, templateFace } from "./portrait.js";
 import { complain } from "./toast.js";
 import { faultWords } from "./words.js";
 
@@ -15,7 +15,7 @@ const PROMPT = "portrait of a person, smiling, light blue background, cartoon st
 const READY_MADE = "nova";
 const POINTS = [
   { icon: "person", title: t("Describe someone once"), words: t("A name and how they look. No account, no code, no long prompts.") },
-  { icon: "sparkle", title: t("They stay themselves"), words: t("Every picture you make starts from the same person.") },
+  { icon: "sparkle", title: t("They stay themselves"), words: t("What you said of them goes into every prompt, so nobody is described twice.") },
   { icon: "lock", title: t("It stays with you"), words: t("Pictures are made and kept on this computer. Nothing is sent anywhere.") },
 ];
 
@@ -23,7 +23,8 @@ export class Walkthrough {
   step = 0;
   character = null;
 
-  constructor({ leave }) {
+  // `goOn` takes up a walk that a reload or a closed browser broke off.
+  constructor({ leave, goOn = false }) {
     this.leave = leave;
     this.steps = h("ol", { class: "walk-steps", "aria-label": t("Steps of the walkthrough") });
     this.page = h("div", { class: "walk-page" });
@@ -33,13 +34,30 @@ export class Walkthrough {
       t("Skip for now"),
     );
     this.node = h("section", { class: "walk", "aria-label": t("First steps") }, h("div", { class: "walk-top" }, this.steps, this.skip), this.page);
+    const left = goOn ? whereItWas() : null;
     this.go(0, { quiet: true });
+    if (left?.step) this.resume(left);
+  }
+
+  async resume({ step, character }) {
+    if (character) this.character = await get(`characters/${encodeURIComponent(character)}`).catch(() => null);
+    // Whoever went on meanwhile is not taken elsewhere.
+    if (this.step !== 0 || !this.node.isConnected) return;
+    this.go(step === 3 && character && !this.character ? 2 : step);
   }
 
   go(step, { quiet = false } = {}) {
-    this.step = step;
     this.easel?.close();
     this.easel = null;
+    this.mark(step);
+    this.page.dataset.step = step;
+    this.page.replaceChildren(...[() => this.what(), () => this.checkup(), () => this.someone(), () => this.picture()][step]());
+    if (!quiet) this.arrive();
+  }
+
+  mark(step) {
+    this.step = step;
+    store("walk", step ? JSON.stringify({ step, character: this.character?.id ?? null }) : null);
     this.steps.replaceChildren(
       ...STEPS.map((name, index) =>
         h(
@@ -50,9 +68,6 @@ export class Walkthrough {
         ),
       ),
     );
-    this.page.dataset.step = step;
-    this.page.replaceChildren(...[() => this.what(), () => this.checkup(), () => this.someone(), () => this.picture()][step]());
-    if (!quiet) this.arrive();
   }
 
   arrive() {
@@ -62,6 +77,7 @@ export class Walkthrough {
 
   async finish(skipped = false) {
     this.easel?.close();
+    store("walk", null);
     this.leave(skipped);
     try {
       await patch("settings", { walked_through: true });
@@ -78,7 +94,7 @@ export class Walkthrough {
     return [
       h("span", { class: "brand-mark large", "aria-hidden": "true" }),
       title(t("Pictures of someone who stays the same")),
-      h("p", { class: "walk-lead" }, t("Likeness is a studio for characters. You invent a person once, and every picture shows that person again: another light, another outfit, another place.")),
+      h("p", { class: "walk-lead" }, t("Likeness is a studio for characters. You invent a person once and don't describe them again: another light, another outfit, another place, and their looks come along.")),
       h("ul", { class: "walk-points" }, ...POINTS.map((point) => h("li", {}, icon(point.icon), h("div", {}, h("strong", {}, point.title), h("span", {}, point.words))))),
       h(
         "div",
@@ -100,6 +116,7 @@ export class Walkthrough {
       return complain(problem);
     }
     setActive(this.character.id);
+    this.mark(3);
     this.page.dataset.step = "show";
     this.page.replaceChildren(...this.stage({ after: h("button", { type: "button", class: "button", onclick: () => this.go(2) }, icon("plus"), t("Make my own character")) }));
     this.arrive();
@@ -119,7 +136,7 @@ export class Walkthrough {
       setText(words, t("Looking at this computer …"));
       try {
         const { checks } = await get("doctor");
-        list.replaceChildren(...checklist(checks));
+        list.replaceChildren(...checklist(checks, { folded: true }));
         setText(words, doctorWords(checks));
         setText(on, checks.some((check) => check.status === "fail") ? t("Continue anyway") : t("Continue"));
       } catch (problem) {
@@ -165,7 +182,7 @@ export class Walkthrough {
     const take = async () => {
       on.disabled = true;
       try {
-        this.character = chosen?.there ?? (await this.create(chosen ? { fields: chosen.fields } : { fields: { name: name.value, appearance: looksOf(said.value) } }));
+        this.character = chosen?.there ?? (await this.create(chosen ? { fields: chosen.fields } : { fields: { name: name.value, ...looksOf(said.value) } }));
         setActive(this.character.id);
         this.go(3);
       } catch (problem) {
@@ -221,6 +238,7 @@ export class Walkthrough {
     const heading = title(who ? t("A first picture of {name}", { name: who.name }) : t("A first picture"));
     const about = h("p", { class: "walk-lead" }, who ? looks(who.appearance) || t("Made from what you wrote.") : t("Of nobody in particular: you can choose a character later."));
     const written = h("p", { class: "walk-written" });
+    const kept = h("dl", { class: "walk-kept", hidden: true }, ...(who ? [h("dt", {}, t("What keeps {name} the same", { name: who.name })), h("dd", {}, likenessToday()), h("dt", {}, t("What photos are for")), h("dd", {}, photosAreFor())] : []));
     const open = h("button", { type: "button", class: "button primary", hidden: true, onclick: () => this.finish() }, t("Open Generate"));
     const again = h("button", { type: "button", class: "button", hidden: true, onclick: () => ((again.hidden = true), this.make()) }, icon("retry"), t("Try again"));
     const others = [after].filter(Boolean);
@@ -228,8 +246,9 @@ export class Walkthrough {
     this.easel = new Easel({
       done: () => {
         setText(heading, who ? t("This is {name}", { name: who.name }) : t("There it is"));
-        setText(about, who ? t("From now on, pictures are made of {name} until you choose someone else. Give photos on the Characters tab for an even closer likeness.", { name: who.name }) : t("Describe what you like on Generate, and make as many as you want."));
+        setText(about, who ? t("From now on, pictures are made of {name} until you choose someone else.", { name: who.name }) : t("Describe what you like on Generate, and make as many as you want."));
         written.hidden = true;
+        kept.hidden = !who;
         for (const one of [open, ...others]) one.hidden = false;
         open.focus({ preventScroll: true });
       },
@@ -240,11 +259,16 @@ export class Walkthrough {
       this.easel.bar.hidden = this.easel.waiting.hidden = true;
     }
     post("compose", this.request()).then(
-      ({ prompt }) => written.replaceChildren(h("span", {}, t("What the engine will read")), prompt),
+      ({ prompt }) =>
+        written.replaceChildren(
+          h("span", {}, t("What the engine will read")),
+          prompt,
+          who ? h("small", {}, t("{word} is the trigger word: a made-up name for {name}, for models that are taught this face later.", { word: who.trigger_word, name: who.name })) : "",
+        ),
       () => {},
     );
     const acts = h("div", { class: "walk-acts" }, before ? this.back(2) : null, again, before, ...others, open);
-    return [heading, about, this.easel.node, written, acts];
+    return [heading, about, this.easel.node, written, kept, acts];
   }
 
   make() {
@@ -274,12 +298,32 @@ async function template(id) {
   return items.find((one) => one.id === id) ?? items[0] ?? { fields: { name: "Nova", appearance: { hair: "long wavy red hair", skin: "tan" } } };
 }
 
-// “short black hair, brown skin, green eyes, freckles” sorted into a character's fields.
-export function looksOf(words) {
-  const found = { hair: [], skin: [], eyes: [], marks: [] };
-  for (const part of words.split(/[,;\n]+/).map((piece) => piece.trim()).filter(Boolean)) {
-    const kind = /\bhair|\bbald|\bafro\b|\bbob\b|\bbun\b/i.test(part) ? "hair" : /\bskin/i.test(part) ? "skin" : /\beye(s|d)?\b/i.test(part) ? "eyes" : "marks";
-    found[kind].push(kind === "skin" || kind === "eyes" ? part.replace(/\s*\b(skin|eyes)\b/i, "") || part : part);
+function whereItWas() {
+  try {
+    const { step, character } = JSON.parse(store("walk") ?? "{}");
+    return [1, 2, 3].includes(step) ? { step, character } : null;
+  } catch {
+    return null;
   }
-  return Object.fromEntries(Object.entries(found).map(([kind, parts]) => [kind, parts.join(", ").slice(0, 200)]));
+}
+
+const KINDS_OF_WORDS = [
+  ["hair", /\bhair|\bbald|\bafro\b|\bbob\b|\bbun\b/i],
+  ["skin", /\bskin/i],
+  ["eyes", /\beye(s|d)?\b/i],
+  ["gender", /^(an? )?(woman|man|female|male|non-binary person)$/i],
+  ["age", /^\d+([ -]years?[ -]old)?$/i],
+  ["wardrobe", /^wearing (?!.*glasses)|\b(blazer|blouse|coat|dress|gown|hoodie|jacket|jeans|jumper|overalls|pullover|shirt|skirt|suit|sweater|t-shirt|top|trousers|turtleneck)$/i],
+];
+
+// “short black hair, brown skin, green eyes, freckles, red hoodie” sorted into a character's fields.
+export function looksOf(words) {
+  const found = { hair: [], skin: [], eyes: [], gender: [], age: [], wardrobe: [], marks: [] };
+  for (const part of words.split(/[,;\n]+/).map((piece) => piece.trim()).filter(Boolean)) {
+    const kind = KINDS_OF_WORDS.find(([, sign]) => sign.test(part))?.[0] ?? "marks";
+    found[kind].push(kind === "skin" || kind === "eyes" ? part.replace(/\s*\b(skin|eyes)\b/i, "") || part : part.replace(/^wearing /i, "").replace(kind === "gender" ? /^an? /i : "", ""));
+  }
+  const { wardrobe, age, ...looks } = found;
+  const said = ([kind, parts]) => [kind, parts.join(", ").slice(0, 200)];
+  return { appearance: { ...Object.fromEntries(Object.entries(looks).map(said)), ...(age.length ? { age: parseInt(age[0], 10) } : {}) }, wardrobe: wardrobe.join(", ") };
 }

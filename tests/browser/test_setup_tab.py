@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,6 +65,8 @@ def test_just_show_me_is_one_click_to_a_picture(fresh: Running, arrive: Open) ->
     page.get_by_role("button", name="Just show me").click()
     expect(page.locator("likeness-setup .one-easel img.picture")).to_be_visible()
     expect(page.get_by_role("heading", name="This is Nova")).to_be_visible()
+    expect(page.locator(".walk-steps [aria-current=step]")).to_contain_text("First picture")
+    expect(page.locator(".walk-kept")).to_contain_text("The starter model still draws each face anew")
     assert time.monotonic() - begun < 60
     keep(page, "just-show")
     shown: Any = fresh.get("images?limit=10")
@@ -85,13 +88,25 @@ def test_the_walkthrough_leads_from_nothing_to_a_picture_by_keyboard(fresh: Runn
     begun = time.monotonic()
     page.get_by_role("button", name="Show me around").press("Enter")
     expect(page.get_by_role("heading", name="A quick check-up")).to_be_focused()
-    expect(page.locator(".check").first).to_be_visible()
+    # One sentence; what was looked at is a click away, and versions and paths are another.
+    expect(page.locator(".checks-fold")).to_be_visible()
+    expect(page.locator(".checks.well")).to_be_hidden()
+    page.locator(".checks-fold summary").press("Enter")
+    expect(page.get_by_text("There is enough room on the drive")).to_be_visible()
+    expect(page.get_by_text("free on the drive of the data folder")).to_be_hidden()
+    page.get_by_role("button", name="Technical details").press("Enter")
+    expect(page.get_by_text("free on the drive of the data folder")).to_be_visible()
     page.get_by_role("button", name="Continue").press("Enter")
     page.get_by_label("Name", exact=True).fill("Mara")
-    page.get_by_label("Looks, in a few words").fill("short black hair, brown skin, green eyes, round glasses")
+    page.get_by_label("Looks, in a few words").fill("34, woman, short black hair, brown skin, green eyes, round glasses, red hoodie")
     page.get_by_role("button", name="Continue with Mara").press("Enter")
     expect(page.get_by_role("heading", name="A first picture of Mara")).to_be_focused()
-    expect(page.locator(".walk-written")).to_contain_text("short black hair, brown skin, green eyes, round glasses")
+    written = page.locator(".walk-written")
+    expect(written).to_contain_text("short black hair, brown skin, green eyes, round glasses, wearing red hoodie, portrait of a woman")
+    expect(written).to_contain_text("mara_lk is the trigger word")
+    page.reload()
+    # It goes on where it was.
+    expect(page.get_by_role("heading", name="A first picture of Mara")).to_be_focused()
     page.get_by_role("button", name="Make the picture").press("Enter")
     expect(page.get_by_role("heading", name="This is Mara")).to_be_visible()
     expect(page.get_by_role("button", name="Open Generate")).to_be_focused()
@@ -99,8 +114,12 @@ def test_the_walkthrough_leads_from_nothing_to_a_picture_by_keyboard(fresh: Runn
     people: Any = fresh.get("characters")
     looks = people["items"][0]["appearance"]
     assert (looks["hair"], looks["skin"], looks["eyes"], looks["marks"]) == ("short black hair", "brown", "green", "round glasses")
+    assert (looks["age"], looks["gender"], people["items"][0]["wardrobe"]) == (34, "woman", "red hoodie")
     page.keyboard.press("Enter")
     expect(page.locator("likeness-chip")).to_contain_text("Mara")
+    # Her picture is her face wherever she is shown, and nobody asks for her looks again.
+    expect(page.locator("#field-character img.who-face")).to_be_visible()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_attribute("placeholder", re.compile("^smiling, wearing"))
 
 
 def test_a_walkthrough_can_be_left_and_begun_again(fresh: Running, arrive: Open) -> None:

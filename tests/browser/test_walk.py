@@ -340,7 +340,7 @@ def test_analytics_speaks_plainly_until_figures_are_asked_for(studio: Running, v
     page = visit(size)
     show(page, "Analytics")
     plain, figures = page.get_by_role("list", name="In plain words"), page.get_by_role("region", name="All figures")
-    expect(plain.get_by_role("heading")).to_have_text(["Pictures made", "Favourites", "What worked", "How long it took"])
+    expect(plain.get_by_role("heading")).to_have_text(["Pictures made", "Favourites", "Jobs that worked", "How long it took"])
     expect(plain.get_by_text("Give a heart to what you like")).to_be_visible()
     expect(figures).to_be_hidden()
     page.get_by_role("button", name="All figures").click()
