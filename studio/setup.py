@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
-from studio.contracts import Contract
+from studio.contracts import CharacterStatus, Contract
 from studio.doctor import last_run_folder
 from studio.errors import Conflict, ContractMismatch, InvalidFieldType, InvalidFieldValue
 from studio.settings import SAVED, Settings, env_names, reread, save_settings
@@ -152,10 +152,10 @@ def places(settings: Settings) -> Where:
 
 
 def is_fresh(studio: Studio) -> bool:
-    """True for a studio that has no picture yet and whose walkthrough nobody finished or skipped: one that was begun goes on."""
+    """True for a studio that has no character and no picture yet, and whose walkthrough nobody finished or skipped."""
     if reread(studio.settings).walked_through:
         return False
-    return not studio.pictures(kind=None, limit=1).items
+    return not studio.pictures(kind=None, limit=1).items and not studio.characters(CharacterStatus.active)
 
 
 def _shown(name: str, now: Settings, at_start: Settings | None, running: Settings) -> Setting:

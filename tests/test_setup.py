@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
 from pydantic import SecretStr
 
 from app import open_studio
@@ -197,14 +195,9 @@ def test_places_are_absolute_paths_and_never_hold_a_password(client: TestClient,
     assert "sesame" not in others.model_dump_json()
 
 
-def test_a_studio_is_new_until_it_has_a_picture(studio: Studio, client: TestClient) -> None:
+def test_a_studio_is_new_until_it_has_a_character(studio: Studio, client: TestClient) -> None:
     assert client.get("welcome").json() == {"fresh": True, "walked_through": False}
-    # A walkthrough that was left between its character and its picture goes on.
     studio.create_character(CharacterFields.model_validate({"name": "Nova"}))
-    assert client.get("welcome").json() == {"fresh": True, "walked_through": False}
-    picture = io.BytesIO()
-    Image.new("RGB", (32, 32)).save(picture, "PNG")
-    studio.upload(picture.getvalue(), "one.png")
     assert client.get("welcome").json() == {"fresh": False, "walked_through": False}
 
 

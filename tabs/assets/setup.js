@@ -9,7 +9,7 @@ import { number, t } from "./language.js";
 import { ComfyCard } from "./setup_comfyui.js";
 import { SettingsCard } from "./setup_settings.js";
 import { toast } from "./toast.js";
-import { Walkthrough } from "./walkthrough.js";
+import { Walkthrough, whereItWas } from "./walkthrough.js";
 import { duration } from "./words.js";
 
 const LOOK_AGAIN_MS = 10_000;
@@ -246,8 +246,10 @@ async function copy(words) {
 export async function startSetup() {
   const root = document.documentElement;
   try {
-    const { fresh } = await get("welcome");
-    if (!fresh) return (root.dataset.welcome = "no");
+    const { fresh, walked_through: walked } = await get("welcome");
+    // A walk that was broken off between its character and its picture goes on.
+    const goesOn = !fresh && !walked && whereItWas() && !(await get("images", { limit: 1 })).total;
+    if (!fresh && !goesOn) return (root.dataset.welcome = "no");
   } catch {
     return (root.dataset.welcome = "no");
   }

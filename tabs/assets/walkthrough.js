@@ -298,7 +298,8 @@ async function template(id) {
   return items.find((one) => one.id === id) ?? items[0] ?? { fields: { name: "Nova", appearance: { hair: "long wavy red hair", skin: "tan" } } };
 }
 
-function whereItWas() {
+// Where this browser was in a walk that nobody ended; null when there is none.
+export function whereItWas() {
   try {
     const { step, character } = JSON.parse(store("walk") ?? "{}");
     return [1, 2, 3].includes(step) ? { step, character } : null;

@@ -107,7 +107,7 @@ def test_from_the_first_run_to_a_favourite_picture(studio: Running, browser: Bro
 
     # First run: somebody ready-made, and a first picture.
     keys.press(page.get_by_role("button", name="Show me around"))
-    expect(page.locator(".check").first).to_be_visible()
+    expect(page.locator(".checks-fold")).to_be_visible()
     keys.press(page.get_by_role("button", name="Continue"))
     keys.press(page.get_by_role("button", name="Nova"), "Space")
     keys.press(page.get_by_role("button", name="Continue with Nova"))
