@@ -112,7 +112,7 @@ def test_the_first_run_shuts_nobody_out(fresh: Running, browser: Browser, size: 
     expect(page.get_by_role("heading", name="Pictures of someone who stays the same")).to_be_visible()
     seen.look_at("first-run-1")
     page.get_by_role("button", name="Show me around").click()
-    expect(page.locator(".check").first).to_be_visible()
+    expect(page.locator(".checks-fold")).to_be_visible()
     seen.look_at("first-run-2")
     page.get_by_role("button", name="Continue").click()
     expect(page.locator(".template").first).to_be_visible()

@@ -139,7 +139,7 @@ def walk_the_first_run(walk: Walk) -> None:
     walk.tab("setup", ".walk-page h2")
     walk.look("first run")
     walk.press("Show me around")
-    walk.page.locator(".check").first.wait_for()
+    walk.page.locator(".checks-fold").wait_for()
     walk.look("check-up")
     walk.press("Continue")
     walk.page.locator(".template").first.wait_for()

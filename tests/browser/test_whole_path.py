@@ -59,7 +59,7 @@ class Walk:
         page.wait_for_function("document.documentElement.dataset.welcome === 'shown'")
         self.keep("1-first-run")
         page.get_by_role("button", name="Show me around").click()
-        expect(page.locator(".check").first).to_be_visible()
+        expect(page.locator(".checks-fold")).to_be_visible()
         page.get_by_role("button", name="Continue").click()
         page.get_by_label("Name", exact=True).fill("Mara")
         page.get_by_label("Looks, in a few words").fill("short black hair, brown skin, round glasses")
