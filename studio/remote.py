@@ -309,7 +309,9 @@ def offline(inventory: Inventory) -> EngineOffline:
     """Why nothing can be made on the servers, and what to do."""
     for server in inventory.servers:
         if server.problem:
-            return EngineOffline(f"ComfyUI can't be used: {server.problem}", field="engine", remedy=server.remedy)
+            return EngineOffline(
+                f"ComfyUI can't be used: {server.problem}", field="engine", remedy=f"{server.remedy} Its address stands on the Setup tab."
+            )
     return EngineOffline(
         "No ComfyUI server is known, or it was not asked yet.",
         field="engine",

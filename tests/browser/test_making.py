@@ -170,6 +170,16 @@ def test_only_the_painted_part_is_drawn_anew(studio: Running, visit: Open) -> No
     page.mouse.move(place["x"] + place["width"] * 0.8, place["y"] + place["height"] * 0.92, steps=6)
     page.mouse.up()
     keep(page, "mask")
+    # It is seen on white: a good part of what is painted has a colour.
+    coloured = paper.evaluate(
+        "canvas => { const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height); let [all, tinted] = [0, 0];"
+        " for (let at = 0; at < data.length; at += 4) if (data[at + 3] > 200) { all += 1; if (data[at + 2] < 150) tinted += 1; }"
+        " return tinted / all; }"
+    )
+    assert coloured > 0.3
+    # Strokes don't go without a question.
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Keep painting").click()
     page.get_by_role("button", name="Use this mask").click()
     expect(page.get_by_role("button", name="Change the mask")).to_be_visible()
     page.get_by_label("Prompt", exact=True).fill("portrait of a person with black hair, wearing a green shirt")
@@ -181,6 +191,7 @@ def test_only_the_painted_part_is_drawn_anew(studio: Running, visit: Open) -> No
     before, after = (pixels(studio, each) for each in (source["id"], result["id"]))
     mask = pixels(studio, result["recipe"]["mask"])[..., 0]
     assert mask.shape == before.shape[:2]
+    assert (mask == 255).mean() > 0.05, "the stripes are for the eye: what is painted is white"
     kept = mask == 0
     assert 0.5 < kept.mean() < 0.95
     assert np.array_equal(before[kept], after[kept])
