@@ -231,7 +231,7 @@ def test_a_picture_becomes_the_portrait_and_is_varied(studio: Running, visit: Op
     studio.post("generate?wait=60", {"prompt": "smiling", "character": "nova", "steps": 6})
     page = visit()
     page.locator(".result").first.hover()
-    page.get_by_role("button", name="Make it the portrait").first.click()
+    page.get_by_role("button", name="Set as portrait").first.click()
     expect(page.get_by_text("This is Nova's portrait now")).to_be_visible()
     expect(page.locator("likeness-who img.who-face")).to_have_count(1)
     newest = pictures(studio)[0]["id"]

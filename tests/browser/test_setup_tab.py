@@ -125,7 +125,7 @@ def test_a_setting_and_the_address_of_comfyui_are_saved_at_once_and_a_wrong_one_
     port = page.get_by_label("Port", exact=True)
     port.fill("99999")
     port.press("Enter")
-    expect(page.locator("[data-setting=port] .field-error")).to_contain_text("“Port” should be less than or equal to 65535")
+    expect(page.locator("[data-setting=port] .field-error")).to_have_text("Port can be 65535 at most.")
     port.fill("7999")
     port.press("Enter")
     expect(page.locator("[data-setting=port] .waits")).to_have_text("Applies after the next start")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -143,6 +144,15 @@ def test_a_prompt_becomes_a_picture_that_can_be_watched_found_and_thrown_away(st
     expect(page.get_by_label("Prompt", exact=True)).to_have_value(PROMPT)
     expect(page.get_by_role("radio", name="Pro")).to_be_checked()
 
+    # What says reference adds to the references; what says start starts from it.
+    for act, made in (("Use as reference", "likeness-references .ref-thumb"), ("Start from this picture", "likeness-source .source img")):
+        expect(page.locator("likeness-source .source")).to_have_count(0)
+        page.get_by_role("tab", name="Gallery").click()
+        page.locator(".cell:not([data-empty])").first.click()
+        box.get_by_role("button", name=act).click()
+        expect(page.locator(made)).to_have_attribute("src", re.compile(pictures(studio)[0]["id"]))
+    expect(page.locator("likeness-references .ref-thumb")).to_have_count(1)
+
 
 def test_what_is_wrong_is_said_at_its_field(visit: Open) -> None:
     page = visit()
@@ -156,7 +166,7 @@ def test_what_is_wrong_is_said_at_its_field(visit: Open) -> None:
     page.locator("#advanced").get_by_role("button", name="More settings").click()
     page.locator("#make").click()
     # The field is called as the page calls it, not as the contract does.
-    expect(page.locator("#field-steps .field-error")).to_contain_text("“Steps” should be greater than or equal to 1.")
+    expect(page.locator("#field-steps .field-error")).to_have_text("Steps must be at least 1.")
     expect(page.locator("#field-steps input")).to_be_focused()
 
 
