@@ -66,7 +66,7 @@ export class ComfyCard {
         this.addressLabel,
         h("div", { class: "comfy-row" }, this.address, this.connecting, this.finding),
         this.fault,
-        h("p", { class: "setting-help", id: "comfy-address-help" }, t("Several with commas between them. A token or a password comes from the environment alone:"), " ", h("code", {}, "COMFYUI_TOKEN")),
+        h("p", { class: "setting-help", id: "comfy-address-help" }, t("Several with commas between them."), h("span", { class: "advanced-only" }, " ", t("A token or a password comes from the environment alone:"), " ", h("code", {}, "COMFYUI_TOKEN"))),
         this.found,
       ),
       this.acts,

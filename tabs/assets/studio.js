@@ -14,6 +14,7 @@ import "./engine_work.js";
 import "./making.js";
 import "./starting.js";
 import "./workflows.js";
+import "./counting.js";
 import "./stage.js";
 import "./tray.js";
 import "./gallery.js";

@@ -74,6 +74,13 @@ def usable(page: Page) -> None:
     page.wait_for_function("!['', 'wait'].includes(document.querySelector('likeness-stage .easel')?.dataset.scene ?? '')")
 
 
+def every_control(page: Page) -> None:
+    """The Advanced view, as its switch makes it; on a phone the switch is another one."""
+    page.evaluate(
+        "localStorage.setItem('likeness-level', 'advanced'); dispatchEvent(new StorageEvent('storage', { key: 'likeness-level' }))"
+    )
+
+
 def _late(message: ConsoleMessage) -> bool:
     # A preview may be gone by the time it is asked for: the job has ended.
     return "/preview?" in message.location["url"]

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from bench.rig import Running, running_studio, wait_until
-from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, open_page
+from tests.browser.browsing import DESKTOP, HOME, PHONE, every_control, open_browser, open_page
 
 SCREENS = HOME / "test-results" / "screens"
 NOVA = {"name": "Nova", "appearance": {"hair": "long red hair", "skin": "tan"}, "negative_prompt": "hat", "preset": "night_v1"}
@@ -105,6 +105,7 @@ def test_a_grid_is_shown_as_it_was_asked_for(studio: Running, visit: Open) -> No
     page = visit()
     page.get_by_role("radio", name="Nova").check(force=True)
     page.get_by_label("Prompt", exact=True).fill("portrait of a person")
+    every_control(page)
     page.get_by_role("button", name="More settings").click()
     page.get_by_label("Across: what is varied").select_option("cfg")
     page.get_by_label("Across: the values").fill("2, 4")
@@ -138,6 +139,7 @@ def test_references_times_variations(studio: Running, visit: Open, tmp_path: Pat
     keep(page, "references")
     box.get_by_role("button", name="Use these").click()
     # By key: where the page stands, the button for Generate may lie over it.
+    every_control(page)
     page.get_by_role("button", name="More settings").press("Enter")
     page.locator("#field-variations").get_by_role("button", name="One more").click()
     page.locator("#field-steps input").fill("4")

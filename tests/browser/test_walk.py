@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from bench.rig import Running, running_studio, wait_until
-from tests.browser.browsing import DESKTOP, HOME, PHONE, PROMPT, open_browser, open_page, usable
+from tests.browser.browsing import DESKTOP, HOME, PHONE, PROMPT, every_control, open_browser, open_page, usable
 
 SCREENS = HOME / "test-results" / "screens"
 # Long enough to be watched on any computer, and stopped or overtaken where a test doesn't need its end.
@@ -79,6 +79,7 @@ def test_a_prompt_becomes_a_picture_that_can_be_watched_found_and_thrown_away(st
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     page.get_by_role("radio", name="Pro").check()
     page.get_by_role("button", name="One more").click()
+    every_control(page)
     page.locator("#advanced").get_by_role("button", name="More settings").click()
     for field, value in SLOW.items():
         page.locator(f"#field-{field} input").fill(str(value))
@@ -161,9 +162,25 @@ def test_what_is_wrong_is_said_at_its_field(visit: Open) -> None:
     keep(page, "error")
     page.get_by_label("Prompt", exact=True).fill("a person")
     expect(page.locator(".field-error")).to_have_count(0)
+    # Simple keeps what everyone needs; what was set in Advanced and counts is told there, and a fault of it is seen.
     page.locator("#advanced").get_by_role("button", name="More settings").click()
+    expect(page.locator("#field-model")).to_be_visible()
+    for name in ("negative_prompt", "grid", "sampler", "cfg", "steps", "tone", "grain", "prompt_suffix"):
+        expect(page.locator(f"#field-{name}")).to_be_hidden()
+    counting = page.locator("likeness-counting")
+    expect(counting).to_be_empty()
+    page.get_by_role("button", name="Advanced", exact=True).click()
     page.locator("#field-steps input").fill("0")
+    page.locator("#field-sampler input").click()
+    page.get_by_role("option", name="DDIM").click()
     page.locator("#advanced").get_by_role("button", name="More settings").click()
+    expect(counting).to_be_empty()
+    page.get_by_role("button", name="Simple", exact=True).click()
+    expect(counting).to_contain_text("2 settings of the Advanced view count: Steps, Sampler.")
+    keep(page, "simple-counts")
+    counting.get_by_role("button", name="Show them").click()
+    expect(page.locator("#field-sampler")).to_be_visible()
+    page.get_by_role("button", name="Simple", exact=True).click()
     page.locator("#make").click()
     # The field is called as the page calls it, not as the contract does.
     expect(page.locator("#field-steps .field-error")).to_have_text("Steps must be at least 1.")
@@ -174,6 +191,7 @@ def test_a_preset_brings_its_shape_and_says_what_open_fields_mean(studio: Runnin
     presets: Any = studio.get("presets")
     tall = next(preset for preset in presets["items"] if preset["width"] and preset["width"] < preset["height"])
     page = visit()
+    every_control(page)
     page.locator("#advanced").get_by_role("button", name="More settings").click()
     page.get_by_role("button", name="Show all").click()
     page.locator(f"#field-preset input[value='{tall['id']}']").check()
