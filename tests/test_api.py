@@ -405,6 +405,8 @@ def test_a_finished_job_comes_with_its_pictures_in_one_answer(working: Served) -
         assert [item["id"] for item in artifacts] == [item["id"] for item in body["items"]]
         assert {"id", "kind", "url", "path"} <= set(artifacts[0])
         refused(client.get(f"/jobs/{job_id}/preview"), 404, "NOT_FOUND")
+        # Whoever follows the job asks for one that may be gone by then: that is no fault.
+        assert client.get(f"/jobs/{job_id}/preview?v=1").status_code == 204
 
         without = client.post("/generate?wait=80", json=ASK).json()
         assert "data" not in without["items"][0]

@@ -72,6 +72,14 @@ export function faultWords({ message, remedy, field }, label) {
 // As a field of the form is called on the page, in the page's language.
 export const labelOf = (field) => field.querySelector("[data-testid=block-info]")?.textContent.trim() || field.querySelector("[label]")?.getAttribute("label");
 
+// A job by what was written for it; what the studio put together is called by whom it shows. `who` is the character's name, where known.
+export function jobTitle({ request, recipe }, who) {
+  const varied = request.as_written && request.image && !request.workflow;
+  if (varied && (who || recipe.prompt)) return t("Variations of {name}", { name: who || recipe.prompt });
+  if (request.as_written && who) return who;
+  return request.prompt || who || title(recipe);
+}
+
 export function title(recipe) {
   return recipe?.prompt || t("Uploaded picture");
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, StorageState, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState, sync_playwright
 
 HOME = Path(__file__).resolve().parents[2]
 DESKTOP = (1440, 900)
@@ -58,7 +58,7 @@ def open_page(
     page.set_default_timeout(60_000)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda message: faults.append(message.text) if message.type == "error" and not _late(message) else None)
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     page.goto(url)
     usable(page)
     return page, faults
@@ -79,8 +79,3 @@ def every_control(page: Page) -> None:
     page.evaluate(
         "localStorage.setItem('likeness-level', 'advanced'); dispatchEvent(new StorageEvent('storage', { key: 'likeness-level' }))"
     )
-
-
-def _late(message: ConsoleMessage) -> bool:
-    # A preview may be gone by the time it is asked for: the job has ended.
-    return "/preview?" in message.location["url"]

@@ -243,6 +243,9 @@ def test_a_picture_becomes_the_portrait_and_is_varied(studio: Running, visit: Op
     expect(page.get_by_text("4 variations on the way")).to_be_visible()
     wait_until(lambda: not live(studio), 180, "the variations did not end")
     assert all(picture["recipe"]["image"] == newest for picture in pictures(studio)[:4])
+    # Jobs are called by whom they show, not by the word that the model knows them by.
+    expect(page.locator(".row .prompt").first).to_have_text("Variations of Nova")
+    expect(page.locator(".row", has_text="nova_lk")).to_have_count(0)
 
 
 def pictures(studio: Running) -> list[dict[str, Any]]:
