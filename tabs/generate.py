@@ -673,7 +673,9 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
     seen = [*(form[name] for name in hinted), form["preset"], form["style"]]
     form["model"].input(model_chosen, drawn, seen, trigger_mode="always_last", **quick)
     form["workflow"].input(model_chosen, drawn, seen, trigger_mode="always_last", **quick)
-    recall.submit(recalled, recall, list(form.values()), **quick)
+    recall.submit(recalled, recall, list(form.values()), **quick).then(
+        None, None, None, js="() => { document.dispatchEvent(new CustomEvent('likeness:count')); }", show_progress="hidden"
+    )
     for name in ("model", "sampler", "scheduler", "tone"):
         form[name].change(None, form[name], None, js=_TELL_JS.replace("NAME", name), show_progress="hidden")
     form["model"].change(

@@ -37,7 +37,7 @@ class Counting extends HTMLElement {
       // The form hears of a change first.
       this.timer = setTimeout(() => document.dispatchEvent(new CustomEvent("likeness:count")), 150);
     };
-    for (const type of ["likeness:level", "likeness:reuse-answer", "likeness:recall-answer", "likeness:outcome-answer"]) document.addEventListener(type, ask);
+    for (const type of ["likeness:level", "likeness:reuse-answer", "likeness:outcome-answer"]) document.addEventListener(type, ask);
     for (const type of ["input", "change", "pick"]) document.addEventListener(type, (event) => event.target.closest?.("#form") && ask());
     onTab((tab) => tab === "generate" && ask());
   }
