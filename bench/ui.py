@@ -25,7 +25,7 @@ from bench.gallery import fill, picture_id
 from bench.rig import Running, percentile, running_studio, table
 from studio import metadata
 from studio.db import migrate, open_database
-from tests.browser.browsing import DESKTOP, PROMPT, open_browser, usable
+from tests.browser.browsing import DESKTOP, PROMPT, every_control, open_browser, usable
 
 CHARACTERS, PICTURES = 20, 1_000
 TABS = ("setup", "characters", "generate", "gallery", "analytics")
@@ -145,6 +145,7 @@ def click_to_toast(browser: Browser, args: argparse.Namespace) -> None:
     """From a click on Generate until the page says that the picture is on the way."""
     with full_studio() as studio, visit(browser, studio) as page:
         page.get_by_label("Prompt", exact=True).fill(PROMPT)
+        every_control(page)
         page.locator("#advanced").get_by_role("button", name="More settings").click()
         for field, value in SLOW.items():
             page.locator(f"#field-{field} input").fill(str(value))

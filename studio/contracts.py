@@ -623,7 +623,9 @@ class EngineState(Contract):
 
 
 class ServerState(Contract):
-    """One server of an engine that runs elsewhere. `state` is reachable or offline; memory in MB; `problem` and `remedy` say why not."""
+    """One server of an engine that runs elsewhere. `state` is asking (no answer is known yet), reachable or
+    offline; memory in MB; `problem` and `remedy` say why not.
+    """
 
     url: str
     state: str

@@ -59,6 +59,7 @@ def checkup(settings: Settings) -> tuple[Check, ...]:
     """Look at everything, in the order in which it matters. Raises nothing; takes a second or two."""
     looks: tuple[Callable[[Settings], Check], ...] = (
         _engine,
+        _comfyui,
         _gpu,
         _starter_model,
         _models,
@@ -322,6 +323,43 @@ def _engine(settings: Settings) -> Check:
         return _ok("Engine", asleep)
     parts = [f"embedded: {state.state}", f"on {state.device}" if state.device else "", f"with {state.model}" if state.model else ""]
     return _ok("Engine", " ".join(part for part in parts if part))
+
+
+def _comfyui(settings: Settings) -> Check:
+    from studio.settings import reread
+
+    name = "ComfyUI"
+    try:
+        urls = [url.strip() for url in reread(settings).comfyui_url.split(",") if url.strip()]
+        if not urls:
+            return _ok(name, "no address of a server; only larger models need one")
+        if running_url(settings.data) is None:
+            return _ok(name, f"{', '.join(urls)}: asked while the studio runs")
+        return _asked(name, urls, settings)
+    except LikenessError as error:
+        return _fail(name, f"its state can't be read: {error.message}", error.remedy)
+
+
+def _asked(name: str, urls: list[str], settings: Settings) -> Check:
+    import sqlalchemy as sa
+
+    from studio.contracts import Inventory
+    from studio.db import INVENTORY, engine_states, open_database
+    from studio.managed import COMFYUI, servers_at
+
+    database = open_database(settings.database)
+    try:
+        with database.read() as connection:
+            body = connection.execute(sa.select(engine_states.c.body).where(engine_states.c.name == f"{INVENTORY}{COMFYUI}")).scalar()
+    finally:
+        database.close()
+    servers = servers_at(urls, Inventory.model_validate_json(body) if body else Inventory())
+    ill = [server for server in servers if server.state == "offline"]
+    if ill:
+        return _warn(name, f"{', '.join(server.url for server in ill)} can't be used: {ill[0].problem}", ill[0].remedy)
+    if len(servers) < len(urls) or any(server.state == "asking" for server in servers):
+        return _ok(name, f"asking {', '.join(urls)}")
+    return _ok(name, f"{', '.join(urls)} answer{'s' if len(urls) == 1 else ''}")
 
 
 def _told_states(settings: Settings) -> dict[str, tuple[EngineState, float]]:

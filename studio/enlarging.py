@@ -34,6 +34,7 @@ UPSCALERS = "upscale_models"
 MAX_SIDE = 16_384
 MOST_MEGAPIXELS = 100
 MOST_AT_ONCE = 100
+UPSCALE = "Upscale it instead."
 
 
 class EnlargeRequest(Asked):
@@ -68,7 +69,11 @@ class Enlarging:
     def ways(self, ids: Sequence[str]) -> tuple[WayOffered, ...]:
         """How these pictures can be enlarged, all of them or not at all. Raises NotFound."""
         pictures = self._pictures(ids)
-        return tuple(self._offered(way, pictures) for way in EnlargeWay)
+        offered = tuple(self._offered(way, pictures) for way in EnlargeWay)
+        if any(each.runs for each in offered):
+            return offered
+        # Nobody is sent from one closed door to another.
+        return tuple(each.model_copy(update={"remedy": ""}) if each.remedy == UPSCALE else each for each in offered)
 
     def order(self, wish: EnlargeRequest, *, correlation_id: str = "") -> Submitted:
         """Enlarge pictures: one job each, on disk when this returns.
@@ -180,12 +185,12 @@ class Enlarging:
         if own is None or own.kind is not WorkflowKind.text_to_image:
             told = "More detail is made by drawing a picture again from its words and seed, with a model on ComfyUI."
             if recipe.engine == COMFYUI:
-                raise InvalidFieldValue(f"{told} This one was not made from words alone.", field="ids", remedy="Upscale it instead.")
-            raise InvalidFieldValue(f"{told} This one was made on this computer.", field="ids", remedy="Upscale it instead.")
+                raise InvalidFieldValue(f"{told} This one was not made from words alone.", field="ids", remedy=UPSCALE)
+            raise InvalidFieldValue(f"{told} This one was made on this computer.", field="ids", remedy=UPSCALE)
         for workflow in self._workshop.workflows():
             if workflow.kind is WorkflowKind.hires_fix and workflow.family == own.family:
                 return workflow
-        raise InvalidFieldValue(f"There is no hires fix for models of the kind {own.family}.", field="ids", remedy="Upscale it instead.")
+        raise InvalidFieldValue(f"There is no hires fix for models of the kind {own.family}.", field="ids", remedy=UPSCALE)
 
     def _made_by(self, recipe: Recipe) -> Workflow | None:
         try:
@@ -208,7 +213,7 @@ def _recipe(picture: Picture) -> Recipe:
         raise InvalidFieldValue(
             "This picture was not made here: nobody knows the words and the seed to draw it again from.",
             field="ids",
-            remedy="Upscale it instead.",
+            remedy=UPSCALE,
         )
     return picture.recipe
 

@@ -120,7 +120,7 @@ class InvalidFieldValue(LikenessError):
     code = "INVALID_FIELD_VALUE"
     status = 422
     default_message = "A value is out of range."
-    default_remedy = "Choose a value in the range that is named."
+    default_remedy = "Choose another value."
 
 
 class ContractMismatch(LikenessError):
@@ -369,6 +369,13 @@ class SecretsUnreadable(LikenessError):
     default_remedy = "At the studio's computer, look into the folder `secrets` of the data folder."
 
 
+def _shown(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    # The values that are possible come in quotes.
+    return str(value).replace("'", "")
+
+
 class DiskFull(LikenessError):
     """No space is left on the drive of the data folder."""
 
@@ -403,6 +410,26 @@ def from_os_error(error: OSError, what: str) -> LikenessError:
 
 _MISSING = {"missing", "string_too_short"}
 _TYPES = {"enum", "json_invalid"}
+# What is wrong with a value, said after the field's name as a person would; Pydantic's words stand for kinds that are not here.
+_SAID = {
+    "less_than_equal": "can be {le} at most",
+    "less_than": "must be less than {lt}",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "string_too_long": "can have {max_length} characters at most",
+    "too_long": "can have {max_length} entries at most",
+    "too_short": "must have at least {min_length} of them",
+    "enum": "can be {expected}",
+    "literal_error": "can be {expected}",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), "must be a list"),
+    "string_type": "must be text",
+    "dict_type": "must be an object",
+    "string_pattern_mismatch": "is not written as it must be ({pattern})",
+}
 _SHOULD = re.compile(r"(Input|String|List|Tuple|Set|Dictionary|Value) should ")
 _ATTEMPT = re.compile(r", (unable to|got a number|input is too short|invalid character).*| after validation|(?<=items), not \d+$")
 
@@ -415,12 +442,14 @@ def from_validation(error: ValidationError) -> LikenessError:
     # Pydantic speaks of the input, of strings and of lists, and then of how it tried to read them.
     words = _ATTEMPT.sub("", fault["msg"].removeprefix("Value error, "))
     told = f"“{field}” {words[words.index('should ') :]}." if _SHOULD.match(words) else f"“{field}”: {words}."
+    if kind in _SAID:
+        told = f"“{field}” {_SAID[kind].format(**{name: _shown(value) for name, value in fault.get('ctx', {}).items()})}."
     if kind == "extra_forbidden":
         return ContractMismatch(f"There is no field called “{field}”.", field=field)
     if kind in _MISSING:
         return MissingRequiredField(f"“{field}” is empty or missing.", field=field)
     if kind.endswith(("_type", "_parsing")) or kind in _TYPES:
-        return InvalidFieldType(told, field=field)
+        return InvalidFieldType(told, field=field, remedy="Change it and try again." if kind in _SAID else "")
     if kind == "value_error":
         # Our own checks say themselves what would be right.
         return InvalidFieldValue(told, field=field, remedy="Change it and try again.")

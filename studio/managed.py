@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -144,7 +144,7 @@ class EngineInfo(Contract):
 
     name: str
     title: str
-    state: str = Field(description="not_installed | installed | running | reachable | offline")
+    state: str = Field(description="not_installed | installed | running | asking (no answer is known yet) | reachable | offline")
     installed: bool
     running: bool
     reachable: bool
@@ -477,6 +477,13 @@ def _place(after: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def servers_at(urls: Sequence[str], inventory: Inventory) -> tuple[ServerState, ...]:
+    """The servers of some addresses, as the worker last saw them; one that it did not look for yet is left out."""
+    # A server that was forgotten a moment ago is still in what the worker saw. It writes hosts in small letters.
+    wanted = {url.casefold() for url in urls}
+    return tuple(server for server in inventory.servers if server.url.casefold() in wanted)
+
+
 def _write(path: Path, data: bytes) -> None:
     try:
         write_atomically(path, data)
@@ -504,9 +511,7 @@ def _embedded(health: Health) -> EngineInfo:
 def _comfyui(managed: Managed, order: Order | None, inventory: Inventory, health: Health, pin: Pin, settings: Settings) -> EngineInfo:
     there, up = managed.installation, managed.alive
     urls = [url.strip() for url in settings.comfyui_url.split(",") if url.strip()]
-    wanted = {*urls, managed.url} if up else set(urls)
-    # A server that was forgotten a moment ago is still in what the worker saw.
-    servers = tuple(server for server in inventory.servers if server.url in wanted) if health.worker == "running" else ()
+    servers = servers_at([*urls, managed.url] if up else urls, inventory) if health.worker == "running" else ()
     reachable = any(server.state == "reachable" for server in servers)
     installed = there is not None
     if reachable:
@@ -514,7 +519,8 @@ def _comfyui(managed: Managed, order: Order | None, inventory: Inventory, health
     elif up:
         state = "running"
     elif urls:
-        state = "offline"
+        asking = health.worker == "running" and (len(servers) < len(urls) or any(server.state == "asking" for server in servers))
+        state = "asking" if asking else "offline"
     else:
         state = "installed" if installed else "not_installed"
     busy = order.act if order else ""
@@ -523,10 +529,10 @@ def _comfyui(managed: Managed, order: Order | None, inventory: Inventory, health
         problem, remedy = managed.problem.message, managed.problem.remedy
     elif state == "offline":
         ill = next((server for server in servers if server.problem), None)
-        problem, remedy = (ill.problem, ill.remedy) if ill else ("It was not asked yet.", "Wait a few seconds.")
+        problem, remedy = (ill.problem, ill.remedy) if ill else ("", "")
     if health.worker != "running" and (urls or order):
         problem, remedy = "The part of the studio that looks after ComfyUI is not running.", "Start the studio, or wait a few seconds."
-    if busy or state in ("reachable", "running"):
+    if busy or state in ("reachable", "running", "asking"):
         required = None
     else:
         required = "start" if installed else "connect" if urls else "install"

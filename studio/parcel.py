@@ -20,22 +20,25 @@ MANIFEST_IN_MEMORY = 2**20
 NAME = "{date}_{who}_{words}_{seed}"
 
 
-def pack(found: Iterable[Picture], data: Path, names: Mapping[str, str] | None = None) -> Iterator[bytes]:
+def pack(
+    found: Iterable[Picture], data: Path, names: Mapping[str, str] | None = None, triggers: Mapping[str, str] | None = None
+) -> Iterator[bytes]:
     """The bytes of a ZIP of these pictures, stored as they are, piece by piece; `manifest.json` comes last.
 
-    `names` are the characters' names by id. A picture whose file is gone has `"file": null` in the manifest.
+    `names` are the characters' names by id, `triggers` their trigger words.
+    A picture whose file is gone has `"file": null` in the manifest.
     """
     sink = _Sink()
     taken: set[str] = set()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as parcel, tempfile.SpooledTemporaryFile(MANIFEST_IN_MEMORY) as manifest:
         for picture in found:
-            who = (names or {}).get(picture.character_id or "", "")
+            who, trigger = ((by_id or {}).get(picture.character_id or "", "") for by_id in (names, triggers))
             try:
                 file = (data / picture.path).open("rb")
             except OSError:
                 _note(manifest, _entry(picture, None, who))
                 continue
-            name = _free(filename(picture, who), taken)
+            name = _free(filename(picture, who, trigger), taken)
             _note(manifest, _entry(picture, name, who))
             with file:
                 yield from _stored(parcel, sink, name, picture.created_at, file)
@@ -45,9 +48,12 @@ def pack(found: Iterable[Picture], data: Path, names: Mapping[str, str] | None =
     yield sink.take()
 
 
-def filename(picture: Picture, who: str = "") -> str:
-    """A name that says what the picture is: its day, whom it shows, the first words of its prompt or its own name, its seed."""
-    words = picture.recipe.prompt if picture.recipe else Path(picture.name).stem or picture.kind.value
+def filename(picture: Picture, who: str = "", trigger: str = "") -> str:
+    """A name that says what the picture is: its day, whom it shows, the first words of its prompt or its own name, its seed.
+
+    The character's `trigger` word is for the model: it stands in no name.
+    """
+    words = picture.recipe.prompt.removeprefix(trigger).lstrip(" ,") if picture.recipe else Path(picture.name).stem or picture.kind.value
     parts = {
         "date": picture.created_at.strftime("%Y-%m-%d"),
         "who": _plain(who, 40),

@@ -309,9 +309,11 @@ def offline(inventory: Inventory) -> EngineOffline:
     """Why nothing can be made on the servers, and what to do."""
     for server in inventory.servers:
         if server.problem:
-            return EngineOffline(f"ComfyUI can't be used: {server.problem}", field="engine", remedy=server.remedy)
+            return EngineOffline(
+                f"ComfyUI can't be used: {server.problem}", field="engine", remedy=f"{server.remedy} Its address stands on the Setup tab."
+            )
     return EngineOffline(
-        "No ComfyUI server is known, or it was not asked yet.",
+        "No ComfyUI answers yet.",
         field="engine",
         remedy="Connect, install or start it on the Setup tab; one that was just started is seen within seconds.",
     )

@@ -205,8 +205,9 @@ class Studio:
         if first is None:
             raise NotFound("None of these pictures is there.", remedy="GET /api/v1/images lists them.")
         with self.database.read() as connection:
-            names = {row.id: row.name for row in connection.execute(sa.select(characters.c.id, characters.c.name))}
-        return pack_pictures(itertools.chain([first], found), self.settings.data, names)
+            known = connection.execute(sa.select(characters.c.id, characters.c.name, characters.c.trigger_word)).all()
+        names, triggers = {row.id: row.name for row in known}, {row.id: row.trigger_word for row in known}
+        return pack_pictures(itertools.chain([first], found), self.settings.data, names, triggers)
 
     def analytics(self, *, days: int = 30, ahead_s: int = 0) -> Analytics:
         """How the last days went, in numbers; days are those of a clock that is so many seconds ahead of UTC."""

@@ -321,6 +321,7 @@ def build(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs) -> None:
         with gr.Column(elem_id="form", min_width=0):
             form = _draw_form(studio)
         live("likeness-stage", elem_id="stage")
+    _tell_expert_values(form)
     _connect(studio, blocks, tabs, form, {name: _bridge(name) for name in ("outcome", "reuse", "recall")})
 
 
@@ -439,6 +440,8 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
         )
         with gr.Accordion(t("More settings"), open=False, elem_id="advanced"):
             _draw_advanced(form, models, hint)
+        # In the simple view those fields are out of sight; what they hold still counts, and that is said.
+        live("likeness-counting", elem_id="counting")
     with gr.Column(elem_id="go", min_width=0):
         live("likeness-offline", elem_id="offline")
         form["generate"] = gr.Button(t("Generate"), variant="primary", elem_id="make")
@@ -446,7 +449,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
 
 
 def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hints) -> None:
-    with gr.Row(elem_classes="pair"):
+    with gr.Row(elem_classes=_EXPERT_PAIR):
         form["variations"] = choice(
             "stepper",
             label=later("Variations"),
@@ -472,6 +475,7 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
         info=later("The same picture with one or two settings varied, side by side, all from one seed."),
         value=None,
         elem_id="field-grid",
+        advanced=True,
     )
     form["model"] = gr.Dropdown(
         _model_choices(models),
@@ -490,12 +494,12 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
         advanced=True,
     )
     for pair in (_SIZES, _STRENGTHS):
-        with gr.Row(elem_classes="pair"):
+        with gr.Row(elem_classes=_EXPERT_PAIR):
             for name, label, info in pair:
                 form[name] = choice(
                     "number", label=label, info=info, value=None, items=_hint(getattr(hint, name)), elem_id=f"field-{name}", min_width=0
                 )
-    with gr.Row(elem_classes="pair"):
+    with gr.Row(elem_classes=_EXPERT_PAIR):
         for name, label, info, choices in (
             ("sampler", t("Sampler"), t("The method that takes the noise away, step by step."), SAMPLERS),
             ("scheduler", t("Scheduler"), t("How the steps are spread between noise and picture."), SCHEDULERS),
@@ -516,8 +520,9 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
         value=None,
         items=_hint(hint.grain),
         elem_id="field-grain",
+        advanced=True,
     )
-    with gr.Row(elem_classes="pair"):
+    with gr.Row(elem_classes=_EXPERT_PAIR):
         form["tone"] = gr.Dropdown(
             [(later("As the preset says"), OPEN), *((name, tone.value) for tone, name in _TONES)],
             value=OPEN,
@@ -547,7 +552,9 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
         ("prompt_suffix", t("Prompt suffix"), t("Added to the end of the prompt, after the preset's own words.")),
         ("negative_suffix", t("Negative suffix"), t("Added to the end of the negative prompt.")),
     ):
-        form[name] = gr.Textbox(label=label, info=info, lines=1, max_lines=4, max_length=10_000, elem_id=f"field-{name}")
+        form[name] = gr.Textbox(
+            label=label, info=info, lines=1, max_lines=4, max_length=10_000, elem_id=f"field-{name}", elem_classes="advanced-only"
+        )
 
 
 def _hint(words: str) -> list[dict[str, str]]:
@@ -568,6 +575,28 @@ document.dispatchEvent(new CustomEvent('likeness:{name}-ready'));
         visible="hidden",
         apply_default_css=False,
         elem_id=f"bridge-{name}",
+    )
+
+
+def _tell_expert_values(form: Mapping[str, Any]) -> None:
+    """Whenever the page asks, tell it what the fields of the advanced view hold; they may not be drawn."""
+    asked = gr.HTML(
+        None,
+        html_template="<span></span>",
+        js_on_load="document.addEventListener('likeness:count', () => trigger('submit')); setTimeout(() => trigger('submit'), 0);",
+        visible="hidden",
+        apply_default_css=False,
+        elem_id="bridge-count",
+    )
+    asked.submit(
+        None,
+        [form[name] for name in _EXPERT],
+        None,
+        js=f"""(...values) => {{
+    const held = Object.fromEntries({list(_EXPERT)}.map((name, place) => [name, values[place]]));
+    document.dispatchEvent(new CustomEvent('likeness:counted', {{ detail: held }}));
+}}""",
+        show_progress="hidden",
     )
 
 
@@ -645,7 +674,9 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
     seen = [*(form[name] for name in hinted), form["preset"], form["style"]]
     form["model"].input(model_chosen, drawn, seen, trigger_mode="always_last", **quick)
     form["workflow"].input(model_chosen, drawn, seen, trigger_mode="always_last", **quick)
-    recall.submit(recalled, recall, list(form.values()), **quick)
+    recall.submit(recalled, recall, list(form.values()), **quick).then(
+        None, None, None, js="() => { document.dispatchEvent(new CustomEvent('likeness:count')); }", show_progress="hidden"
+    )
     for name in ("model", "sampler", "scheduler", "tone"):
         form[name].change(None, form[name], None, js=_TELL_JS.replace("NAME", name), show_progress="hidden")
     form["model"].change(
@@ -722,6 +753,26 @@ _STRENGTHS = (
 )
 _EXAMPLES = Path(__file__).parent / "assets" / "presets"
 _TONES = ((Tone.none, later("None")), (Tone.reinhard, later("Reinhard")))
+_EXPERT_PAIR = ["pair", "advanced-only"]
+# The fields that only the advanced view shows, as they stand there.
+_EXPERT = (
+    "negative_prompt",
+    "variations",
+    "wildcards",
+    "grid",
+    "workflow",
+    "width",
+    "height",
+    "steps",
+    "cfg",
+    "sampler",
+    "scheduler",
+    "grain",
+    "tone",
+    "tone_strength",
+    "prompt_suffix",
+    "negative_suffix",
+)
 _REUSED = (
     "wildcards",
     "prompt",

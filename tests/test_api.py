@@ -24,6 +24,7 @@ import pytest
 import sqlalchemy as sa
 import uvicorn
 from PIL import Image
+from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from app import HOME, KEEP_ALIVE_S, open_studio
@@ -33,6 +34,7 @@ from studio.api.events import everything
 from studio.api.jobs import EXAMPLES
 from studio.api.rim import Rim
 from studio.contracts import GenerateRequest, JobKind, JobState
+from studio.errors import from_validation
 from studio.feed import MOST_WAITING, Feed, Listener, News
 from studio.jobs import Jobs
 from studio.managed import EngineWork, Managed, Order, WorkState, managed_folder
@@ -153,6 +155,28 @@ def refused(answer: httpx.Response, status: int, code: str, field: str | None = 
 
 
 # What bad input gets
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"width": 5000}, "“width” can be 4096 at most."),
+        ({"steps": 0}, "“steps” must be at least 1."),
+        ({"seed": 2**40}, "“seed” can be 4294967295 at most."),
+        ({"seed": "x"}, "“seed” must be a whole number."),
+        ({"cfg": "much"}, "“cfg” must be a number."),
+        ({"wildcards": "perhaps"}, "“wildcards” must be true or false."),
+        ({"loras": 1}, "“loras” must be a list."),
+        ({"prompt": 1}, "“prompt” must be text."),
+        ({"quality": "best"}, "“quality” can be low, standard or pro."),
+        ({"references": ["a"] * 101}, "“references” can have 100 entries at most."),
+    ],
+)
+def test_a_value_at_fault_is_told_as_a_person_would_say_it(still: httpx.Client, said: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError) as fault:
+        GenerateRequest.model_validate(said)
+    assert from_validation(fault.value).message == words
+    assert still.post("/generate", json={"prompt": "a", **said}).json()["error"]["message"] == words
 
 
 @pytest.mark.parametrize(
@@ -381,6 +405,8 @@ def test_a_finished_job_comes_with_its_pictures_in_one_answer(working: Served) -
         assert [item["id"] for item in artifacts] == [item["id"] for item in body["items"]]
         assert {"id", "kind", "url", "path"} <= set(artifacts[0])
         refused(client.get(f"/jobs/{job_id}/preview"), 404, "NOT_FOUND")
+        # Whoever follows the job asks for one that may be gone by then: that is no fault.
+        assert client.get(f"/jobs/{job_id}/preview?v=1").status_code == 204
 
         without = client.post("/generate?wait=80", json=ASK).json()
         assert "data" not in without["items"][0]

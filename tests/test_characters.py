@@ -443,8 +443,8 @@ def test_photos_that_come_twice_at_once_are_kept_once(studio: Studio) -> None:
     [
         ({"slug": "Mara Lind"}, "slug", "“slug”: small letters from a to z, digits and single hyphens"),
         ({"trigger_word": "two words"}, "trigger_word", "“trigger_word”: one word of letters"),
-        ({"name": "x" * 81}, "name", "“name” should have at most 80 characters."),
-        ({"appearance": {"age": "old"}}, "appearance.age", "“appearance.age” should be a valid integer."),
+        ({"name": "x" * 81}, "name", "“name” can have 80 characters at most."),
+        ({"appearance": {"age": "old"}}, "appearance.age", "“appearance.age” must be a whole number."),
     ],
 )
 def test_what_is_written_wrong_is_said_in_words(said: dict[str, Any], field: str, words: str) -> None:

@@ -12,17 +12,19 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from filelock import FileLock
 from pydantic import SecretStr
 
 from studio import doctor
-from studio.db import migrate
+from studio.contracts import Inventory, ServerState
+from studio.db import engine_states, migrate, open_database
 from studio.doctor import Check, Status, checkup
-from studio.settings import Settings
+from studio.settings import Settings, save_setting
 from studio.supervisor import new_run_folder
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ["Engine", "GPU", "Starter model", "Models", "Picture check", "Memory", "Disk"]
+NAMES = ["Engine", "ComfyUI", "GPU", "Starter model", "Models", "Picture check", "Memory", "Disk"]
 NAMES += ["Data folder", "Database", "Port", "Packages", "Python", "SQLite", "Last run"]
 
 
@@ -45,6 +47,26 @@ def test_a_well_studio_has_nothing_that_fails(settings: Settings) -> None:
 
     assert [check for check in checkup(settings) if check.status is Status.fail] == []
     assert "schema" in check_named("Database", settings).detail
+
+
+def test_a_comfyui_that_does_not_answer_is_told_and_one_that_was_not_asked_is_not_blamed(settings: Settings) -> None:
+    settings.data.mkdir(parents=True)
+    migrate(settings.database)
+    assert check_named("ComfyUI", settings).detail.startswith("no address")
+    save_setting(settings, "comfyui_url", "http://127.0.0.1:9")
+    assert "asked while the studio runs" in check_named("ComfyUI", settings).detail
+    (settings.data / "studio.json").write_text('{"url": "http://127.0.0.1:7999"}')
+    with FileLock(settings.data / "studio.lock"):
+        assert check_named("ComfyUI", settings).detail == "asking http://127.0.0.1:9"
+        gone = ServerState(url="http://127.0.0.1:9", state="offline", problem="Nobody answers.", remedy="Start it.")
+        told = {"name": "inventory:comfyui", "body": Inventory(servers=(gone,)).model_dump_json(), "updated_at": 0.0}
+        database = open_database(settings.database)
+        with database.begin_quick() as connection:
+            connection.execute(sa.insert(engine_states).values(told))
+        database.close()
+        check = check_named("ComfyUI", settings)
+    assert (check.status, check.remedy) == (Status.warn, "Start it.")
+    assert "Nobody answers." in check.detail
 
 
 def test_whether_edits_of_real_photos_can_be_looked_at_is_said(settings: Settings) -> None:

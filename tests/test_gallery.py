@@ -317,6 +317,12 @@ def test_a_name_in_a_zip_is_one_file_in_the_folder_it_is_unpacked_to(gallery: Ga
     assert name[:10] == picture.created_at.strftime("%Y-%m-%d")
 
 
+def test_a_name_in_a_zip_says_who_and_what_without_the_trigger_word(gallery: Gallery) -> None:
+    recipe = RECIPE.model_copy(update={"prompt": "tomas_lk, short black hair, smiling"})
+    name = filename(gallery.picture(keep(gallery, recipe=recipe)), "Tomás O'Neill", "tomas_lk")
+    assert name.partition("_")[2].startswith("tom") and "short" in name and "tomas_lk" not in name
+
+
 @pytest.mark.parametrize("picture_id", ["", "nothing", "../../etc/passwd", "ffffffffffffffffffffff", "00"])
 def test_a_picture_that_is_not_there_is_not_found(gallery: Gallery, picture_id: str) -> None:
     for ask in (gallery.picture, gallery.file, gallery.thumbnail):

@@ -282,7 +282,10 @@ def test_what_cannot_be_enlarged_says_why(studio: Studio, api: TestClient, tmp_p
     ways = {each["way"]: each for each in api.get("/api/v1/images/enlarge", params={"id": upload}).json()["items"]}
     assert not ways["2x"]["runs"] and "Setup" in ways["2x"]["remedy"]
     assert "not made here" in ways["detail"]["why_not"]
+    assert ways["detail"]["remedy"] == "", "upscaling is no way out while it is closed too"
     seen(studio, "upscale_to_size", "sd15_text_to_image")
+    ways = {each["way"]: each for each in api.get("/api/v1/images/enlarge", params={"id": upload}).json()["items"]}
+    assert ways["2x"]["runs"] and ways["detail"]["remedy"] == "Upscale it instead."
     error = api.post("/api/v1/images/enlarge", json={"ids": [upload], "by": "2x"}).json()["error"]
     assert error["field"] == "real_person", "an upload may show somebody real"
     assert api.post("/api/v1/images/enlarge", json={"ids": [upload], "by": "2x", "real_person": False}).status_code == 202

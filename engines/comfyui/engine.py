@@ -275,7 +275,7 @@ class Seen:
         # Looking must not take long: other servers wait for their turn.
         self._quick = ComfyServer.like(self.server, patience_s=3.0)
         self.sockets = Sockets(self.server)
-        self.state = ServerState(url=self.server.url, state="offline", problem="It was not asked yet.", remedy="Wait a few seconds.")
+        self.state = ServerState(url=self.server.url, state="asking", problem="It was not asked yet.", remedy="Wait a few seconds.")
         self.files: dict[str, tuple[str, ...]] = {}
         self.nodes: tuple[str, ...] = ()
         self.taken = 0

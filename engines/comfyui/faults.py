@@ -25,19 +25,19 @@ from studio.errors import (
 class Unreachable(EngineOffline):
     """Nobody answers, or not in time. It may come back by itself: a starting server is unreachable too."""
 
-    default_remedy = "Start ComfyUI, and check its address on the Setup tab."
+    default_remedy = "Start ComfyUI there, or correct its address."
 
 
 class NeedsSignIn(EngineOffline):
     """Somebody answers who wants a token or a password first."""
 
-    default_remedy = "Enter the server's token, or its user and password, on the Setup tab."
+    default_remedy = "Put the server's token, or user:password, into COMFYUI_TOKEN and start the studio again."
 
 
 class NotComfy(EngineOffline):
     """Somebody answers who is not ComfyUI, or not a version that is understood."""
 
-    default_remedy = "Check the address and its port on the Setup tab: ComfyUI's own is usually http://127.0.0.1:8188."
+    default_remedy = "Check the address and its port: ComfyUI's own is usually http://127.0.0.1:8188."
 
 
 class MissingNode(DependencyMissing):

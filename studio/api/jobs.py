@@ -32,6 +32,7 @@ from studio.api.views import (
     view,
 )
 from studio.contracts import Composed, GenerateRequest, Job, JobState, Submitted
+from studio.errors import NotFound
 from studio.feed import Feed
 from studio.studio import Studio
 
@@ -154,15 +155,25 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
         "/jobs/{id}/preview",
         summary="The live preview of a running job",
         response_class=Response,
-        responses={**with_errors(404), 200: {"content": {"image/webp": {}}, "description": "A small WebP of the unfinished picture"}},
+        responses={
+            **with_errors(404),
+            200: {"content": {"image/webp": {}}, "description": "A small WebP of the unfinished picture"},
+            204: {"description": "None now"},
+        },
     )
     def preview(
         request: Request,
         id: Id,
         v: Annotated[int | None, Query(description="The job's `preview` number: a new address for each new preview")] = None,
     ) -> Response:
-        """404 before the first preview and after the job ended."""
-        return bytes_answer(request, studio.preview(id), media_type="image/webp", cache="private, no-cache")
+        """404 before the first preview and after the job ended; with `v` 204: who follows a job asks for one that may be gone by then."""
+        try:
+            return bytes_answer(request, studio.preview(id), media_type="image/webp", cache="private, no-cache")
+        except NotFound:
+            if v is None:
+                raise
+            studio.job(id)
+            return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
     return router
 

@@ -103,7 +103,7 @@ def _from_request(error: RequestValidationError) -> LikenessError:
 
 def _without_place(fault: dict[str, Any]) -> ValidationError:
     # FastAPI puts "body", "query" or "path" before the field's name; the contract does not.
-    kind = PydanticCustomError(fault["type"], fault["msg"])
+    kind = PydanticCustomError(fault["type"], fault["msg"], fault.get("ctx"))
     return ValidationError.from_exception_data("request", [{"type": kind, "loc": tuple(fault["loc"])[1:], "input": None}])
 
 

@@ -11,7 +11,7 @@ import { hasConsent, KINDS, likenessToday, looks, photosAreFor, portrait, real }
 import { listOf } from "./stage.js";
 import { complain, toast } from "./toast.js";
 import { copyText, fromTrash, lookAt } from "./viewer.js";
-import { endWords, progressWords, title } from "./words.js";
+import { endWords, jobTitle, progressWords } from "./words.js";
 
 const AT_ONCE = 8;
 const BYTES_AT_ONCE = 24 * 2 ** 20;
@@ -472,7 +472,7 @@ export class CharacterPage {
             "button",
             { type: "button", class: "page-job", "data-tip": t("Show it on Generate"), onclick: () => (showTab("generate"), document.dispatchEvent(new CustomEvent("likeness:look", { detail: job.id }))) },
             h("span", { class: "page-job-face" }, pictures?.length ? h("img", { src: thumbnail(pictures[0].id), alt: "", loading: "lazy" }) : icon("picture")),
-            h("span", { class: "page-job-words" }, h("strong", {}, title({ prompt: job.request.prompt || job.recipe.prompt })), h("span", { class: "soft" }, ended(job) ? endWords(job, pictures?.length) : progressWords(job))),
+            h("span", { class: "page-job-words" }, h("strong", {}, jobTitle(job, this.character.name)), h("span", { class: "soft" }, ended(job) ? endWords(job, pictures?.length) : progressWords(job))),
           ),
         );
       }),

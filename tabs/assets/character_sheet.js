@@ -61,12 +61,14 @@ export async function orderSheet(character, acts, made) {
   const face = (picture) =>
     h("label", { class: "sheet-face" }, h("input", { type: "radio", name: "sheet-portrait", value: picture.id, checked: picture.id === offer.portrait, "aria-label": picture.name || picture.recipe?.prompt || t("Photo") }), h("img", { src: thumbnail(picture.id), alt: "", loading: "lazy" }));
   const usual = offer.workflows.find((one) => one.runs) ?? offer.workflows[0];
+  // Without a server all lack the same, and that is said above them.
+  const away = offer.workflows.length > 0 && offer.workflows.every((one) => !one.runs && one.lacks[0].kind === "server");
   const maker = (one) =>
     h(
       "label",
       { class: "sheet-maker", "data-off": !one.runs },
       h("input", { type: "radio", name: "sheet-workflow", value: one.id, checked: one === usual && one.runs, disabled: !one.runs, onchange: () => drawViews() }),
-      h("span", {}, h("strong", {}, one.name), one.runs ? h("small", {}, one.about) : h("small", {}, `${one.lacks[0].message} ${one.lacks[0].remedy}`)),
+      h("span", {}, h("strong", {}, one.name), one.runs || away ? h("small", {}, one.about) : h("small", {}, `${one.lacks[0].message} ${one.lacks[0].remedy}`)),
       one.runs || !one.lacks[0].url ? null : h("a", { href: one.lacks[0].url, target: "_blank", rel: "noreferrer" }, t("Get it")),
     );
   const starter = h("label", { class: "sheet-maker", "data-off": true }, h("input", { type: "radio", name: "sheet-workflow", disabled: true }), h("span", {}, h("strong", {}, t("Starter model")), h("small", {}, t("Not for sheets: it draws every face anew, so the views would not show one person."))));
@@ -77,7 +79,7 @@ export async function orderSheet(character, acts, made) {
   const ticked = () => [...views.querySelectorAll("input[data-view]:checked")].map((input) => input.dataset.view);
 
   const off = [...offer.workflows.filter((one) => !one.runs).map(maker), starter];
-  const others = h("details", { class: "fold", open: !usual?.runs }, h("summary", {}, tn("{count} other, and what it lacks", "{count} others, and what they lack", off.length)), h("div", { class: "sheet-makers" }, ...off));
+  const others = h("details", { class: "fold", open: !usual?.runs && !away }, h("summary", {}, away ? t("What could make it, once ComfyUI answers") : tn("{count} other, and what it lacks", "{count} others, and what they lack", off.length)), h("div", { class: "sheet-makers" }, ...off));
 
   const drawViews = () => {
     const workflow = offer.workflows.find((one) => one.id === chosen("sheet-workflow")) ?? usual;

@@ -68,8 +68,10 @@ class Compare {
 
   show() {
     const [before, after] = this.pair;
+    // Only of a picture and what was made of it one is before the other.
+    const cameFrom = [after.recipe?.parent, after.recipe?.image].includes(before.id);
     this.frame.style.setProperty("--ratio", before.width / before.height);
-    for (const [image, picture, label, side] of [[this.over, before, this.left, t("Before")], [this.under, after, this.right, t("After")]]) {
+    for (const [image, picture, label, side] of [[this.over, before, this.left, cameFrom ? t("Before") : "A"], [this.under, after, this.right, cameFrom ? t("After") : "B"]]) {
       image.src = file(picture.id);
       const words = picture.seed === null ? side : [side, t("seed {seed}", { seed: picture.seed })].join(" · ");
       image.alt = `${words}: ${picture.recipe?.prompt || picture.name || t("uploaded picture")}`;

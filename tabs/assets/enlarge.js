@@ -28,10 +28,15 @@ export async function enlarge(ids, leave = () => {}) {
   return new Promise((resolve) => {
     const dialog = h("dialog", { class: "ask", "aria-labelledby": "enlarge-title", onclose: (event) => event.target === dialog && (dialog.remove(), place(), resolve()) });
     const out = () => (dialog.close(), leave(), showSetup());
+    // What keeps several of them from being gone is said once, above them.
+    const words = (way) => (way.runs ? "" : [way.why_not, way.remedy].filter(Boolean).join(" "));
+    const shared = ways.filter((way, place) => words(way) && ways.findIndex((other) => words(other) === words(way)) < place).map(words);
+    const common = ways.filter((way, place) => shared.includes(words(way)) && ways.findIndex((other) => words(other) === words(way)) === place);
     dialog.append(
       h("h2", { id: "enlarge-title" }, ids.length > 1 ? tn("Enlarge {count} picture", "Enlarge {count} pictures", ids.length) : t("Enlarge this picture")),
       h("p", {}, t("The result is a new picture; this one stays.")),
-      h("div", { class: "enlarge-ways" }, ...ways.map((way) => choice(way, () => (dialog.close(), order(ids, way.way, leave)), out))),
+      ...common.map((way) => h("div", { class: "sheet-obstacle enlarge-common" }, icon("warn"), h("p", {}, way.link ? "" : `${t("Larger pictures are made on ComfyUI.")} `, words(way)), wayOut(way, out, "button"))),
+      h("div", { class: "enlarge-ways" }, ...ways.map((way) => choice(way, shared.includes(words(way)) ? "" : words(way), () => (dialog.close(), order(ids, way.way, leave)), out))),
       h("div", { class: "ask-acts" }, h("button", { type: "button", class: "button", onclick: () => dialog.close() }, t("Cancel"))),
     );
     document.body.append(dialog);
@@ -40,12 +45,17 @@ export async function enlarge(ids, leave = () => {}) {
   });
 }
 
-function choice(way, act, out) {
+// Where what is missing can be had.
+function wayOut(way, out, look = "quiet") {
+  if (way.link) return h("a", { href: way.link, target: "_blank", rel: "noreferrer" }, t("Get it"));
+  return way.remedy.includes("Setup") ? h("button", { type: "button", class: look, onclick: out }, t("Open Setup")) : null;
+}
+
+function choice(way, why, act, out) {
   const [words, about] = WAYS[way.way];
   const button = h("button", { type: "button", class: "button", disabled: !way.runs, dataset: { way: way.way }, onclick: act }, h("span", {}, words), h("small", {}, about));
-  if (way.runs) return h("div", { class: "enlarge-way" }, button);
-  const link = way.link ? h("a", { href: way.link, target: "_blank", rel: "noreferrer" }, t("Get it")) : way.remedy.includes("Setup") ? h("button", { type: "button", class: "quiet", onclick: out }, t("Open Setup")) : null;
-  return h("div", { class: "enlarge-way" }, button, h("p", {}, icon("warn"), ` ${way.why_not} ${way.remedy}`), link);
+  if (!why) return h("div", { class: "enlarge-way" }, button);
+  return h("div", { class: "enlarge-way" }, button, h("p", {}, icon("warn"), ` ${why}`), wayOut(way, out));
 }
 
 async function order(ids, by, leave, more = {}) {

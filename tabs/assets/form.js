@@ -3,7 +3,7 @@
 import { somebody } from "./chip.js";
 import { feed } from "./feed.js";
 import { h } from "./dom.js";
-import { showTab, tabShown } from "./header.js";
+import { level, setLevel, showTab, tabShown } from "./header.js";
 import { t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
 import { faultWords, labelOf } from "./words.js";
@@ -70,6 +70,8 @@ function showError(error) {
   if (STARTING.has(name)) openPart("starting");
   const field = STARTING.has(name) ? startingField(name) : document.getElementById(`field-${name === "width" || name === "height" ? pixelField(name) : name}`);
   if (!field) return false;
+  // A fault is seen, whatever the view shows otherwise.
+  if (level() === "simple" && field.closest(".advanced-only")) setLevel("advanced");
   if (field.closest("#advanced")) openPart("advanced");
   field.querySelector("[folds]")?.unfold(true);
   field.classList.add("wrong");
@@ -96,7 +98,7 @@ function startingField(name) {
   return document.getElementById(name === "references" || (!source && name !== "image") ? "field-references" : "field-source");
 }
 
-function openPart(id) {
+export function openPart(id) {
   const button = document.querySelector(`#${id} button.label-wrap`);
   if (button && !button.classList.contains("open")) button.click();
 }

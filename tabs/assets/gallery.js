@@ -17,6 +17,8 @@ const PAGE = 100;
 const PAGES_KEPT = 40;
 const ROWS_AHEAD = 2;
 const GAP = 8;
+// As many as the studio takes at once.
+const MOST_SELECTED = 10_000;
 const SIZES = { s: 120, m: 180, l: 280 };
 
 class Gallery extends HTMLElement {
@@ -80,7 +82,8 @@ class Gallery extends HTMLElement {
     const size = (name, words) => h("button", { type: "button", "data-size": name, "aria-label": words, "data-tip": words, "aria-pressed": this.size === name, onclick: () => this.setSize(name) }, h("i"));
     this.sizes = h("div", { class: "switch sizes", role: "group", "aria-label": t("Size of the pictures") }, size("s", t("Small")), size("m", t("Medium")), size("l", t("Large")));
     this.filters = new Filters(() => this.reset());
-    this.bar = h("div", { class: "gallery-bar" }, h("label", { class: "search" }, icon("search"), this.box), this.filters.button, this.shelves, this.count, this.emptyButton, this.sizes);
+    this.allAct = h("button", { type: "button", class: "quiet", hidden: true, "data-tip": t("All that the filters show (Ctrl+A)"), onclick: () => this.selectAll() }, t("Select all"));
+    this.bar = h("div", { class: "gallery-bar" }, h("label", { class: "search" }, icon("search"), this.box), this.filters.button, this.shelves, this.count, this.allAct, this.emptyButton, this.sizes);
     this.selectionWords = h("p", { role: "status" });
     this.selectionAct = h("button", { type: "button", class: "button", onclick: () => this.actOnSelection() });
     const act = (name, words, about, run) =>
@@ -192,6 +195,7 @@ class Gallery extends HTMLElement {
     this.filters.found(total);
     this.looking?.changed();
     setText(this.count, this.search || this.filters.active ? tn("{count} picture found", "{count} pictures found", total) : tn("{count} picture", "{count} pictures", total));
+    toggle(this.allAct, "hidden", !total);
     toggle(this.emptyButton, "hidden", !this.trashed || total === 0 || Boolean(this.search) || this.filters.active > 0);
     this.focusAt = Math.max(0, Math.min(this.focusAt, total - 1));
     this.layout();
@@ -339,6 +343,9 @@ class Gallery extends HTMLElement {
       const before = this.focusAt;
       this.moveTo(this.focusAt + moves[event.key]);
       if (event.shiftKey) this.selectRange((this.anchor ??= before), this.focusAt);
+    } else if (event.key.toLowerCase() === "a" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      this.selectAll();
     } else if (event.key === "Enter") {
       event.preventDefault();
       this.open(this.focusAt);
@@ -383,6 +390,12 @@ class Gallery extends HTMLElement {
       if (picture) this.selected.set(picture.id, index);
     }
     this.showSelection();
+  }
+
+  async selectAll() {
+    this.allAct.disabled = true;
+    await this.selectRange(0, Math.min(this.total, MOST_SELECTED) - 1);
+    this.allAct.disabled = false;
   }
 
   clearSelection() {

@@ -1,8 +1,9 @@
 // The header: name, what is going on, light or dark. It stands above every tab.
 
 import { feed } from "./feed.js";
-import { h, icon, setText, store, toggle } from "./dom.js";
+import { h, icon, iconButton, setText, store, toggle } from "./dom.js";
 import { number, t, tn } from "./language.js";
+import { showShortcuts } from "./shortcuts.js";
 import { nextTheme, themeChoice } from "./theme.js";
 import { learnNames } from "./words.js";
 
@@ -43,7 +44,7 @@ class Header extends HTMLElement {
     const mark = h("span", { class: "brand-mark", "aria-hidden": "true" });
     this.append(
       h("div", { class: "header-start" }, h("div", { class: "brand" }, mark, h("h1", {}, "Likeness"), h("p", {}, t("A studio for characters that stay themselves"))), this.levels),
-      h("div", { class: "header-end" }, h("likeness-engine-work", { hidden: true }), this.jobs, h("likeness-chip"), this.more, this.theme),
+      h("div", { class: "header-end" }, h("likeness-engine-work", { hidden: true }), this.jobs, h("likeness-chip"), this.more, iconButton("keyboard", t("Keyboard shortcuts (?)"), showShortcuts, { class: "icon-button shortcuts-button", "aria-keyshortcuts": "?" }), this.theme),
     );
     this.drawTheme();
     this.drawLevel();

@@ -94,7 +94,8 @@ class Setup extends HTMLElement {
     this.engines = h("div", { class: "card-body" });
     this.places = h("div", { class: "card-body" });
     this.settings = new SettingsCard();
-    this.comfy = new ComfyCard();
+    // The check-up tells of it too.
+    this.comfy = new ComfyCard(() => this.loadDoctor());
     const walk = h(
       "button",
       { type: "button", class: "button", "data-tip": t("What this is, a check-up, a first character, a first picture: two minutes"), onclick: () => (this.startWalk(), this.walk.arrive()) },

@@ -8,14 +8,17 @@ import { complain, toast } from "./toast.js";
 import { faultWords } from "./words.js";
 
 const FOLLOW_MS = 1000;
+// How long the studio takes at most until it looks at its servers again.
+const ASKING_MS = 4000;
 const STATES = {
   not_installed: { words: t("Not installed"), about: t("ComfyUI makes pictures with larger models. Connect to one that runs, or have it installed here.") },
   installed: { words: t("Installed"), about: t("It is on this computer and does not run. Once started, it starts and ends with the studio.") },
   running: { words: t("Running"), about: t("It runs and does not answer yet: loading takes up to a minute.") },
   reachable: { words: t("Reachable"), about: t("It answers: its models can be chosen on the Generate tab.") },
-  offline: { words: t("Offline"), about: t("It does not answer. Jobs for it wait.") },
+  asking: { words: t("Asking …"), about: t("The studio asks at this address whether a ComfyUI is there.") },
+  offline: { words: t("Offline"), about: t("Jobs for ComfyUI wait until it answers.") },
 };
-const DOTS = { reachable: "ready", running: "loading", offline: "down" };
+const DOTS = { reachable: "ready", running: "loading", asking: "loading", offline: "down" };
 export const BUSY = {
   install: t("Installing"),
   update: t("Updating"),
@@ -27,10 +30,12 @@ export const BUSY = {
 };
 
 export class ComfyCard {
-  constructor() {
+  // `changed` hears when the state is another one.
+  constructor(changed = () => {}) {
+    this.changed = changed;
     this.dot = h("span", { class: "engine-dot", "aria-hidden": "true" });
     this.state = h("span", { class: "tag" });
-    this.about = h("p", { class: "soft comfy-about" });
+    this.about = h("p", { class: "soft comfy-about", role: "status" });
     this.trouble = h("p", { class: "comfy-trouble", role: "alert", hidden: true });
     this.next = h("div", { class: "comfy-next" });
     this.bar = h("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": t("Progress") }, h("i"));
@@ -61,7 +66,7 @@ export class ComfyCard {
         this.addressLabel,
         h("div", { class: "comfy-row" }, this.address, this.connecting, this.finding),
         this.fault,
-        h("p", { class: "setting-help", id: "comfy-address-help" }, t("Several with commas between them. A token or a password comes from the environment alone:"), " ", h("code", {}, "COMFYUI_TOKEN")),
+        h("p", { class: "setting-help", id: "comfy-address-help" }, t("Several with commas between them."), h("span", { class: "advanced-only" }, " ", t("A token or a password comes from the environment alone:"), " ", h("code", {}, "COMFYUI_TOKEN"))),
         this.found,
       ),
       this.acts,
@@ -82,7 +87,11 @@ export class ComfyCard {
   show(info, setting) {
     if (setting) this.setting = setting;
     clearTimeout(this.timer);
-    if (info.busy || info.state === "running" || info.problem) this.timer = setTimeout(() => !document.hidden && this.load(), FOLLOW_MS * (info.busy ? 1 : 3));
+    // A server that was asked again answers as before until the studio looked.
+    const asking = info.state === "offline" && Date.now() < this.asking;
+    if (asking) info = { ...info, state: "asking", problem: "", remedy: "", action_required: null };
+    if (this.was && this.was.state !== info.state) this.changed();
+    if (info.busy || ["running", "asking"].includes(info.state) || info.problem) this.timer = setTimeout(() => !document.hidden && this.load(), FOLLOW_MS * (info.busy || info.state === "asking" ? 1 : 3));
     // What went wrong stands at the log's end.
     if (["install", "update"].includes(this.was?.busy) && !info.busy && info.problem) this.log.open("install");
     this.was = info;
@@ -118,7 +127,7 @@ export class ComfyCard {
     if (info.busy) made.push(h("button", { type: "button", class: "button", onclick: () => this.order("cancel") }, icon("close"), t("Cancel")));
     else if (info.action_required === "start") made.push(this.button("start", t("Start"), true));
     else if (info.action_required === "install") made.push(this.button("install", t("Install ComfyUI {version}", { version: info.update_version }), true));
-    else if (info.action_required === "connect") made.push(h("button", { type: "button", class: "button primary", onclick: () => this.address.focus() }, t("Check the address")));
+    else if (info.action_required === "connect") made.push(h("button", { type: "button", class: "button primary", onclick: () => this.again() }, icon("retry"), t("Ask again")));
     else if (can("stop")) made.push(this.button("stop", t("Stop")));
     this.next.replaceChildren(...made);
   }
@@ -153,17 +162,26 @@ export class ComfyCard {
   }
 
   connect() {
+    this.asking = Date.now() + ASKING_MS;
     return this.order("connect", { url: this.address.value.trim() });
+  }
+
+  // What stands in the field is asked, also where it was changed and not connected yet.
+  again() {
+    if (!this.setting?.fixed_by) return this.connect();
+    this.asking = Date.now() + ASKING_MS;
+    return this.load();
   }
 
   async order(act, body = {}) {
     toggle(this.fault, "hidden", true);
     try {
       this.show(await post(`engines/comfyui/${act}`, body));
-      if (act === "connect" && body.url !== undefined) toast(body.url ? t("The address is kept") : t("The address is forgotten"), { ms: 3000 });
+      if (act === "connect" && body.url === "") toast(t("The address is forgotten"), { ms: 3000 });
       this.timer = setTimeout(() => this.load(), FOLLOW_MS);
     } catch (problem) {
       if (act !== "connect") return complain(problem);
+      this.asking = 0;
       setText(this.fault, faultWords(problem, this.addressLabel.textContent));
       toggle(this.fault, "hidden", false);
     }

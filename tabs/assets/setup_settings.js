@@ -128,7 +128,7 @@ export class SettingsCard {
     });
     const control = this.control(item, id, look, title);
     const help = h("p", { class: "setting-help", id: `${id}-help` }, ...item.help.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part)));
-    const environment = h("code", { class: "setting-env", "data-tip": t("The name of this setting in the environment and in .env") }, item.environment);
+    const environment = h("code", { class: "setting-env advanced-only", "data-tip": t("The name of this setting in the environment and in .env") }, item.environment);
     node.append(
       h(
         "div",
@@ -143,8 +143,8 @@ export class SettingsCard {
   }
 
   facts(item) {
-    if (item.secret) return [h("span", {}, t("Only from the environment or .env"))];
-    if (item.fixed_by) return [h("span", { class: "fact" }, icon("lock"), t("Fixed by {what}", { what: item.fixed_by }))];
+    if (item.secret) return [h("span", { class: "advanced-only" }, t("Only from the environment or .env")), h("span", { class: "simple-only" }, t("Can't be set here"))];
+    if (item.fixed_by) return [h("span", { class: "fact" }, icon("lock"), h("span", { class: "advanced-only" }, t("Fixed by {what}", { what: item.fixed_by })), h("span", { class: "simple-only" }, t("Can't be changed here")))];
     return [
       item.now !== null ? h("span", { class: "fact" }, t("Runs with {value} this time", { value: item.now })) : null,
       item.pending ? h("span", { class: "fact waits" }, icon("retry"), t("Applies after the next start")) : null,

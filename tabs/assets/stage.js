@@ -269,10 +269,10 @@ function acts(picture, place) {
   return h(
     "div",
     { class: "result-acts" },
-    act("sliders", t("Reuse these settings"), () => tell("likeness:reuse", picture.id)),
+    act("sliders", t("Use these settings"), () => tell("likeness:reuse", picture.id)),
     act("sparkle", t("Make variations"), () => tell("likeness:variations", { id: picture.id })),
     act("picture", t("Start from this picture"), () => tell("likeness:use-image", { id: picture.id })),
-    picture.character_id ? act("check", t("Make it the portrait"), () => makePortrait(picture)) : null,
+    picture.character_id ? act("person", t("Set as portrait"), () => makePortrait(picture)) : null,
   );
 }
 

@@ -192,6 +192,10 @@ class References extends Field {
     this.change({ ids });
   }
 
+  use(id) {
+    this.choose([...new Set([...(this.value?.ids ?? []), id])].slice(0, MOST_REFERENCES));
+  }
+
   change(more) {
     const next = { ...this.value, ...more };
     this.pick(next.ids?.length ? next : null);
@@ -238,6 +242,10 @@ class References extends Field {
     const load = async () => {
       try {
         const found = await get("images", { kind: "reference", category: category.value, limit: PAGE });
+        // What was chosen elsewhere stands here too, to be taken out again.
+        const missing = category.value ? [] : [...chosen].filter((id) => found.items.every((one) => one.id !== id));
+        const others = (await Promise.all(missing.map((id) => get(`images/${encodeURIComponent(id)}`).catch(() => null)))).filter(Boolean);
+        found.items = [...others, ...found.items];
         grid.replaceChildren(...found.items.map(card));
         setText(state, found.items.length ? "" : t("No references yet. Add pictures of poses, places or outfits; give each a caption, and jobs take it into their prompt."));
         const names = [...new Set([...category.options].map((one) => one.value).concat(found.items.map((one) => one.category)))].filter(Boolean).sort();
@@ -279,19 +287,21 @@ export function sendFile(one, query = {}) {
 const patchImage = (id, change) => patch(`images/${encodeURIComponent(id)}`, change);
 
 // A picture that was chosen anywhere on the page. The field is there only once its part of the form was opened.
-document.addEventListener("likeness:use-image", async (event) => {
-  showTab("generate");
-  openStarting();
-  for (let tries = 0; tries < 100; tries++) {
-    const field = document.querySelector("likeness-source");
-    if (field?.body) {
-      field.use(event.detail.id);
-      field.scrollIntoView({ block: "nearest" });
-      return;
+for (const [type, name] of [["likeness:use-image", "likeness-source"], ["likeness:use-reference", "likeness-references"]]) {
+  document.addEventListener(type, async (event) => {
+    showTab("generate");
+    openStarting();
+    for (let tries = 0; tries < 100; tries++) {
+      const field = document.querySelector(name);
+      if (field?.body) {
+        field.use(event.detail.id);
+        field.scrollIntoView({ block: "nearest" });
+        return;
+      }
+      await new Promise((next) => setTimeout(next, 30));
     }
-    await new Promise((next) => setTimeout(next, 30));
-  }
-});
+  });
+}
 
 // Other takes on a picture: its own prompt and settings, drawn from itself with new seeds.
 document.addEventListener("likeness:variations", async (event) => {

@@ -3,12 +3,14 @@
 import { store } from "./dom.js";
 
 const system = matchMedia("(prefers-color-scheme: dark)");
-const ORDER = ["system", "light", "dark"];
+const CHOICES = ["system", "light", "dark"];
 
-export const themeChoice = () => (ORDER.includes(store("theme")) ? store("theme") : "system");
+export const themeChoice = () => (CHOICES.includes(store("theme")) ? store("theme") : "system");
 
 export function nextTheme() {
-  const next = ORDER[(ORDER.indexOf(themeChoice()) + 1) % ORDER.length];
+  // The first press is to be seen: it leads away from what the system says.
+  const order = system.matches ? CHOICES : ["system", "dark", "light"];
+  const next = order[(order.indexOf(themeChoice()) + 1) % order.length];
   store("theme", next === "system" ? null : next);
   apply();
   return next;

@@ -6,7 +6,7 @@ import { ended, feed } from "./feed.js";
 import { showTab } from "./header.js";
 import { number, t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
-import { endWords, progressWords, title } from "./words.js";
+import { endWords, jobTitle, learnMore, nameOf, progressWords } from "./words.js";
 
 const QUEUED_SHOWN = 12;
 const ENDED_SHOWN = 12;
@@ -143,6 +143,9 @@ class Tray extends HTMLElement {
   }
 }
 
+// By character: the answer with their name.
+const asked = new Map();
+
 class Row {
   constructor(id) {
     this.id = id;
@@ -165,12 +168,23 @@ class Row {
     );
   }
 
+  // The name of whom a job shows, where it is called by it; one that is not known yet is asked for once.
+  who({ request, recipe }) {
+    const id = recipe.character;
+    if (!id || (request.prompt && !request.as_written)) return "";
+    const name = nameOf("characters", id);
+    if (name !== id) return name;
+    if (!asked.has(id)) asked.set(id, get(`characters/${encodeURIComponent(id)}`).then((one) => learnMore("characters", { [id]: one.name }), () => {}));
+    asked.get(id).then(() => nameOf("characters", id) !== id && setText(this.words, jobTitle(this.job, this.who(this.job))));
+    return "";
+  }
+
   show(job) {
     const over = ended(job);
     const pictures = over || job.recipe.count > 1 ? feed.pictures(job) : null;
     this.job = job;
     this.node.dataset.state = job.state;
-    setText(this.words, title({ prompt: job.request.prompt || job.recipe.prompt }));
+    setText(this.words, jobTitle(job, this.who(job)));
     this.words.title = job.request.prompt;
     const made = pictures?.length ?? 0;
     const { count } = job.recipe;

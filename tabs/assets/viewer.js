@@ -188,7 +188,8 @@ class Viewer {
     const about = (words) => ({ "data-tip": words });
     this.acts.replaceChildren(
       picture.recipe ? button("sliders", t("Use these settings"), () => this.reuse(), "primary", about(t("Fill the form with everything that made this picture"))) : "",
-      inTrash ? "" : button("reference", t("Use as reference"), () => this.hand("likeness:use-image"), "", about(t("Start the next picture from this one"))),
+      inTrash ? "" : button("picture", t("Start from this"), () => this.hand("likeness:use-image"), "", { "aria-label": t("Start from this picture"), "data-tip": t("The next picture keeps its composition") }),
+      inTrash ? "" : button("reference", t("Use as reference"), () => this.hand("likeness:use-reference"), "", about(t("Add it to the references: each makes pictures of its own"))),
       picture.recipe && !inTrash ? button("variations", t("Make variations"), () => this.hand("likeness:variations"), "", about(t("The same words and settings, with other seeds"))) : "",
       inTrash ? "" : button("enlarge", t("Enlarge …"), () => enlarge([picture.id], () => this.dialog.close()), "", about(t("Upscale it, or draw it again with more detail"))),
       picture.character_id && !inTrash ? button("person", t("Set as portrait"), () => this.portray(), "", about(t("Show this picture wherever the character is shown"))) : "",

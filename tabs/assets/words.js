@@ -60,14 +60,25 @@ export const learnNames = (more) => Object.assign(names, more);
 export const learnMore = (kind, more) => (names[kind] = { ...names[kind], ...more });
 export const nameOf = (kind, id) => names[kind]?.[id] ?? id;
 
+// What the studio advises where it has said already what would be right: beside a field that would be heard twice.
+const NOTHING_MORE = ["Choose another value.", "Change it and try again."];
+
 // What is wrong and what can be done about it. The studio names a field as its contract does; beside the field it is called as the page calls it.
 export function faultWords({ message, remedy, field }, label) {
-  const named = field && label ? message.replace(`“${field}”`, () => `“${label}”`) : message;
-  return [named, remedy].filter(Boolean).join(" ");
+  const named = field && label ? message.replace(`“${field}”`, (_found, at) => (at ? `“${label}”` : label)) : message;
+  return [named, NOTHING_MORE.includes(remedy) ? "" : remedy].filter(Boolean).join(" ");
 }
 
 // As a field of the form is called on the page, in the page's language.
 export const labelOf = (field) => field.querySelector("[data-testid=block-info]")?.textContent.trim() || field.querySelector("[label]")?.getAttribute("label");
+
+// A job by what was written for it; what the studio put together is called by whom it shows. `who` is the character's name, where known.
+export function jobTitle({ request, recipe }, who) {
+  const varied = request.as_written && request.image && !request.workflow;
+  if (varied && (who || recipe.prompt)) return t("Variations of {name}", { name: who || recipe.prompt });
+  if (request.as_written && who) return who;
+  return request.prompt || who || title(recipe);
+}
 
 export function title(recipe) {
   return recipe?.prompt || t("Uploaded picture");

@@ -357,7 +357,7 @@ class Offline extends HTMLElement {
     const engine = health?.engines.find((one) => one.name === "comfyui");
     const info = engine && ["offline", "unset"].includes(engine.state) ? await get("engines/comfyui").catch(() => null) : null;
     if (!document.hidden) this.draw(info && !info.reachable ? info : null);
-    const waiting = info && (info.busy || info.state === "running");
+    const waiting = info && (info.busy || ["running", "asking"].includes(info.state));
     clearTimeout(this.timer);
     if (this.asked) this.timer = setTimeout(() => this.look(), waiting ? SOON_MS : LATER_MS);
   }
@@ -388,8 +388,9 @@ class Offline extends HTMLElement {
     if (info.busy) return { title: t("ComfyUI:"), words: BUSY[info.busy] ?? "" };
     if (info.action_required === "start") return { title: t("ComfyUI does not run."), words: trouble || t("It is on this computer: start it here."), act: button(t("Start ComfyUI"), () => this.start()) };
     if (info.action_required === "install") return { title: t("ComfyUI is not installed."), words: trouble || t("Setup installs it, or connects to one that runs elsewhere."), act: button(t("Install it on Setup"), () => showSetup()) };
+    if (info.state === "asking") return { title: t("Asking ComfyUI …"), words: t("In a few seconds it is known whether it answers.") };
     if (info.state === "running" && !info.action_required) return { title: t("ComfyUI is starting."), words: t("Loading takes up to a minute.") };
-    return { title: t("ComfyUI is not reachable."), words: trouble, act: button(t("Check the address"), () => showSetup("comfy-address")) };
+    return { title: t("ComfyUI is not reachable."), words: trouble, act: button(t("Show its address"), () => showSetup("comfy-address")) };
   }
 
   async start() {

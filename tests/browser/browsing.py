@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, StorageState, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState, sync_playwright
 
 HOME = Path(__file__).resolve().parents[2]
 DESKTOP = (1440, 900)
@@ -58,7 +58,7 @@ def open_page(
     page.set_default_timeout(60_000)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda message: faults.append(message.text) if message.type == "error" and not _late(message) else None)
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     page.goto(url)
     usable(page)
     return page, faults
@@ -74,6 +74,8 @@ def usable(page: Page) -> None:
     page.wait_for_function("!['', 'wait'].includes(document.querySelector('likeness-stage .easel')?.dataset.scene ?? '')")
 
 
-def _late(message: ConsoleMessage) -> bool:
-    # A preview may be gone by the time it is asked for: the job has ended.
-    return "/preview?" in message.location["url"]
+def every_control(page: Page) -> None:
+    """The Advanced view, as its switch makes it; on a phone the switch is another one."""
+    page.evaluate(
+        "localStorage.setItem('likeness-level', 'advanced'); dispatchEvent(new StorageEvent('storage', { key: 'likeness-level' }))"
+    )

@@ -229,7 +229,7 @@ def test_an_imported_workflow_makes_a_picture_and_a_server_that_is_gone_is_told(
         expect(page.locator("#make")).to_be_hidden()
         page.screenshot(path=SCREENS / "workflow-offline.png")
         # The address is the environment's: only looking after it helps.
-        page.locator("likeness-offline").get_by_role("button", name="Check the address").click()
+        page.locator("likeness-offline").get_by_role("button", name="Show its address").click()
         expect(page.locator("likeness-setup")).to_be_visible()
         # The file in the page's own form was refused: browsers write down every 422.
         assert [fault for fault in faults if "422" not in fault] == []
@@ -315,7 +315,7 @@ def test_generate_carries_the_one_button_of_an_engine_that_is_away(tmp_path: Pat
             api.post("engines/comfyui/connect", json={"url": f"http://127.0.0.1:{free_port()}"}).raise_for_status()
             page.get_by_role("tab", name="Generate").click()
             expect(away).to_contain_text("ComfyUI is not reachable.")
-            away.get_by_role("button", name="Check the address").click()
+            away.get_by_role("button", name="Show its address").click()
             expect(page.locator("#comfy-address")).to_be_focused()
 
             api.post("engines/comfyui/connect", json={"url": ""}).raise_for_status()

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from bench.rig import Running, running_studio, wait_until
-from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, open_page
+from tests.browser.browsing import DESKTOP, HOME, PHONE, every_control, open_browser, open_page
 
 SCREENS = HOME / "test-results" / "screens"
 NOVA = {"name": "Nova", "appearance": {"hair": "long red hair", "skin": "tan"}, "negative_prompt": "hat", "preset": "night_v1"}
@@ -105,6 +105,7 @@ def test_a_grid_is_shown_as_it_was_asked_for(studio: Running, visit: Open) -> No
     page = visit()
     page.get_by_role("radio", name="Nova").check(force=True)
     page.get_by_label("Prompt", exact=True).fill("portrait of a person")
+    every_control(page)
     page.get_by_role("button", name="More settings").click()
     page.get_by_label("Across: what is varied").select_option("cfg")
     page.get_by_label("Across: the values").fill("2, 4")
@@ -138,6 +139,7 @@ def test_references_times_variations(studio: Running, visit: Open, tmp_path: Pat
     keep(page, "references")
     box.get_by_role("button", name="Use these").click()
     # By key: where the page stands, the button for Generate may lie over it.
+    every_control(page)
     page.get_by_role("button", name="More settings").press("Enter")
     page.locator("#field-variations").get_by_role("button", name="One more").click()
     page.locator("#field-steps input").fill("4")
@@ -170,6 +172,16 @@ def test_only_the_painted_part_is_drawn_anew(studio: Running, visit: Open) -> No
     page.mouse.move(place["x"] + place["width"] * 0.8, place["y"] + place["height"] * 0.92, steps=6)
     page.mouse.up()
     keep(page, "mask")
+    # It is seen on white: a good part of what is painted has a colour.
+    coloured = paper.evaluate(
+        "canvas => { const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height); let [all, tinted] = [0, 0];"
+        " for (let at = 0; at < data.length; at += 4) if (data[at + 3] > 200) { all += 1; if (data[at + 2] < 150) tinted += 1; }"
+        " return tinted / all; }"
+    )
+    assert coloured > 0.3
+    # Strokes don't go without a question.
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Keep painting").click()
     page.get_by_role("button", name="Use this mask").click()
     expect(page.get_by_role("button", name="Change the mask")).to_be_visible()
     page.get_by_label("Prompt", exact=True).fill("portrait of a person with black hair, wearing a green shirt")
@@ -181,6 +193,7 @@ def test_only_the_painted_part_is_drawn_anew(studio: Running, visit: Open) -> No
     before, after = (pixels(studio, each) for each in (source["id"], result["id"]))
     mask = pixels(studio, result["recipe"]["mask"])[..., 0]
     assert mask.shape == before.shape[:2]
+    assert (mask == 255).mean() > 0.05, "the stripes are for the eye: what is painted is white"
     kept = mask == 0
     assert 0.5 < kept.mean() < 0.95
     assert np.array_equal(before[kept], after[kept])
@@ -220,7 +233,7 @@ def test_a_picture_becomes_the_portrait_and_is_varied(studio: Running, visit: Op
     studio.post("generate?wait=60", {"prompt": "smiling", "character": "nova", "steps": 6})
     page = visit()
     page.locator(".result").first.hover()
-    page.get_by_role("button", name="Make it the portrait").first.click()
+    page.get_by_role("button", name="Set as portrait").first.click()
     expect(page.get_by_text("This is Nova's portrait now")).to_be_visible()
     expect(page.locator("likeness-who img.who-face")).to_have_count(1)
     newest = pictures(studio)[0]["id"]
@@ -230,6 +243,9 @@ def test_a_picture_becomes_the_portrait_and_is_varied(studio: Running, visit: Op
     expect(page.get_by_text("4 variations on the way")).to_be_visible()
     wait_until(lambda: not live(studio), 180, "the variations did not end")
     assert all(picture["recipe"]["image"] == newest for picture in pictures(studio)[:4])
+    # Jobs are called by whom they show, not by the word that the model knows them by.
+    expect(page.locator(".row .prompt").first).to_have_text("Variations of Nova")
+    expect(page.locator(".row", has_text="nova_lk")).to_have_count(0)
 
 
 def pictures(studio: Running) -> list[dict[str, Any]]:

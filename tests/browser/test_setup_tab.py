@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from bench.rig import Running, running_studio, wait_until
+from bench.rig import Running, free_port, running_studio, wait_until
 from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, usable
 
 SCREENS = HOME / "test-results" / "screens"
@@ -135,7 +135,7 @@ def test_a_walkthrough_can_be_left_and_begun_again(fresh: Running, arrive: Open)
     expect(page.get_by_role("heading", name="Pictures of someone who stays the same")).to_be_focused()
 
 
-def test_a_setting_is_saved_at_once_and_a_wrong_one_is_told_at_its_field(fresh: Running, arrive: Open) -> None:
+def test_a_setting_and_the_address_of_comfyui_are_saved_at_once_and_a_wrong_one_is_told_in_its_place(fresh: Running, arrive: Open) -> None:
     page = arrive(fresh)
     page.get_by_role("button", name="Skip for now").click()
     page.get_by_role("tab", name="Setup").click()
@@ -144,7 +144,7 @@ def test_a_setting_is_saved_at_once_and_a_wrong_one_is_told_at_its_field(fresh: 
     port = page.get_by_label("Port", exact=True)
     port.fill("99999")
     port.press("Enter")
-    expect(page.locator("[data-setting=port] .field-error")).to_contain_text("“Port” should be less than or equal to 65535")
+    expect(page.locator("[data-setting=port] .field-error")).to_have_text("Port can be 65535 at most.")
     port.fill("7999")
     port.press("Enter")
     expect(page.locator("[data-setting=port] .waits")).to_have_text("Applies after the next start")
@@ -157,6 +157,24 @@ def test_a_setting_is_saved_at_once_and_a_wrong_one_is_told_at_its_field(fresh: 
     expect(page.locator("[data-setting=port] .waits")).to_have_count(0)
     expect(page.locator("[data-setting=data] input")).to_be_disabled()
     keep(page, "setup")
+
+    # An address where nobody answers: asked first, then told in words that are true in this place, and in the page's title line too.
+    expect(page.locator(".setup-summary")).to_have_text("Everything is as it should be.")
+    card = page.locator(".comfy-card")
+    page.get_by_label("Address of a running ComfyUI").fill(f"http://127.0.0.1:{free_port()}")
+    card.get_by_role("button", name="Connect", exact=True).click()
+    expect(card.locator(".tag")).to_have_text("Asking …")
+    expect(card.locator(".comfy-trouble")).to_be_hidden()
+    expect(page.locator("#toasts")).not_to_contain_text("address")
+    expect(card.locator(".tag")).to_have_text("Offline")
+    expect(card.locator(".comfy-trouble")).to_contain_text("Start ComfyUI there, or correct its address.")
+    expect(card).not_to_contain_text("Setup tab")
+    expect(page.locator(".setup-summary")).to_contain_text("1 thing could be better")
+    expect(page.locator(".check[data-status=warn]")).to_contain_text("ComfyUI")
+    keep(page, "setup-comfyui-offline")
+    card.get_by_role("button", name="Ask again").click()
+    expect(card.locator(".tag")).to_have_text("Asking …")
+    expect(card.locator(".tag")).to_have_text("Offline")
 
 
 @SIZES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from bench.rig import Running, running_studio, wait_until
-from tests.browser.browsing import DESKTOP, HOME, PHONE, PROMPT, open_browser, open_page, usable
+from tests.browser.browsing import DESKTOP, HOME, PHONE, PROMPT, every_control, open_browser, open_page, usable
 
 SCREENS = HOME / "test-results" / "screens"
 # Long enough to be watched on any computer, and stopped or overtaken where a test doesn't need its end.
@@ -78,6 +79,7 @@ def test_a_prompt_becomes_a_picture_that_can_be_watched_found_and_thrown_away(st
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     page.get_by_role("radio", name="Pro").check()
     page.get_by_role("button", name="One more").click()
+    every_control(page)
     page.locator("#advanced").get_by_role("button", name="More settings").click()
     for field, value in SLOW.items():
         page.locator(f"#field-{field} input").fill(str(value))
@@ -143,6 +145,15 @@ def test_a_prompt_becomes_a_picture_that_can_be_watched_found_and_thrown_away(st
     expect(page.get_by_label("Prompt", exact=True)).to_have_value(PROMPT)
     expect(page.get_by_role("radio", name="Pro")).to_be_checked()
 
+    # What says reference adds to the references; what says start starts from it.
+    for act, made in (("Use as reference", "likeness-references .ref-thumb"), ("Start from this picture", "likeness-source .source img")):
+        expect(page.locator("likeness-source .source")).to_have_count(0)
+        page.get_by_role("tab", name="Gallery").click()
+        page.locator(".cell:not([data-empty])").first.click()
+        box.get_by_role("button", name=act).click()
+        expect(page.locator(made)).to_have_attribute("src", re.compile(pictures(studio)[0]["id"]))
+    expect(page.locator("likeness-references .ref-thumb")).to_have_count(1)
+
 
 def test_what_is_wrong_is_said_at_its_field(visit: Open) -> None:
     page = visit()
@@ -151,12 +162,31 @@ def test_what_is_wrong_is_said_at_its_field(visit: Open) -> None:
     keep(page, "error")
     page.get_by_label("Prompt", exact=True).fill("a person")
     expect(page.locator(".field-error")).to_have_count(0)
+    # Simple keeps what everyone needs; what was set in Advanced and counts is told there, and a fault of it is seen.
     page.locator("#advanced").get_by_role("button", name="More settings").click()
+    expect(page.locator("#field-model")).to_be_visible()
+    for name in ("negative_prompt", "grid", "sampler", "cfg", "steps", "tone", "grain", "prompt_suffix"):
+        expect(page.locator(f"#field-{name}")).to_be_hidden()
+    counting = page.locator("likeness-counting")
+    expect(counting).to_be_empty()
+    page.get_by_role("button", name="Advanced", exact=True).click()
     page.locator("#field-steps input").fill("0")
+    page.locator("#field-sampler input").click()
+    page.get_by_role("option", name="DDIM").click()
     page.locator("#advanced").get_by_role("button", name="More settings").click()
+    expect(counting).to_be_empty()
+    page.get_by_role("button", name="Simple", exact=True).click()
+    expect(counting).to_contain_text("2 settings of the Advanced view count: Steps, Sampler.")
+    keep(page, "simple-counts")
+    page.reload()
+    usable(page)
+    expect(counting).to_contain_text("2 settings of the Advanced view count: Steps, Sampler.")
+    counting.get_by_role("button", name="Show them").click()
+    expect(page.locator("#field-sampler")).to_be_visible()
+    page.get_by_role("button", name="Simple", exact=True).click()
     page.locator("#make").click()
     # The field is called as the page calls it, not as the contract does.
-    expect(page.locator("#field-steps .field-error")).to_contain_text("“Steps” should be greater than or equal to 1.")
+    expect(page.locator("#field-steps .field-error")).to_have_text("Steps must be at least 1.")
     expect(page.locator("#field-steps input")).to_be_focused()
 
 
@@ -164,6 +194,7 @@ def test_a_preset_brings_its_shape_and_says_what_open_fields_mean(studio: Runnin
     presets: Any = studio.get("presets")
     tall = next(preset for preset in presets["items"] if preset["width"] and preset["width"] < preset["height"])
     page = visit()
+    every_control(page)
     page.locator("#advanced").get_by_role("button", name="More settings").click()
     page.get_by_role("button", name="Show all").click()
     page.locator(f"#field-preset input[value='{tall['id']}']").check()
@@ -259,6 +290,24 @@ def test_the_gallery_works_by_keyboard_alone(studio: Running, visit: Open) -> No
         focused = int(page.evaluate("document.activeElement.getAttribute('aria-posinset')"))
         assert focused == at if at else focused > 2
     keep(page, "gallery")
+    # All that the filters show, and the list of such keys.
+    page.keyboard.press("Control+a")
+    expect(page.locator(".selection-bar p")).to_have_text(f"{studio_total(studio)} selected")
+    page.keyboard.press("Escape")
+    expect(page.locator(".selection-bar")).to_be_hidden()
+    page.get_by_role("button", name="Select all").click()
+    expect(page.locator(".selection-bar p")).to_have_text(f"{studio_total(studio)} selected")
+    page.get_by_role("button", name="Clear").click()
+    page.keyboard.press("?")
+    shortcuts = page.get_by_role("dialog", name="Keyboard shortcuts")
+    expect(shortcuts).to_contain_text("Select all that the filters show")
+    keep(page, "shortcuts")
+    page.keyboard.press("Escape")
+    expect(shortcuts).to_have_count(0)
+    page.get_by_label("Search prompts and captions").press("?")
+    expect(shortcuts).to_have_count(0)
+    page.get_by_label("Search prompts and captions").fill("")
+    first.focus()
     page.keyboard.press("Home")
     page.keyboard.press("Space")
     page.keyboard.press("Shift+ArrowRight")
@@ -417,6 +466,9 @@ def test_the_colours_follow_the_system_until_someone_chooses(visit: Open) -> Non
     usable(page)
     assert not is_dark(page)
     page.emulate_media(color_scheme="light")
+    # Back to what the system says, and from there the first press is one that is seen.
+    page.locator(".theme-button").click()
+    assert not is_dark(page)
     page.locator(".theme-button").click()
     assert is_dark(page)
 

@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, expect
 
 from bench.rig import Running, running_studio, wait_until
-from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, usable
+from tests.browser.browsing import DESKTOP, HOME, PHONE, every_control, open_browser, usable
 
 SCREENS = HOME / "test-results" / "screens"
 
@@ -206,6 +206,7 @@ class Walk:
 
     def more(self, field: str, value: str) -> None:
         place = self.page.locator(f"#field-{field} input")
+        every_control(self.page)
         if not place.is_visible():
             self.page.get_by_role("button", name="More settings").press("Enter")
         place.fill(value)

@@ -490,7 +490,7 @@ def test_a_running_one_is_found_and_connected_by_one_field(studio: Running, comf
     ordered(studio, "find")
     until_done(studio)
     assert info(studio)["looked"]
-    assert ordered(studio, "connect", {"url": comfy.url})["state"] == "offline", "it was not asked yet"
+    assert ordered(studio, "connect", {"url": comfy.url})["state"] == "asking", "it was not asked yet"
     wait_until(lambda: info(studio)["state"] == "reachable", 240, "it was not reached")
     assert info(studio)["servers"][0]["url"] == comfy.url
     ordered(studio, "connect", {"url": f"{comfy.url}, http://127.0.0.1:{free_port()}"})
