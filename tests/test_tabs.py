@@ -38,7 +38,7 @@ from studio.prompts import on_model
 from studio.settings import Settings
 from studio.studio import Studio
 from tabs import page
-from tabs.generate import SHAPES, cards, hints, on_choice, on_generate, on_reuse, request_of, settings_of, shape_of, size_of
+from tabs.form import SHAPES, cards, hints, on_choice, on_generate, on_reuse, request_of, settings_of, shape_of, size_of
 
 STARTER = ModelSpec(
     id="starter",
