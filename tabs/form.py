@@ -236,8 +236,18 @@ def on_reuse(studio: Studio, picture_id: str) -> dict[str, Any]:
             studio.workflow(settings["workflow"]["id"])
         except NotFound:
             settings["workflow"] = None
-    # A model that is gone leaves its place to the default; everything else still holds.
-    return settings if model else settings | {"model": models[0].id}
+    if model is None:
+        # It leaves its place to the default; everything else still holds.
+        settings["model"] = models[0].id
+    elif picture.recipe is not None and not settings["written"] and not settings["workflow"]:
+        with suppress(LikenessError):
+            asked = request_of(settings, model, preset)
+            composed = studio.compose(asked)
+            was = {"prompt": picture.recipe.prompt, "negative_prompt": picture.recipe.negative_prompt}
+            # A character whose looks were changed since would make another picture of the same words.
+            if not is_dynamic(asked) and {name: getattr(composed, name) for name in was} != was:
+                settings["written"] = was
+    return settings
 
 
 def on_recall(studio: Studio, kept: Any) -> dict[str, Any]:

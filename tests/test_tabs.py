@@ -20,6 +20,7 @@ from PIL import Image
 from app import HOME, open_studio
 from studio.contracts import (
     Appearance,
+    CharacterChange,
     CharacterFields,
     Family,
     GenerateRequest,
@@ -32,7 +33,9 @@ from studio.contracts import (
     Recipe,
     Tone,
 )
+from studio.engine import Artifact
 from studio.errors import InvalidFieldType, InvalidFieldValue, MissingRequiredField, NotFound
+from studio.gallery import Gallery
 from studio.orders import NO_PRESET
 from studio.prompts import on_model
 from studio.settings import Settings
@@ -384,6 +387,23 @@ def test_the_settings_of_anybodys_picture_make_the_same_picture_again(studio: St
     again = studio.job(on_generate(studio, settings).job_id)
     same = {"preset", "style"} if gone else set[str]()
     assert again.recipe.model_dump(exclude=same) == first.recipe.model_dump(exclude=same)
+
+
+def test_a_picture_of_somebody_who_was_changed_since_is_made_again_as_it_was(studio: Studio) -> None:
+    ilse = studio.create_character(CharacterFields(name="Ilse", appearance=Appearance(age=30, hair="long blonde hair")))
+    job = studio.job(on_generate(studio, {**FORM, "character": ilse.id, "prompt": "smiling", "seed": 77}).job_id)
+    gallery = Gallery(studio.database, studio.settings.data)
+    drawn = Artifact(index=0, image=Image.new("RGB", (128, 128)), seed=77, model_hash="ab")
+    picture = gallery.save(drawn, job_id=job.id, recipe=job.recipe, model_name="Starter")
+    with studio.database.begin() as connection:
+        gallery.record([picture], connection)
+    assert on_reuse(studio, picture.id)["written"] is None
+    change = CharacterChange(version=ilse.version, appearance=Appearance(age=30, hair="short black hair"))
+    studio.change_character(ilse.id, change)
+    settings = on_reuse(studio, picture.id)
+    assert settings["prompt"] == "smiling"
+    assert "blonde" in settings["written"]["prompt"]
+    assert studio.job(on_generate(studio, settings).job_id).recipe.prompt == job.recipe.prompt
 
 
 def test_settings_of_a_picture_that_is_not_there_are_refused(studio: Studio) -> None:
