@@ -6,8 +6,9 @@ const TABS = new Set(["setup", "characters", "generate", "gallery", "analytics"]
 const TRY_MS = 50;
 const TRIES = 200;
 
+// With the stroke no element is meant: a browser that went to one would take the focus from where it is.
 const addressed = () => {
-  const id = location.hash.slice(1);
+  const id = location.hash.slice(2);
   return TABS.has(id) ? id : null;
 };
 
@@ -34,6 +35,6 @@ function follow() {
   onTab((id) => {
     if (id === known) return;
     known = id;
-    if ((addressed() ?? "generate") !== id) history.pushState(null, "", `#${id}`);
+    if ((addressed() ?? "generate") !== id) history.pushState(null, "", `#/${id}`);
   });
 }

@@ -192,6 +192,12 @@ class Written extends Field {
   }
 }
 
+// A menu shows a name, which may be translated; what was chosen in it is told apart from that.
+let model = null;
+document.addEventListener("likeness:menu", ({ detail }) => {
+  if (detail.name === "model") model = detail.value || null;
+});
+
 // What the form says now, in the words of the API: for what is composed while somebody types.
 export function formValues() {
   const text = (name) => document.querySelector(`#field-${name} textarea, #field-${name} input`)?.value ?? "";
@@ -203,7 +209,7 @@ export function formValues() {
     character,
     preset: value("preset") || (character ? "none" : null),
     style: value("style") || null,
-    model: text("model") || null,
+    model,
     prompt_suffix: text("prompt_suffix"),
     negative_suffix: text("negative_suffix"),
     references: value("references")?.ids ?? [],

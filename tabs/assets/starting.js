@@ -293,7 +293,8 @@ for (const [type, name] of [["likeness:use-image", "likeness-source"], ["likenes
     openStarting();
     for (let tries = 0; tries < 100; tries++) {
       const field = document.querySelector(name);
-      if (field?.body) {
+      // Only once it was told its value is anybody listening to what it says.
+      if (field?.body && field.hasAttribute("value")) {
         field.use(event.detail.id);
         field.scrollIntoView({ block: "nearest" });
         return;

@@ -116,7 +116,7 @@ def test_what_was_written_about_a_character_waits_and_nothing_was_saved(studio: 
     # What the studio finds wrong is said with the name that the field has here, and in words.
     again.get_by_label("Short name").fill("Ines Unfinished")
     again.get_by_role("button", name="Create character").click()
-    expect(again.locator("[data-field=slug] .field-error")).to_contain_text("“Short name”: small letters from a to z")
+    expect(again.locator("[data-field=slug] .field-error")).to_contain_text("Short name: small letters from a to z")
     again.get_by_label("Short name").fill("ines")
     again.get_by_role("button", name="Create character").click()
     expect(again.get_by_role("heading", name="Ines Unfinished")).to_be_visible()

@@ -178,6 +178,7 @@ def walk_generate(walk: Walk, tmp_path: Path) -> None:
     walk.press("Cancel", ".mask-dialog")
     photo = tmp_path / "海.png"
     Image.radial_gradient("L").resize((128, 128)).save(photo)
+    walk.press("Start from nothing again")
     walk.press("Choose references")
     page.locator(".library-dialog input[type=file][multiple]").set_input_files(photo)
     expect(page.locator(".ref-card")).to_have_count(1)

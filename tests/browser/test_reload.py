@@ -29,6 +29,7 @@ def page(studio: Running) -> Iterator[Page]:
 
 
 def test_a_reload_keeps_the_form_and_the_tab_and_back_goes_to_the_tab_before(page: Page) -> None:
+    page.get_by_role("button", name="Advanced", exact=True).click()
     prompt = page.get_by_label("Prompt", exact=True)
     prompt.fill("smiling in the rain")
     page.get_by_role("radio", name="Ilse").check(force=True)
@@ -56,7 +57,7 @@ def test_a_reload_keeps_the_form_and_the_tab_and_back_goes_to_the_tab_before(pag
     expect(page.locator("#field-wildcards").get_by_text("Resolve")).to_be_visible()
 
     page.get_by_role("tab", name="Gallery").click()
-    expect(page).to_have_url(re.compile("#gallery$"))
+    expect(page).to_have_url(re.compile("#/gallery$"))
     page.get_by_role("tab", name="Analytics").click()
     page.reload()
     expect(page.locator("likeness-analytics")).to_be_visible()

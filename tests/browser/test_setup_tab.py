@@ -159,7 +159,7 @@ def test_a_setting_and_the_address_of_comfyui_are_saved_at_once_and_a_wrong_one_
     keep(page, "setup")
 
     # An address where nobody answers: asked first, then told in words that are true in this place, and in the page's title line too.
-    expect(page.locator(".setup-summary")).to_have_text("Everything is as it should be.")
+    expect(page.locator(".setup-summary")).to_have_text("All is well: this computer is ready to make pictures.")
     card = page.locator(".comfy-card")
     page.get_by_label("Address of a running ComfyUI").fill(f"http://127.0.0.1:{free_port()}")
     card.get_by_role("button", name="Connect", exact=True).click()

@@ -33,6 +33,10 @@ Open = Callable[..., Page]
 expect.set_options(timeout=60_000)
 
 
+# The first of the ideas that an empty stage offers.
+IDEA = PROMPT.replace("cartoon style", "flat avatar style")
+
+
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running_studio(tmp_path_factory.mktemp("walk") / "data") as running:
@@ -67,7 +71,7 @@ def test_a_new_library_says_how_to_begin(visit: Open) -> None:
     expect(page.get_by_text("Nothing is being made.")).to_be_visible()
     keep(page, "empty")
     page.locator(".idea").first.click()
-    expect(page.get_by_label("Prompt", exact=True)).to_have_value(PROMPT)
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(IDEA)
     show(page, "Gallery")
     expect(page.get_by_role("heading", name="No pictures yet")).to_be_visible()
 
@@ -421,7 +425,7 @@ def test_charts_that_cannot_be_fetched_leave_the_tables_and_can_be_tried_again(s
     chart = page.get_by_role("img", name="Pictures per day, as a chart")
     expect(chart).to_have_count(0)
     page.unroute("**/plotly/*.js")
-    page.get_by_role("button", name="Try again").click()
+    page.locator("likeness-charts").get_by_role("button", name="Try again").click()
     expect(chart).to_be_visible()
     page.locator("#analytics-days .bars path").first.wait_for(state="attached")
     # The sidebar folds, and the charts take its room.
