@@ -3,8 +3,8 @@
 import { post } from "./api.js";
 import { h, icon, setText, toggle } from "./dom.js";
 import { feed } from "./feed.js";
-import { showTab } from "./header.js";
 import { t } from "./language.js";
+import { showSetup } from "./setup_way.js";
 import { complain, toast } from "./toast.js";
 
 const DOING = { install: t("Installing ComfyUI"), update: t("Updating ComfyUI"), start: t("Starting ComfyUI") };
@@ -16,7 +16,7 @@ class EngineWork extends HTMLElement {
     if (this.childElementCount) return;
     this.words = h("span", { class: "work-words" });
     this.percent = h("span", { class: "work-percent" });
-    this.show = h("button", { type: "button", class: "work-show", onclick: showCard }, icon("download"), this.words, this.percent);
+    this.show = h("button", { type: "button", class: "work-show", onclick: () => showSetup() }, icon("download"), this.words, this.percent);
     this.cancel = h("button", { type: "button", class: "work-cancel", onclick: () => this.stop() }, icon("close"));
     this.append(this.show, this.cancel);
     feed.addEventListener("engine", ({ detail }) => this.ended(detail));
@@ -42,8 +42,8 @@ class EngineWork extends HTMLElement {
   }
 
   ended(work) {
-    if (work.state === "done") toast(DONE[work.act], work.act === "install" ? { action: t("Start it"), act: showCard } : {});
-    else if (work.state === "failed") toast(FAILED[work.act], { kind: "warn", detail: `${work.problem} ${work.remedy}`.trim(), action: t("Show"), act: showCard, ms: 15_000 });
+    if (work.state === "done") toast(DONE[work.act], work.act === "install" ? { action: t("Start it"), act: () => showSetup() } : {});
+    else if (work.state === "failed") toast(FAILED[work.act], { kind: "warn", detail: `${work.problem} ${work.remedy}`.trim(), action: t("Show"), act: () => showSetup(), ms: 15_000 });
   }
 
   async stop() {
@@ -53,12 +53,6 @@ class EngineWork extends HTMLElement {
       complain(problem);
     }
   }
-}
-
-function showCard() {
-  showTab("setup");
-  // The tab draws itself when it is shown.
-  requestAnimationFrame(() => document.querySelector(".comfy-card")?.scrollIntoView({ block: "center" }));
 }
 
 customElements.define("likeness-engine-work", EngineWork);
