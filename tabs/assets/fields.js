@@ -26,6 +26,11 @@ export const presetsAndStyles = () =>
     },
   ));
 
+// What was picked lately in the fields that hold on to it, until a whole form is filled in.
+const HOLD_MS = 10_000;
+const held = new Map();
+for (const type of ["likeness:reuse", "likeness:recall"]) document.addEventListener(type, () => held.clear());
+
 export class Field extends HTMLElement {
   static observedAttributes = ["value", "items"];
   value = null;
@@ -95,12 +100,22 @@ export class Field extends HTMLElement {
     this[name] = JSON.parse(text ?? "null") ?? (name === "items" ? [] : null);
     // On its way through Gradio nothing becomes an empty text.
     if (this.constructor.whole && this.value === "") this.value = null;
+    if (name === "value") this.hold();
     if (!this.body) return;
     this.draw(name);
     this.sayValue();
   }
 
+  // A part that was opened just now may be told once more that it is empty, after a picture was put into it.
+  hold() {
+    const picked = held.get(this.constructor);
+    if (!picked?.value || this.value !== null || performance.now() - picked.at > HOLD_MS) return;
+    this.value = picked.value;
+    queueMicrotask(() => this.dispatchEvent(new CustomEvent("pick", { detail: picked.value, bubbles: true })));
+  }
+
   pick(value) {
+    if (this.constructor.holds) held.set(this.constructor, { value, at: performance.now() });
     this.value = value;
     this.sayValue();
     this.dispatchEvent(new CustomEvent("pick", { detail: value, bubbles: true }));

@@ -15,6 +15,7 @@ const MOST_REFERENCES = 100;
 
 class Source extends Field {
   static whole = true;
+  static holds = true;
   role_ = "group";
 
   ready() {
@@ -155,6 +156,7 @@ export function askReal(question, said, change) {
 // The reference library: chosen ones stand under the field, all of them in a dialog of their own.
 class References extends Field {
   static whole = true;
+  static holds = true;
   role_ = "group";
   known = new Map();
 
