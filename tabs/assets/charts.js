@@ -6,7 +6,7 @@ import { t } from "./language.js";
 
 // Charts are pictures to a screen reader; the tables below them say the same.
 const CHARTS = { days: t("Pictures per day"), characters: t("Pictures by character"), presets: t("Pictures by preset") };
-const QUIET_MS = 2500;
+const QUIET_MS = 1000;
 
 let reading = null;
 const plotly = () =>
@@ -82,7 +82,7 @@ async function rehearse(drawn) {
 // Reading the bundle takes a moment in which the page can't answer, so it waits until the hands are off it.
 export function warmCharts() {
   if (navigator.connection?.saveData) return;
-  const touches = ["pointerdown", "pointermove", "keydown", "wheel", "click"];
+  const touches = ["pointerdown", "keydown", "wheel"];
   let timer = 0;
   const wait = () => {
     clearTimeout(timer);
