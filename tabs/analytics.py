@@ -121,7 +121,8 @@ def days_figure(found: Analytics, words: Mapping[str, str] = ENGLISH, size: floa
     hover = said(words, "{day}: {count} pictures", day="%{x|%Y-%m-%d}" if words else "%{x|%a %e %b}", count="%{y:,}") + "<extra></extra>"
     bar = {"type": "bar", "x": days, "y": [day.pictures for day in found.per_day], "hovertemplate": hover}
     most = max((day.pictures for day in found.per_day), default=0)
-    return _figure([bar], size, height=260, xaxis={"tickformat": "%Y-%m-%d"} if words else {}, yaxis=_whole(most))
+    below = {"ticklabelstandoff": 4} | ({"tickformat": "%Y-%m-%d"} if words else {})
+    return _figure([bar], size, height=260, xaxis=below, yaxis=_whole(most))
 
 
 def shares_figure(shares: Sequence[Share], words: Mapping[str, str] = ENGLISH, size: float = 1) -> Figure:
@@ -175,7 +176,7 @@ def _figure(
 ) -> Figure:
     # Its Python half would check the same words, and takes two seconds to import.
     # Colours come from analytics.css, so that light and dark need no other figure.
-    quiet: dict[str, Any] = {"fixedrange": True, "automargin": True, "zeroline": False}
+    quiet: dict[str, Any] = {"fixedrange": True, "zeroline": False}
     whole: dict[str, Any] = {
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
         "paper_bgcolor": "rgba(0,0,0,0)",

@@ -2,7 +2,7 @@
 // whole that comes with Gradio. It is fetched and read while nobody touches the page, so that the tab's first visit doesn't wait for it.
 
 import { h, icon, toggle } from "./dom.js";
-import { t } from "./language.js";
+import { number, t } from "./language.js";
 
 // Charts are pictures to a screen reader; the tables below them say the same.
 const CHARTS = { days: t("Pictures per day"), characters: t("Pictures by character"), presets: t("Pictures by preset") };
@@ -20,6 +20,17 @@ const plotly = () =>
   }));
 
 const painted = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+
+// The room around a chart, in pixels. Plotly's "automargin" draws everything a second time once it knows how wide the words are.
+let pen = null;
+function margins(data, { font, margin, yaxis }) {
+  pen ??= document.createElement("canvas").getContext("2d");
+  pen.font = `${font.size}px ${font.family}`;
+  const most = Math.max(0, ...data.flatMap(({ y }) => y));
+  const words = yaxis.ticktext ?? [most, most / 2].map((value) => `${number(Math.round(value))}0`); // ticks may go beyond the highest bar
+  const widest = Math.max(...words.map((word) => pen.measureText(word).width));
+  return { ...margin, l: Math.ceil(margin.l + widest + (yaxis.ticklabelstandoff ?? 0)), b: Math.ceil(margin.b + (yaxis.ticktext ? 1.4 : 2.8) * font.size) }; // a number below, or a day and its year
+}
 
 class Charts extends HTMLElement {
   static observedAttributes = ["value"];
@@ -63,21 +74,30 @@ class Charts extends HTMLElement {
     for (const [chart, { data, layout }] of charts) {
       await painted(); // the numbers above, then chart by chart
       if (this.figures !== figures) return; // newer ones came meanwhile
-      await drawn.react(chart, data, layout, { displayModeBar: false });
+      await drawn.react(chart, data, { ...layout, margin: margins(data, layout) }, { displayModeBar: false });
     }
   }
 }
 customElements.define("likeness-charts", Charts);
 
-// The first chart of a page takes three times as long as the next ones; let it be one that nobody waits for.
+// Charts take three times as long until the browser has compiled what draws them; let those be some that nobody waits for.
 async function rehearse(drawn) {
   const stage = h("div", { "aria-hidden": "true", style: { position: "fixed", left: "-2000px", width: "600px" } });
   document.body.append(stage);
-  const bars = { type: "bar", orientation: "h", x: [1, 2], y: [0, 1], name: "…" };
-  await drawn.newPlot(stage, [bars, bars], { height: 260, barmode: "stack", showlegend: true }, { displayModeBar: false, staticPlot: true });
-  drawn.purge(stage);
+  const axis = { fixedrange: true, zeroline: false, nticks: 5, rangemode: "tozero" };
+  const days = { data: [{ type: "bar", x: ["2026-01-01", "2026-01-02", "2026-01-03"], y: [1, 2, 3] }], layout: { xaxis: axis, yaxis: { ...axis, tickformat: ",d" } } };
+  const bars = { type: "bar", orientation: "h", x: [1, 2, 3], y: [0, 1, 2], name: "…" };
+  const names = { ...axis, tickvals: bars.y, ticktext: ["a", "b", "c"] };
+  const shares = { data: [bars, bars], layout: { barmode: "stack", showlegend: true, legend: { orientation: "h" }, xaxis: { ...axis, tickformat: ",d" }, yaxis: names } };
+  for (const { data, layout } of [days, shares, days, shares]) {
+    await resting();
+    await drawn.newPlot(stage, structuredClone(data), { ...structuredClone(layout), height: 260 }, { displayModeBar: false });
+    drawn.purge(stage);
+  }
   stage.remove();
 }
+
+const resting = () => new Promise((resolve) => (window.requestIdleCallback ?? setTimeout)(() => resolve()));
 
 // Reading the bundle takes a moment in which the page can't answer, so it waits until the hands are off it.
 export function warmCharts() {

@@ -1,7 +1,7 @@
 // The lightbox: one picture, large, with everything that made it.
 
 import { file, get, patch, post } from "./api.js";
-import { h, icon, iconButton, setText } from "./dom.js";
+import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { enlarge } from "./enlarge.js";
 import { feed } from "./feed.js";
 import { showTab } from "./header.js";
@@ -186,6 +186,7 @@ class Viewer {
     const inTrash = Boolean(picture.trashed_at);
     // The buttons keep their places, so that a key pressed twice does the same thing twice.
     const about = (words) => ({ "data-tip": words });
+    toggle(this.acts, "data-primary", picture.recipe); // for the last button's place; a rule with :has() and :nth-child() is asked anew at every change of the page
     this.acts.replaceChildren(
       picture.recipe ? button("sliders", t("Use these settings"), () => this.reuse(), "primary", about(t("Fill the form with everything that made this picture"))) : "",
       inTrash ? "" : button("picture", t("Start from this"), () => this.hand("likeness:use-image"), "", { "aria-label": t("Start from this picture"), "data-tip": t("The next picture keeps its composition") }),
