@@ -303,7 +303,7 @@ def just_show(page: Page) -> None:
 def walk_through(page: Page) -> None:
     """Step by step to a picture of one's own character."""
     page.get_by_role("button", name="Show me around").click()
-    page.locator(".check").first.wait_for()
+    page.locator(".checks-fold, .check[data-status=warn], .check[data-status=fail]").first.wait_for()
     page.get_by_role("button", name="Continue").click()
     page.get_by_label("Name", exact=True).fill("Mara")
     page.get_by_label("Looks, in a few words").fill("short black hair, brown skin, green eyes, round glasses")
