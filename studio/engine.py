@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from PIL.Image import Image
 
 from studio.contracts import EngineState, Inventory, Recipe
+from studio.training import TrainedLora, TrainingPicture, TrainRecipe
 
 
 class Cancelled(Exception):
@@ -85,6 +86,20 @@ class Judge(Protocol):
 
     def explicit(self, image: Image) -> float:
         """How likely an RGB picture is explicit, 0 to 1."""
+        ...
+
+
+class Trainer(Protocol):
+    """An engine that trains LoRAs."""
+
+    name: str
+
+    def train(self, recipe: TrainRecipe, model: Path, pictures: Sequence[TrainingPicture], folder: Path, report: Report) -> TrainedLora:
+        """Train into `folder`, going on after the newest checkpoint found there. `model` is a diffusers folder or a .safetensors file.
+
+        Raises Cancelled or Stopping, as `report` does, when a checkpoint was saved; LikenessError with a remedy: IMAGE_INVALID,
+        MODEL_INVALID, OUT_OF_MEMORY, TRAINING_DIVERGED, DISK_FULL …. The newest good checkpoint stays.
+        """
         ...
 
 

@@ -6,7 +6,8 @@
     │                   NOT_FOUND · CONFLICT · SAFETY_FILTER · CONSENT_MISSING · IMAGE_INVALID · FILE_TOO_LARGE
     ├─ models           MODEL_INVALID · MODEL_UNSAFE · LORA_MISMATCH · LICENSE_UNKNOWN
     ├─ downloads        DOWNLOAD_FAILED · CHECKSUM_MISMATCH · CHECKSUM_MISSING
-    ├─ engines          ENGINE_OFFLINE · ENGINE_TIMEOUT · ENGINE_FAILED · OUT_OF_MEMORY · JOB_POISONED · INSUFFICIENT_FUNDS
+    ├─ engines          ENGINE_OFFLINE · ENGINE_TIMEOUT · ENGINE_FAILED · OUT_OF_MEMORY · TRAINING_DIVERGED · JOB_POISONED ·
+    │                   INSUFFICIENT_FUNDS
     └─ the machine      DEPENDENCY_MISSING · DB_UNAVAILABLE · DB_TOO_NEW · DATA_ROOT_LOCKED · DATA_ROOT_READ_ONLY ·
                         SECRETS_UNREADABLE · DISK_FULL · PORT_IN_USE · UNKNOWN_ERROR
 
@@ -292,6 +293,15 @@ class OutOfMemory(LikenessError):
     status = 507
     default_message = "The device ran out of memory."
     default_remedy = "Make fewer pictures at once, choose a smaller size, or close other programs that use the device."
+
+
+class TrainingDiverged(LikenessError):
+    """A training's loss became infinite or no number: what was learned since the last checkpoint is worth nothing."""
+
+    code = "TRAINING_DIVERGED"
+    status = 422
+    default_message = "The training ran away: its loss is no number any more."
+    default_remedy = "Train with a smaller learning rate. The checkpoints saved before are good and stay."
 
 
 class JobPoisoned(LikenessError):

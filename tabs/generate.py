@@ -397,13 +397,6 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
     )
     for name in ("model", "sampler", "scheduler", "tone"):
         form[name].change(None, form[name], None, js=_TELL_JS.replace("NAME", name), show_progress="hidden")
-    form["model"].change(
-        None,
-        form["model"],
-        None,
-        js="(model) => { document.dispatchEvent(new CustomEvent('likeness:model', { detail: model })); }",
-        show_progress="hidden",
-    )
     # A shape that is picked by hand wins over pixels that were typed before.
     form["shape"].input(None, None, sides, js="() => [null, null]", show_progress="hidden")
     reuse.submit(reused, reuse, [*form.values(), tabs, reuse], trigger_mode="always_last", **quick)
@@ -411,7 +404,7 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
     blocks.load(functools.partial(_refresh_models, studio), None, form["model"], **quick)
 
 
-# What a menu holds is known to Gradio alone; draft.js keeps it over a reload.
+# What a menu holds is known to Gradio alone: for draft.js, which keeps it over a reload, and whatever depends on the model.
 _TELL_JS = """(value) => {
     document.dispatchEvent(new CustomEvent('likeness:menu', { detail: { name: 'NAME', value } }));
     return [];

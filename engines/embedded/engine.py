@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -24,9 +24,10 @@ from studio import models
 from studio.contracts import EngineState, Family, Inventory, ModelSpec, Recipe
 from studio.crop import Cutout, needs_crop
 from studio.engine import Artifact, Inputs, Report
-from studio.errors import OutOfMemory
+from studio.errors import InvalidFieldValue, OutOfMemory
 from studio.settings import Settings
 from studio.source import check_mask, fitted
+from studio.training import TrainedLora, TrainingPicture, TrainRecipe
 
 if TYPE_CHECKING:
     from engines.embedded.pipeline import Warm
@@ -78,6 +79,18 @@ class Embedded:
         for artifact in self._batches(cutout.recipe(recipe), spec, cutout.inputs(), cutout.watched(report)):
             yield replace(artifact, image=cutout.put_back(artifact.image), crop=cutout.crop)
 
+    def train(self, recipe: TrainRecipe, model: Path, pictures: Sequence[TrainingPicture], folder: Path, report: Report) -> TrainedLora:
+        """Train a LoRA into `folder`, going on after the newest checkpoint found there; nothing is drawn meanwhile.
+
+        Raises InvalidFieldValue without pictures, ModelInvalid, ModelUnsafe, ImageInvalid, OutOfMemory, TrainingDiverged, DiskFull, and
+        what `report` raises, when a checkpoint was saved. The engine stays usable.
+        """
+        if not pictures:
+            raise InvalidFieldValue("There are no pictures to learn from.", remedy="Add pictures to the dataset.", field="pictures")
+        spec = models.describe(model)
+        with self._lock:
+            return self._thread.submit(copy_context().run, self._learn, recipe, spec, pictures, folder, report).result()
+
     def places(self) -> int:
         """One: a second job on the same device would only slow the first."""
         return 1
@@ -106,8 +119,20 @@ class Embedded:
     def _draw(
         self, recipe: Recipe, spec: ModelSpec, inputs: Inputs, batches: tuple[range, ...], number: int, report: Report
     ) -> list[Artifact]:
-        with self._busy(recipe, spec):
+        with self._busy(lambda: _out_of_memory(recipe, spec, self._device)):
             return self._wake(spec, report).draw(recipe, inputs, batches, number, report)
+
+    def _learn(
+        self, recipe: TrainRecipe, spec: ModelSpec, pictures: Sequence[TrainingPicture], folder: Path, report: Report
+    ) -> TrainedLora:
+        with self._busy(lambda: _no_room_to_train(recipe, spec, self._device)):
+            try:
+                warm = self._wake(spec, report)
+                from engines.embedded.training import Training
+
+                return Training(warm, recipe, folder, report).run(pictures)
+            finally:
+                self._let_go()  # the model wears what was learned
 
     def _wake(self, spec: ModelSpec, report: Report) -> Warm:
         warm = self._warm
@@ -126,7 +151,7 @@ class Embedded:
         return warm
 
     @contextmanager
-    def _busy(self, recipe: Recipe, spec: ModelSpec) -> Iterator[None]:
+    def _busy(self, no_room: Callable[[], OutOfMemory]) -> Iterator[None]:
         self._state = "busy"
         try:
             # Libraries warn their developers; people who make pictures can't act on it.
@@ -138,7 +163,7 @@ class Embedded:
                 raise
             cause = error.with_traceback(None)  # its frames hold the tensors that must go
             _free_memory()
-            raise _out_of_memory(recipe, spec, self._device) from cause
+            raise no_room() from cause
         finally:
             self._last_used = time.monotonic()
             self._state = "ready" if self._warm is not None else "asleep"
@@ -198,6 +223,25 @@ def _out_of_memory(recipe: Recipe, spec: ModelSpec, device: str) -> OutOfMemory:
     what = f"{recipe.count} pictures of {recipe.width}×{recipe.height}" if recipe.count > 1 else f"{recipe.width}×{recipe.height}"
     remedy = ", ".join(tries)
     return OutOfMemory(f"{where} has not enough memory for {what} with {spec.name}.", remedy=f"{remedy[0].upper()}{remedy[1:]}.")
+
+
+def _no_room_to_train(recipe: TrainRecipe, spec: ModelSpec, device: str) -> OutOfMemory:
+    where = "The graphics card" if device.startswith(("cuda", "mps")) else "The computer"
+    tries = [
+        words
+        for words, helps in (
+            (f"learn {max(1, recipe.batch // 2)} at a time", recipe.batch > 1),
+            (f"a resolution of {recipe.resolution // 2}", recipe.resolution > max(64, spec.side_min)),
+            ("gradient checkpointing", not recipe.gradient_checkpointing),
+            ("a smaller rank", recipe.rank > 4),
+            ("closing other programs", True),
+        )
+        if helps
+    ]
+    return OutOfMemory(
+        f"{where} has not enough memory to train {spec.name} at {recipe.resolution} pixels, {recipe.batch} at a time.",
+        remedy=f"Try {', '.join(tries[:-1])}{' or ' if tries[:-1] else ''}{tries[-1]}. What was learned until the last checkpoint is kept.",
+    )
 
 
 def _free_memory() -> None:

@@ -56,6 +56,16 @@ class Warm:
         self._samplers: dict[str, Any] = {}
         self._read: dict[object, dict[str, Any]] = {}
 
+    @property
+    def pipe(self) -> Any:
+        """The diffusers pipeline itself. Whoever changes it lets go of it afterwards."""
+        return self._pipe
+
+    @property
+    def scheduler_config(self) -> Any:
+        """The configuration of the noise that the model was made with, whatever sampler drew last."""
+        return self._config
+
     def fresh(self, spec: ModelSpec) -> bool:
         """True if this is that model, and its files are still those that were loaded."""
         return spec.path == self.spec.path and _stamps(spec) == self._files

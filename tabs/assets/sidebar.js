@@ -50,8 +50,6 @@ class Sidebar {
     this.fold.setAttribute("aria-label", words);
     this.fold.setAttribute("aria-expanded", !folded);
     this.fold.dataset.tip = words;
-    // Charts measure their place when the window changes.
-    dispatchEvent(new Event("resize"));
   }
 
   // The jobs, wherever there is room for them.

@@ -341,7 +341,7 @@ function makeDialog(looks, title, parts) {
 class Offline extends HTMLElement {
   connectedCallback() {
     this.model = "";
-    document.addEventListener("likeness:model", (event) => ((this.model = event.detail ?? ""), this.look()));
+    document.addEventListener("likeness:menu", ({ detail: { name, value } }) => name === "model" && ((this.model = value ?? ""), this.look()));
     document.addEventListener("pick", (event) => event.target.closest?.("#field-workflow") && this.look());
     this.setAttribute("role", "status");
   }

@@ -35,10 +35,11 @@ expect.set_options(timeout=60_000)
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Server]]:
     install()
     base = tmp_path_factory.mktemp("comfyui")
-    # A model by its name alone: what it needs beside it is not there.
+    # Models by their names alone: what one needs beside it is not there, and the other is newer than the server.
     models = base / "models" / "diffusion_models"
     models.mkdir(parents=True)
-    (models / "flux1-dev.safetensors").touch()
+    for name in ("flux1-dev", "flux3imageklein"):
+        (models / f"{name}.safetensors").touch()
     with Server(base) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("COMFYUI_URL", server.url)
         with running_studio(tmp_path_factory.mktemp("with-comfyui") / "data") as running:
@@ -171,6 +172,12 @@ def test_pictures_are_enlarged_and_presets_say_what_the_server_lacks(studio: tup
             told.get_by_role("button", name="Where it is").click()
         assert opened.value.url.startswith("https://huggingface.co/") and opened.value.url.endswith("clip_l.safetensors")
         assert page.locator("likeness-cards input:checked").get_attribute("value") == "", "a preset that does not run is not chosen"
+
+        # A server too old for a model: its presets say which version has the nodes.
+        page.locator("#field-model input").click()
+        page.get_by_role("option", name="flux3imageklein (ComfyUI)").click()
+        old = page.locator("likeness-cards .option.unfit", has_text="needs ComfyUI 0.41.0 or newer; this server is 0.3.75").first
+        expect(old.locator("input")).to_be_disabled()
         assert faults == []
 
 
@@ -303,9 +310,8 @@ def test_generate_carries_the_one_button_of_an_engine_that_is_away(tmp_path: Pat
         with running_studio(tmp_path / "data") as running, open_browser() as browser, client(running) as api:
             page, faults = open_page(browser, running.url)
             # As when a picture's settings are taken whose engine is away by now.
-            page.evaluate(
-                "document.dispatchEvent(new CustomEvent('likeness:model', { detail: 'comfyui/checkpoints/tiny_sd15.safetensors' }))"
-            )
+            model = {"name": "model", "value": "comfyui/checkpoints/tiny_sd15.safetensors"}
+            page.evaluate("(detail) => document.dispatchEvent(new CustomEvent('likeness:menu', { detail }))", model)
             away = page.locator("likeness-offline")
             expect(away).to_contain_text("ComfyUI is not installed.")
             expect(page.locator("#make")).to_be_hidden()

@@ -1,0 +1,348 @@
+"""Training a LoRA with diffusers and peft: SD 1.x and 2.x, SDXL and the starter model.
+
+What a step learns follows Hugging Face's `train_text_to_image_lora.py`: noise is laid over a picture's latents and the denoiser is to
+tell it (or the velocity, where the model was made for that) from the words. The text encoder and the VAE stay as they are, so both
+are asked once per picture, before the first step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from PIL import Image, ImageOps
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch.nn import functional
+
+from engines.embedded.pipeline import Warm
+from studio import models, training
+from studio.contracts import ModelSpec, Recipe
+from studio.engine import Cancelled, Inputs, Report, Stopping
+from studio.errors import ImageInvalid, ModelInvalid, TrainingDiverged, from_os_error
+from studio.files import write_atomically
+from studio.training import Checkpoint, Targets, TrainedLora, TrainingPicture, TrainRecipe
+
+log = logging.getLogger(__name__)
+
+_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+EVERYTHING = (*_ATTENTION, "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2", "conv_shortcut")
+_TRAINABLE = {"StableDiffusionPipeline", "StableDiffusionXLPipeline"}
+_ADAPTER = "default"
+# Gradients longer than this are cut to it, so that one odd picture doesn't undo what the others taught.
+_LONGEST_GRADIENT = 1.0
+
+
+class Training:
+    """One run, from a loaded model to a LoRA file. The model can't be drawn with afterwards: it wears what was learned."""
+
+    def __init__(self, warm: Warm, recipe: TrainRecipe, folder: Path, report: Report) -> None:
+        if type(warm.pipe).__name__ not in _TRAINABLE:
+            raise ModelInvalid(
+                f"{warm.spec.name} can't be trained here.", remedy="Choose an SD 1.5, SD 2, SDXL or starter model.", field="model"
+            )
+        self._warm = warm
+        self._pipe: Any = warm.pipe
+        self._unet: Any = warm.pipe.unet
+        self._device = warm.place.device
+        self._recipe = recipe
+        self._folder = folder
+        self._report = report
+        # As DDPM: the same noise that the model was made with, whatever sampler its pictures are drawn by.
+        self._noise: Any = DDPMScheduler.from_config(warm.scheduler_config)
+        self._latents: list[torch.Tensor] = []
+        self._words: list[dict[str, torch.Tensor]] = []
+        self._buckets: list[tuple[int, int]] = []
+
+    def run(self, pictures: Sequence[TrainingPicture]) -> TrainedLora:
+        """Train to the end, from the newest checkpoint in the folder if there is one.
+
+        Raises what `report` raises, after a checkpoint was saved; ImageInvalid for a picture that can't be read, TrainingDiverged when
+        the loss is no number any more, DiskFull when a checkpoint can't be written. The newest good checkpoint stays in each case.
+        """
+        started = time.perf_counter()
+        training.begin(self._folder, self._recipe)
+        self._wear()
+        optimizer = torch.optim.AdamW(self._learned().values(), lr=self._recipe.learning_rate, weight_decay=1e-2)
+        step = self._resume(optimizer)
+        if step < self._recipe.steps:
+            self._look_at(pictures)
+            self._learn(optimizer, step)
+        return self._finish(time.perf_counter() - started)
+
+    # Before the first step
+
+    def _wear(self) -> None:
+        torch.manual_seed(self._recipe.seed)
+        for part in self._pipe.components.values():
+            if isinstance(part, torch.nn.Module):
+                part.requires_grad_(False)
+        targets = _ATTENTION if self._recipe.targets is Targets.attention else EVERYTHING
+        self._unet.add_adapter(
+            LoraConfig(r=self._recipe.rank, lora_alpha=self._recipe.alpha, init_lora_weights="gaussian", target_modules=list(targets)),
+            adapter_name=_ADAPTER,
+        )
+        for weights in self._learned().values():
+            weights.data = weights.data.float()  # half precision would lose small steps
+        if self._device == "cpu":
+            self._unet.to(memory_format=torch.channels_last)
+        if self._recipe.gradient_checkpointing:
+            self._unet.enable_gradient_checkpointing()
+
+    def _learned(self) -> dict[str, torch.nn.Parameter]:
+        return {name: weights for name, weights in self._unet.named_parameters() if weights.requires_grad}
+
+    def _look_at(self, pictures: Sequence[TrainingPicture]) -> None:
+        with torch.no_grad(), self._numbers():
+            for number, picture in enumerate(pictures):
+                self._report(0.0, f"Reading picture {number + 1} of {len(pictures)}")
+                pixels, bucket, time_ids = _prepared(picture.path, self._recipe.resolution, self._warm.spec.side_step)
+                self._buckets.append(bucket)
+                self._latents.append(self._encode(pixels.to(self._device)))
+                self._words.append(self._read(picture.caption) | {"time_ids": time_ids.to(self._device)})
+            self._silence = self._read("")
+
+    def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        vae = self._pipe.vae
+        if getattr(vae.config, "force_upcast", False):
+            vae.to(torch.float32)
+        seen = vae.encode(pixels.to(vae.dtype))
+        latents = seen.latents if hasattr(seen, "latents") else seen.latent_dist.mode()
+        return (latents.float() - (getattr(vae.config, "shift_factor", None) or 0.0)) * vae.config.scaling_factor
+
+    def _read(self, caption: str) -> dict[str, torch.Tensor]:
+        seen = self._pipe.encode_prompt(prompt=caption, device=self._device, num_images_per_prompt=1, do_classifier_free_guidance=False)
+        read = {"words": seen[0].float()}
+        return read | {"text_embeds": seen[2].float()} if len(seen) == 4 else read
+
+    # Step by step
+
+    def _learn(self, optimizer: torch.optim.Optimizer, step: int) -> None:
+        recipe = self._recipe
+        training.forget_after(self._folder, step)
+        self._unet.train()
+        with (self._folder / training.PROGRESS).open("a", encoding="utf-8") as progress:
+            while step < recipe.steps:
+                began = time.perf_counter()
+                rate = training.rate_at(recipe, step)
+                loss = self._step(optimizer, step, rate)
+                step += 1
+                seconds = round(time.perf_counter() - began, 4)
+                line = {"step": step, "loss": round(loss, 6), "rate": rate, "seconds": seconds}
+                progress.write(f"{json.dumps(line)}\n")
+                progress.flush()
+                ended = step == recipe.steps
+                if ended or step % recipe.save_every == 0:
+                    self._save(optimizer, step)
+                if ended or step % recipe.sample_every == 0:
+                    self._sample(step)
+                try:
+                    self._report(step / recipe.steps, f"Loss {loss:.3f}", step=step, steps=recipe.steps)
+                except (Cancelled, Stopping):
+                    if not training.place_of(self._folder, step).exists():
+                        self._save(optimizer, step)
+                    raise
+
+    def _step(self, optimizer: torch.optim.Optimizer, step: int, rate: float) -> float:
+        dice = torch.Generator().manual_seed(self._recipe.seed * 1_000_003 + step)
+        batch = training.batch_at(self._recipe, self._buckets, step)
+        clean = torch.cat([self._latents[index] for index in batch])
+        noise = torch.randn(clean.shape, generator=dice).to(clean)
+        # One time from each part of the way: a small batch sees all of it.
+        share = (torch.arange(len(batch)) + torch.rand(len(batch), generator=dice)) / len(batch)
+        times = (share * self._noise.config["num_train_timesteps"]).long().to(clean.device)
+        silent = torch.rand(len(batch), generator=dice) < self._recipe.caption_dropout
+        noisy = self._noise.add_noise(clean, noise, times)
+        wanted = self._noise.get_velocity(clean, noise, times) if self._noise.config["prediction_type"] == "v_prediction" else noise
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with self._numbers():
+            told = self._told([self._words[index] | (self._silence if alone else {}) for index, alone in zip(batch, silent, strict=True)])
+            said = self._unet(self._laid(noisy), times, **told).sample
+        loss = functional.mse_loss(said.float(), wanted.float())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        length = torch.nn.utils.clip_grad_norm_(self._learned_list(optimizer), _LONGEST_GRADIENT)
+        value = loss.item()
+        if not math.isfinite(value) or not math.isfinite(length.item()):
+            raise TrainingDiverged(f"After {step} steps the loss is no number any more.")
+        optimizer.step()
+        return value
+
+    def _told(self, words: Sequence[dict[str, torch.Tensor]]) -> dict[str, Any]:
+        told: dict[str, Any] = {"encoder_hidden_states": torch.cat([one["words"] for one in words])}
+        if "text_embeds" in words[0]:
+            told["added_cond_kwargs"] = {name: torch.cat([one[name] for one in words]) for name in ("text_embeds", "time_ids")}
+        return told
+
+    def _laid(self, latents: torch.Tensor) -> torch.Tensor:
+        return latents.contiguous(memory_format=torch.channels_last) if self._device == "cpu" else latents
+
+    @staticmethod
+    def _learned_list(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+        return optimizer.param_groups[0]["params"]
+
+    def _numbers(self) -> contextlib.AbstractContextManager[Any]:
+        place = self._warm.place
+        computing = place.autocast or (place.weights if place.weights != torch.float32 else None)
+        if computing is None:
+            return contextlib.nullcontext()
+        if self._device == "cuda" and torch.cuda.is_bf16_supported():
+            computing = torch.bfloat16  # of the range of single precision: gradients need no scaling
+        return torch.autocast(self._device, computing)
+
+    # Checkpoints
+
+    def _save(self, optimizer: torch.optim.Optimizer, step: int) -> None:
+        place = training.place_of(self._folder, step)
+        state = {f"weights.{name}": weights.detach().cpu().contiguous() for name, weights in get_peft_model_state_dict(self._unet).items()}
+        for name, weights in self._learned().items():
+            for kind in ("exp_avg", "exp_avg_sq"):
+                state[f"{kind}.{name}"] = optimizer.state[weights][kind].cpu().contiguous()
+        older = [one.state for one in training.checkpoints(self._folder) if one.state is not None and one.step < step]
+        try:
+            write_atomically(place / training.STATE, save(state, {"step": str(step)}))
+            write_atomically(place / training.LORA, save(self._as_kohya(), self._about(step)))
+            for one in older[:-1]:
+                one.unlink(missing_ok=True)  # it was for going on; the newest does that, and the one before if the disk loses it
+        except OSError as error:
+            raise from_os_error(error, f"save the checkpoint after {step} steps") from error
+        log.info("Saved the LoRA after %d steps", step)
+
+    def _as_kohya(self) -> dict[str, torch.Tensor]:
+        """In the layout that diffusers, ComfyUI and the trainers of the field read alike."""
+        tensors: dict[str, torch.Tensor] = {}
+        for name, weights in get_peft_model_state_dict(self._unet).items():
+            module, half, _ = name.rsplit(".", 2)
+            stem = f"lora_unet_{module.replace('.', '_')}"
+            kind = "lora_down" if half == "lora_A" else "lora_up"
+            tensors[f"{stem}.{kind}.weight"] = weights.detach().half().cpu().contiguous()
+            tensors[f"{stem}.alpha"] = torch.tensor(float(self._recipe.alpha)).half()
+        return tensors
+
+    def _about(self, step: int) -> dict[str, str]:
+        recipe = self._recipe
+        return {
+            "ss_network_module": "networks.lora",
+            "ss_network_dim": str(recipe.rank),
+            "ss_network_alpha": str(recipe.alpha),
+            "ss_base_model_version": self._warm.spec.family,
+            "ss_sd_model_hash": self._warm.model_hash,
+            "ss_steps": str(step),
+            "ss_learning_rate": str(recipe.learning_rate),
+            "ss_seed": str(recipe.seed),
+            "modelspec.sai_model_spec": "1.0.0",
+            "modelspec.trigger_phrase": recipe.trigger,
+            "modelspec.resolution": f"{recipe.resolution}x{recipe.resolution}",
+        }
+
+    def _resume(self, optimizer: torch.optim.Optimizer) -> int:
+        """Put on what the newest whole checkpoint knows; gives its step, 0 if there is none."""
+        for checkpoint in reversed(training.checkpoints(self._folder)):
+            if checkpoint.state is None:
+                continue
+            try:
+                self._take_up(optimizer, checkpoint)
+            except (SafetensorError, KeyError, OSError) as error:
+                log.warning("The checkpoint after %d steps can't be taken up: %s", checkpoint.step, error)
+                continue
+            self._report(checkpoint.step / self._recipe.steps, f"Going on after step {checkpoint.step}")
+            return checkpoint.step
+        return 0
+
+    def _take_up(self, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
+        assert checkpoint.state is not None
+        state = load_file(checkpoint.state)
+        moments = {name: {kind: state[f"{kind}.{name}"].to(self._device) for kind in ("exp_avg", "exp_avg_sq")} for name in self._learned()}
+        weights = {name.removeprefix("weights."): value for name, value in state.items() if name.startswith("weights.")}
+        set_peft_model_state_dict(self._unet, weights, adapter_name=_ADAPTER)
+        for name, learned in self._learned().items():
+            optimizer.state[learned] = {"step": torch.tensor(float(checkpoint.step)), **moments[name]}
+
+    # What was learned
+
+    def _sample(self, step: int) -> None:
+        self._unet.eval()
+        for number, prompt in enumerate(self._recipe.samples):
+            recipe = _sample_recipe(prompt, number, self._warm.spec)
+            (artifact,) = self._warm.draw(
+                recipe, Inputs(Path(self._warm.spec.path)), (range(1),), 0, _Aside(self._report, step, self._recipe)
+            )
+            path = self._folder / "samples" / f"{step:06}-{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            artifact.image.save(path)
+        self._unet.train()
+
+    def _finish(self, seconds: float) -> TrainedLora:
+        newest = training.checkpoints(self._folder)[-1]
+        models.check_lora(newest.lora, self._warm.spec)
+        if not all(torch.isfinite(value).all() for value in load_file(newest.lora).values()):
+            raise TrainingDiverged("The LoRA holds numbers that are none.")
+        losses = [one["loss"] for one in training.read_progress(self._folder)]
+        last = losses[-max(1, len(losses) // 10) :]
+        digest = hashlib.sha256(newest.lora.read_bytes()).hexdigest()
+        return TrainedLora(newest.lora, newest.step, sum(last) / len(last), digest, seconds)
+
+
+class _Aside:
+    """A sample's own progress is not the run's; its cancellation is."""
+
+    def __init__(self, report: Report, step: int, recipe: TrainRecipe) -> None:
+        self._report = report
+        self._step = step
+        self._steps = recipe.steps
+
+    def __call__(self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Image.Image | None = None) -> None:
+        """Say that samples are drawn."""
+        self._report(self._step / self._steps, "Drawing samples", step=self._step, steps=self._steps, preview=preview)
+
+    def wants_preview(self) -> bool:
+        """As the run's own."""
+        return self._report.wants_preview()
+
+
+def _prepared(path: Path, side: int, step: int) -> tuple[torch.Tensor, tuple[int, int], torch.Tensor]:
+    """A picture as a batch of one, 3 × height × width from -1 to 1, its bucket, and what SDXL is told of its size and crop."""
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageInvalid(f"{path.name} can't be read: {error}", remedy="Take it out of the dataset, or give it again.") from error
+    bucket = training.bucket_of(image.width, image.height, side, step)
+    fitted = ImageOps.fit(image, bucket, Image.Resampling.LANCZOS)
+    pixels = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    scale = max(bucket[0] / image.width, bucket[1] / image.height)
+    left, top = (round(max(0.0, have * scale - want) / 2) for have, want in zip(image.size, bucket, strict=True))
+    time_ids = torch.tensor([[image.height, image.width, top, left, bucket[1], bucket[0]]], dtype=torch.float32)
+    return pixels, bucket, time_ids
+
+
+def _sample_recipe(prompt: str, seed: int, spec: ModelSpec) -> Recipe:
+    return Recipe(
+        prompt=prompt,
+        negative_prompt="",
+        preset=None,
+        engine="embedded",
+        model=spec.id,
+        loras=(),
+        width=spec.width,
+        height=spec.height,
+        steps=spec.steps,
+        cfg=spec.cfg,
+        sampler=spec.sampler,
+        scheduler=spec.scheduler,
+        seed=seed,
+        count=1,
+    )

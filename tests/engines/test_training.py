@@ -1,0 +1,233 @@
+"""Training with the real starter model: few steps of small pictures."""
+
+from __future__ import annotations
+
+import collections
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from engines.embedded import Embedded
+from studio import training
+from studio.contracts import Recipe
+from studio.engine import Cancelled, Inputs, Stopping
+from studio.errors import Conflict, ImageInvalid, InvalidFieldValue, TrainingDiverged
+from studio.settings import Settings
+from studio.training import Schedule, Targets, TrainedLora, TrainingPicture, TrainRecipe
+
+STARTER = Path(__file__).resolve().parent.parent.parent / "engines" / "embedded" / "starter_model"
+SMALL = TrainRecipe(model="starter", trigger="zxmia", rank=2, alpha=2, steps=6, batch=2, resolution=64, save_every=2, sample_every=6)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[TrainingPicture]:
+    """Five orange pictures of two shapes."""
+    folder = tmp_path_factory.mktemp("pictures")
+    made = []
+    for number, size in enumerate([(96, 96), (96, 96), (200, 100), (96, 96), (200, 100)]):
+        pixels = np.full((size[1], size[0], 3), (255, 140, 20), np.uint8)
+        pixels[: size[1] // (number + 2)] = (250, 200, 40)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        made.append(TrainingPicture(folder / f"{number}.png", "portrait of zxmia person, black background"))
+    return made
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Embedded:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import diffusers  # noqa: F401 - its import warns developers, who are not us
+        import peft  # noqa: F401
+    return Embedded(Settings(data=tmp_path / "data"))
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_very_same_lora(engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    straight = engine.train(SMALL, STARTER, pictures, whole, Said())
+    with pytest.raises(Stopping):
+        engine.train(SMALL, STARTER, pictures, stopped, Said(Stopping, after=3))
+    assert [one.step for one in training.checkpoints(stopped)] == [2, 3]
+    said = Said()
+    went_on = engine.train(SMALL, STARTER, pictures, stopped, said)
+    assert "Going on after step 3" in said.notes
+    assert [step for step in said.steps if step] == [4, 5, 6]
+    assert _learned(went_on.path) == _learned(straight.path)
+    assert _losses(stopped) == _losses(whole)
+    assert [one["step"] for one in training.read_progress(stopped)] == [1, 2, 3, 4, 5, 6]
+    assert [one.state is not None for one in training.checkpoints(stopped)] == [False, False, True, True], "two can be gone on from"
+
+
+def test_a_checkpoint_the_disk_lost_is_left_out_and_what_came_after_is_learned_again(
+    engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path
+) -> None:
+    before = _learned(engine.train(SMALL, STARTER, pictures, tmp_path / "run", Said()).path)
+    for name in (training.LORA, training.STATE):
+        path = training.place_of(tmp_path / "run", 6) / name
+        path.write_bytes(path.read_bytes()[:-100])
+    said = Said()
+    after = engine.train(SMALL, STARTER, pictures, tmp_path / "run", said)
+    assert "Going on after step 4" in said.notes
+    assert after.steps == 6
+    assert _learned(after.path) == before
+    assert [one["step"] for one in training.read_progress(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_was_learned_is_seen_in_the_pictures_and_the_engine_draws_as_before_without_it(
+    engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path
+) -> None:
+    recipe = SMALL.model_copy(
+        update={
+            "steps": 40,
+            "rank": 8,
+            "alpha": 8,
+            "learning_rate": 4e-3,
+            "save_every": 100,
+            "sample_every": 20,
+            "samples": ("a zxmia person",),
+        }
+    )
+    plain = _draw(engine)
+    trained = engine.train(recipe, STARTER, pictures, tmp_path / "run", Said())
+    assert np.array_equal(_draw(engine), plain), "the model itself is as it was"
+    taught = _draw(engine, trained)
+    orange = np.array([255, 140, 20])
+    assert np.abs(taught - orange).mean() < 0.6 * np.abs(plain - orange).mean()
+    losses = _losses(tmp_path / "run")
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+    assert trained.loss == pytest.approx(np.mean(losses[-4:]))
+    assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == ["000020-0.png", "000040-0.png"]
+    with safe_open(trained.path, "pt") as file:
+        about: dict[str, str] = file.metadata()
+        assert all(name.startswith("lora_unet_") for name in file.keys())  # noqa: SIM118 - not a dictionary
+    assert about["modelspec.trigger_phrase"] == "zxmia"
+    assert (about["ss_network_dim"], about["ss_steps"], about["ss_base_model_version"]) == ("8", "40", "starter")
+
+
+def test_a_cancelled_run_keeps_what_it_learned(engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path) -> None:
+    with pytest.raises(Cancelled):
+        engine.train(SMALL, STARTER, pictures, tmp_path / "run", Said(Cancelled, after=1))
+    (kept,) = training.checkpoints(tmp_path / "run")
+    assert kept.step == 1
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_the_lora_before_it_stays(
+    engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path
+) -> None:
+    with pytest.raises(Stopping):
+        engine.train(SMALL, STARTER, pictures, tmp_path / "run", Said(Stopping, after=3))
+    state = training.place_of(tmp_path / "run", 3) / training.STATE
+    broken = {name: value * float("nan") if name.startswith("weights.") else value for name, value in load_file(state).items()}
+    save_file(broken, state)
+    with pytest.raises(TrainingDiverged) as told:
+        engine.train(SMALL, STARTER, pictures, tmp_path / "run", Said())
+    assert "smaller learning rate" in told.value.remedy
+    assert [one.step for one in training.checkpoints(tmp_path / "run")] == [2, 3]
+
+
+def test_bad_input_is_told_and_leaves_the_engine_usable(engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path) -> None:
+    with pytest.raises(InvalidFieldValue, match="no pictures"):
+        engine.train(SMALL, STARTER, [], tmp_path / "none", Said())
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(pictures[0].path.read_bytes()[:60])
+    with pytest.raises(ImageInvalid, match=r"broken\.png"):
+        engine.train(SMALL, STARTER, [*pictures, TrainingPicture(broken, "")], tmp_path / "bad", Said())
+    one = SMALL.model_copy(update={"steps": 1, "targets": Targets.attention, "gradient_checkpointing": True})
+    alone = engine.train(one, STARTER, [TrainingPicture(pictures[0].path, "word " * 2000)], tmp_path / "one", Said())
+    assert alone.steps == 1
+    with pytest.raises(Conflict, match="Another training"):
+        engine.train(one.model_copy(update={"seed": 9}), STARTER, pictures, tmp_path / "one", Said())
+
+
+def test_every_picture_comes_once_in_a_round_and_batches_hold_one_shape() -> None:
+    buckets = [(64, 64)] * 5 + [(96, 32)] * 3
+    recipe = SMALL.model_copy(update={"batch": 2})
+    rounds = [[training.batch_at(recipe, buckets, 5 * number + place) for place in range(5)] for number in range(3)]
+    for batches in rounds:
+        assert all(len(batch) == 2 and len({buckets[index] for index in batch}) == 1 for batch in batches)
+        times = collections.Counter(index for batch in batches for index in batch)
+        assert set(times) == set(range(8))
+        assert sorted(times.values()) == [1] * 6 + [2] * 2, "only the filling of the last batches comes twice"
+    assert rounds[0] != rounds[1]
+    assert training.batch_at(recipe.model_copy(update={"batch": 4}), [(64, 64)], 7) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("size", [(100, 100), (4000, 3000), (3000, 4000), (50, 1000), (1, 9000), (640, 360)])
+def test_a_bucket_is_near_the_pictures_shape_and_never_larger_than_asked(size: tuple[int, int]) -> None:
+    width, height = training.bucket_of(*size, 512, 64)
+    assert width % 64 == height % 64 == 0
+    assert 0.6 * 512**2 < width * height <= 512**2
+    shape = min(2.0, max(0.5, size[0] / size[1]))
+    assert 0.75 < width / height / shape < 1.35
+
+
+@pytest.mark.parametrize("schedule", Schedule)
+def test_the_learning_rate_rises_and_then_follows_its_schedule(schedule: Schedule) -> None:
+    recipe = SMALL.model_copy(update={"steps": 100, "warmup": 10, "schedule": schedule, "learning_rate": 1e-3})
+    rates = [training.rate_at(recipe, step) for step in range(100)]
+    assert rates[:10] == pytest.approx([1e-4 * (step + 1) for step in range(10)])
+    assert rates[10] == 1e-3
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(1e-3 if schedule is Schedule.constant else 5e-5)
+
+
+class Said:
+    """A report that writes down what it hears, and raises after so many steps."""
+
+    def __init__(self, ending: type[Exception] | None = None, *, after: int = 0) -> None:
+        self.ending, self.after = ending, after
+        self.notes: list[str] = []
+        self.steps: list[int] = []
+
+    def __call__(self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Any = None) -> None:
+        self.notes.append(note)
+        self.steps.append(step)
+        if self.ending is not None and step >= self.after > 0:
+            raise self.ending
+
+    def wants_preview(self) -> bool:
+        return False
+
+
+def _learned(path: Path) -> dict[str, bytes]:
+    """Every tensor to the last bit, and the words beside them; safetensors writes those in no fixed order."""
+    with safe_open(path, "pt") as file:
+        about: dict[str, str] = file.metadata()
+    return {name: value.numpy().tobytes() for name, value in load_file(path).items()} | {
+        name: words.encode() for name, words in about.items()
+    }
+
+
+def _losses(folder: Path) -> list[float]:
+    return [one["loss"] for one in training.read_progress(folder)]
+
+
+def _draw(engine: Embedded, lora: TrainedLora | None = None) -> np.ndarray:
+    recipe = Recipe.model_validate_json(
+        json.dumps(
+            {
+                "prompt": "portrait of zxmia person, black background",
+                "negative_prompt": "",
+                "preset": None,
+                "engine": "embedded",
+                "model": "starter",
+                "loras": [{"path": "zxmia", "strength": 1}] if lora else [],
+                "width": 64,
+                "height": 64,
+                "steps": 6,
+                "cfg": 1,
+                "sampler": "dpmpp_2m",
+                "scheduler": "normal",
+                "seed": 5,
+                "count": 1,
+            }
+        )
+    )
+    (artifact,) = engine.generate(recipe, Inputs(STARTER, loras=(lora.path,) if lora else ()), "run", Said())
+    return np.asarray(artifact.image, dtype=float)
