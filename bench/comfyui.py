@@ -59,14 +59,15 @@ def main() -> None:
         (own / "graph.json").write_text(json.dumps(EMPTY))
         (own / "manifest.yaml").write_text(EMPTY_MANIFEST)
         os.environ["COMFYUI_URL"] = server.url
-        with running_studio(folder / "data") as studio, Bare(server.url, folder) as bare:
-            wait_until(lambda: MODEL in models(studio), 60, "the server was not seen")
-            for title, graph, request in (
-                ("the tiny checkpoint, 2 steps of 64 × 64", tiny_graph(studio, server), tiny_request),
-                ("weightless: an empty picture is saved", EMPTY, empty_request),
-            ):
-                if args.rounds:
-                    compare(title, studio, bare, graph, request, args.jobs, args.rounds)
+        with running_studio(folder / "data") as studio:
+            with Bare(server.url, folder) as bare:
+                wait_until(lambda: MODEL in models(studio), 60, "the server was not seen")
+                for title, graph, request in (
+                    ("the tiny checkpoint, 2 steps of 64 × 64", tiny_graph(studio, server), tiny_request),
+                    ("weightless: an empty picture is saved", EMPTY, empty_request),
+                ):
+                    if args.rounds:
+                        compare(title, studio, bare, graph, request, args.jobs, args.rounds)
             if args.memory:
                 watch_memory(studio, args.memory)
 
