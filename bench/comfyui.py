@@ -107,7 +107,7 @@ def compare(
 
 
 def watch_memory(studio: Running, jobs: int) -> None:
-    """The worker's resident memory over many jobs. Its heap finds its size over the first two thousand or so; a leak would go on."""
+    """The worker's resident memory over many jobs: at their first tenth everything that is kept has been loaded."""
     worker = psutil.Process(worker_of(studio))
     seen: list[tuple[int, float]] = []
     began = time.perf_counter()

@@ -69,8 +69,9 @@ class Training:
     def run(self, pictures: Sequence[TrainingPicture]) -> TrainedLora:
         """Train to the end, from the newest checkpoint in the folder if there is one.
 
-        Raises what `report` raises, after a checkpoint was saved; ImageInvalid for a picture that can't be read, TrainingDiverged when
-        the loss is no number any more, DiskFull when a checkpoint can't be written. The newest good checkpoint stays in each case.
+        Raises what `report` raises, after whatever was learned was saved; ImageInvalid for a picture that can't be read,
+        TrainingDiverged when the loss is no number any more, DiskFull when a checkpoint can't be written. The newest good checkpoint
+        stays in each case.
         """
         started = time.perf_counter()
         training.begin(self._folder, self._recipe)
@@ -144,14 +145,15 @@ class Training:
                 progress.write(f"{json.dumps(line)}\n")
                 progress.flush()
                 ended = step == recipe.steps
-                if ended or step % recipe.save_every == 0:
+                saved = ended or step % recipe.save_every == 0
+                if saved:
                     self._save(optimizer, step)
-                if ended or step % recipe.sample_every == 0:
-                    self._sample(step)
                 try:
+                    if ended or step % recipe.sample_every == 0:
+                        self._sample(step)
                     self._report(step / recipe.steps, f"Loss {loss:.3f}", step=step, steps=recipe.steps)
                 except (Cancelled, Stopping):
-                    if not training.place_of(self._folder, step).exists():
+                    if not saved:
                         self._save(optimizer, step)
                     raise
 

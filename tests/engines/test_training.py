@@ -117,6 +117,16 @@ def test_a_cancelled_run_keeps_what_it_learned(engine: Embedded, pictures: list[
     assert kept.step == 1
 
 
+def test_a_stop_while_samples_are_drawn_keeps_what_was_learned(engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path) -> None:
+    recipe = SMALL.model_copy(update={"save_every": 100, "sample_every": 1, "samples": ("a zxmia person",)})
+    said = Said(Stopping, at="Drawing samples")
+    with pytest.raises(Stopping):
+        engine.train(recipe, STARTER, pictures, tmp_path / "run", said)
+    assert said.notes[-1] == "Drawing samples"
+    (kept,) = training.checkpoints(tmp_path / "run")
+    assert (kept.step, kept.state is not None) == (1, True)
+
+
 def test_a_loss_that_is_no_number_ends_the_run_and_the_lora_before_it_stays(
     engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path
 ) -> None:
@@ -178,17 +188,17 @@ def test_the_learning_rate_rises_and_then_follows_its_schedule(schedule: Schedul
 
 
 class Said:
-    """A report that writes down what it hears, and raises after so many steps."""
+    """A report that writes down what it hears, and raises after so many steps or at a note."""
 
-    def __init__(self, ending: type[Exception] | None = None, *, after: int = 0) -> None:
-        self.ending, self.after = ending, after
+    def __init__(self, ending: type[Exception] | None = None, *, after: int = 0, at: str = "") -> None:
+        self.ending, self.after, self.at = ending, after, at
         self.notes: list[str] = []
         self.steps: list[int] = []
 
     def __call__(self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Any = None) -> None:
         self.notes.append(note)
         self.steps.append(step)
-        if self.ending is not None and step >= self.after > 0:
+        if self.ending is not None and (step >= self.after > 0 or (self.at and note == self.at)):
             raise self.ending
 
     def wants_preview(self) -> bool:
