@@ -92,17 +92,39 @@ def build(studio: Studio, tab: gr.Tab, catalogues: Mapping[str, Catalogue]) -> N
     )
 
     def answer(value: Any) -> list[Any]:
-        told, found = on_ask(studio, value)
-        if found is None or not found.pictures:
-            return [told, told, None]
-        # Charts are laid out here, so this is the only part of the page that is told its language.
-        words = catalogues.get(str(value.get("language")), ENGLISH) if isinstance(value, dict) else ENGLISH
-        return [told, told, figures(found, words, size_of(value))]
+        told, charts = answered(studio, value, catalogues)
+        return [told, told, charts]
 
     outputs = [board, tables, charts]
-    quick: dict[str, Any] = {"queue": False, "concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
-    tab.select(answer, board, outputs, js=_MINE_JS, **quick)
-    board.submit(answer, board, outputs, js=_MINE_JS, trigger_mode="always_last", **quick)
+    tab.select(answer, board, outputs, js=_MINE_JS, **_QUICK)
+    board.submit(answer, board, outputs, js=_MINE_JS, trigger_mode="always_last", **_QUICK)
+
+
+def build_early(studio: Studio, catalogues: Mapping[str, Catalogue]) -> None:
+    """What draws the charts while the page rests. It stands outside of the tabs: what is in one is there only once that was opened."""
+    early = gr.HTML(
+        None,
+        html_template="<likeness-early hidden></likeness-early>",
+        js_on_load=_EARLY_JS,
+        apply_default_css=False,
+        elem_id="analytics-early",
+    )
+
+    def answer(value: Any) -> dict[str, Any]:
+        told, charts = answered(studio, value, catalogues)
+        return {"told": told, "figures": charts}
+
+    early.submit(answer, early, early, js=_MINE_JS, **_QUICK)
+
+
+def answered(studio: Studio, value: Any, catalogues: Mapping[str, Catalogue]) -> tuple[dict[str, Any], dict[str, Figure] | None]:
+    """What the page is told when it asks, and every chart; no charts where there are no pictures."""
+    told, found = on_ask(studio, value)
+    if found is None or not found.pictures:
+        return told, None
+    # Charts are laid out here, so this is the only part of the page that is told its language.
+    words = catalogues.get(str(value.get("language")), ENGLISH) if isinstance(value, dict) else ENGLISH
+    return told, figures(found, words, size_of(value))
 
 
 def figures(found: Analytics, words: Mapping[str, str] = ENGLISH, size: float = 1) -> dict[str, Figure]:
@@ -193,6 +215,7 @@ def _figure(
     return {"data": bars, "layout": whole | layout}
 
 
+_QUICK: dict[str, Any] = {"queue": False, "concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
 # Days are those of the browser's clock.
 _MINE_JS = """(value) => [
     { days: value?.days ?? 30, minutes: -new Date().getTimezoneOffset(), language: document.documentElement.lang,
@@ -208,5 +231,10 @@ tell();
 _TELL_JS = """
 const tell = () => element.firstElementChild.setAttribute('value', JSON.stringify(props.value ?? null));
 watch('value', tell);
-tell();
+if (props.value) tell();
+"""
+_EARLY_JS = """
+const early = element.firstElementChild;
+early.addEventListener('ask', () => trigger('submit'));
+watch('value', () => early.setAttribute('value', JSON.stringify(props.value ?? null)));
 """

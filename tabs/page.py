@@ -51,6 +51,7 @@ def build(studio: Studio, catalogues: Mapping[str, Catalogue] | None = None) -> 
                 gallery.build()
             with gr.Tab(t("Analytics"), id="analytics", elem_id="analytics") as tab:
                 analytics.build(studio, tab, catalogues or {})
+        analytics.build_early(studio, catalogues or {})
     return blocks
 
 

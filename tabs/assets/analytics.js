@@ -12,6 +12,7 @@ const RANGES = [
   [90, t("90 days"), t("The last 90 days")],
   [365, t("1 year"), t("The last 365 days")],
 ];
+const TABLES_MS = 150; // the numbers and the charts come first
 const STATES = { done: t("done"), failed: t("failed"), poisoned: t("given up after crashes"), cancelled: t("cancelled"), running: t("running"), queued: t("waiting"), paused: t("paused") };
 
 const percent = (rate) => (rate === null ? "–" : `${number(100 * rate, { maximumFractionDigits: rate > 0.99 && rate < 1 ? 1 : 0 })} %`);
@@ -46,11 +47,14 @@ class Board extends HTMLElement {
     this.status = h("p", { class: "soft analytics-status", role: "status" });
     this.append(this.head, this.status, this.plain, this.more, this.figures, this.empty);
     document.addEventListener("likeness:level", () => this.draw());
+    if (!this.value?.report) this.value = document.querySelector("likeness-early")?.told ?? this.value; // until the visit's own answer
     this.draw();
   }
 
   attributeChangedCallback(_name, _before, text) {
-    this.value = JSON.parse(text ?? "null");
+    const value = JSON.parse(text ?? "null");
+    if (this.value?.report && value && !value.report && !value.error) return; // nothing was answered yet
+    this.value = value;
     if (this.head) this.draw();
   }
 
@@ -96,6 +100,7 @@ class Board extends HTMLElement {
       );
     } else {
       this.plain.replaceChildren(...plainCards(report));
+      if (this.figures.hidden) return;
       this.cards.replaceChildren(...cards(report));
       const states = Object.entries(report.jobs).filter(([, count]) => count);
       const listed = table(t("Jobs by state"), [t("State"), t("Jobs")], states.map(([state, count]) => [STATES[state], number(count)]));
@@ -176,20 +181,31 @@ class Tables extends HTMLElement {
 
   attributeChangedCallback(_name, _before, text) {
     const report = JSON.parse(text ?? "null")?.report;
+    const something = report && !report.empty;
+    this.replaceChildren(something ? faults(report) : "", ...this.querySelectorAll(":scope > .analytics-details"));
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => this.draw(something ? tables(report) : []), TABLES_MS);
+  }
+
+  draw(sections) {
+    const before = this.querySelector(".analytics-details");
     const open = new Set([...this.querySelectorAll("details[open]")].map((one) => one.dataset.name));
-    this.replaceChildren(...(report && !report.empty ? tables(report) : []));
+    before?.remove();
+    this.append(...sections);
     for (const one of this.querySelectorAll("details")) one.open = open.has(one.dataset.name);
   }
 }
+
+const faults = ({ errors }) =>
+  errors.length
+    ? h("section", { class: "analytics-errors" }, h("h3", {}, t("What went wrong")), table(t("Errors by frequency"), [t("Error"), t("Jobs"), t("What to do")], errors.map((fault) => [[h("strong", {}, fault.message), h("code", { class: "advanced-only" }, fault.code)], number(fault.count), fault.remedy])))
+    : "";
 
 function tables(report) {
   const share = (one) => [one.name, number(one.pictures), number(one.favourites), percent(one.favourite_rate)];
   const line = (one) => [day(new Date(`${one.date}T12:00`)), number(one.pictures)];
   const shares = [t("Pictures"), t("Favourites"), t("Rate")];
   return [
-    report.errors.length
-      ? h("section", { class: "analytics-errors" }, h("h3", {}, t("What went wrong")), table(t("Errors by frequency"), [t("Error"), t("Jobs"), t("What to do")], report.errors.map((fault) => [[h("strong", {}, fault.message), h("code", { class: "advanced-only" }, fault.code)], number(fault.count), fault.remedy])))
-      : "",
     h(
       "section",
       { class: "analytics-details" },

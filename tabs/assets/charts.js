@@ -32,11 +32,21 @@ function margins(data, { font, margin, yaxis }) {
   return { ...margin, l: Math.ceil(margin.l + widest + (yaxis.ticklabelstandoff ?? 0)), b: Math.ceil(margin.b + (yaxis.ticktext ? 1.4 : 2.8) * font.size) }; // a number below, or a day and its year
 }
 
+// What was drawn before the tab was opened for the first time; it takes the place of the tab's own.
+let ready = null;
+
 class Charts extends HTMLElement {
   static observedAttributes = ["value"];
 
   connectedCallback() {
     if (this.childElementCount) return;
+    if (ready && ready.charts !== this) {
+      const { charts, place } = ready;
+      ready = null;
+      this.replaceWith(charts);
+      place.remove();
+      return;
+    }
     const label = (name) => t("{name}, as a chart. The same as a table stands below.", { name });
     const plot = ([id, name]) => h("div", { class: "analytics-chart", id: `analytics-${id}`, role: "img", "aria-label": label(name) });
     const [days, ...pair] = Object.entries(CHARTS).map((chart) => h("section", { class: "analytics-panel" }, h("h3", {}, chart[1]), plot(chart)));
@@ -45,13 +55,14 @@ class Charts extends HTMLElement {
     this.append(this.fault, days, h("div", { class: "analytics-pair" }, ...pair));
     // Plotly itself minds the window alone, not the sidebar that folds or the tab that was closed while it drew.
     const fit = new ResizeObserver((changes) => {
-      for (const { target, contentRect } of changes) if (target._fullLayout && contentRect.width) window.Plotly.Plots.resize(target);
+      for (const { target, contentRect } of changes) if (contentRect.width && target._fullLayout && Math.round(contentRect.width) !== Math.round(target._fullLayout.width)) window.Plotly.Plots.resize(target);
     });
     for (const chart of this.querySelectorAll(".analytics-chart")) fit.observe(chart);
     this.draw();
   }
 
-  attributeChangedCallback(_name, _before, text) {
+  attributeChangedCallback(_name, before, text) {
+    if (before === text) return;
     this.figures = JSON.parse(text ?? "null");
     if (this.childElementCount) this.draw();
   }
@@ -71,8 +82,8 @@ class Charts extends HTMLElement {
     toggle(this.fault, "hidden", drawn);
     for (const panel of this.querySelectorAll(".analytics-panel")) toggle(panel, "hidden", !drawn);
     if (!drawn) return;
+    await painted(); // the numbers above
     for (const [chart, { data, layout }] of charts) {
-      await painted(); // the numbers above, then chart by chart
       if (this.figures !== figures) return; // newer ones came meanwhile
       await drawn.react(chart, data, { ...layout, margin: margins(data, layout) }, { displayModeBar: false });
     }
@@ -80,18 +91,43 @@ class Charts extends HTMLElement {
 }
 customElements.define("likeness-charts", Charts);
 
+// Asks for the numbers once the charts could be drawn, and draws them where nobody sees it, as wide as the tab will be.
+class Early extends HTMLElement {
+  static observedAttributes = ["value"];
+
+  ask() {
+    if (!document.querySelector("likeness-charts")) this.dispatchEvent(new CustomEvent("ask"));
+  }
+
+  attributeChangedCallback(_name, _before, text) {
+    const { told = null, figures = null } = JSON.parse(text ?? "null") ?? {};
+    if (!told || document.querySelector("likeness-charts")) return;
+    this.told = told;
+    if (!figures) return;
+    const charts = h("likeness-charts", { value: JSON.stringify(figures) });
+    const width = document.querySelector("#tabs [role=tabpanel]").parentElement.clientWidth;
+    const place = h("div", { class: "analytics-early", inert: true, "aria-hidden": "true", style: { width: `${width}px` } }, charts);
+    ready = { charts, place };
+    document.querySelector(".gradio-container").append(place);
+  }
+}
+customElements.define("likeness-early", Early);
+
 // Charts take three times as long until the browser has compiled what draws them; let those be some that nobody waits for.
 async function rehearse(drawn) {
   const stage = h("div", { "aria-hidden": "true", style: { position: "fixed", left: "-2000px", width: "600px" } });
   document.body.append(stage);
-  const axis = { fixedrange: true, zeroline: false, nticks: 5, rangemode: "tozero" };
-  const days = { data: [{ type: "bar", x: ["2026-01-01", "2026-01-02", "2026-01-03"], y: [1, 2, 3] }], layout: { xaxis: axis, yaxis: { ...axis, tickformat: ",d" } } };
-  const bars = { type: "bar", orientation: "h", x: [1, 2, 3], y: [0, 1, 2], name: "…" };
-  const names = { ...axis, tickvals: bars.y, ticktext: ["a", "b", "c"] };
-  const shares = { data: [bars, bars], layout: { barmode: "stack", showlegend: true, legend: { orientation: "h" }, xaxis: { ...axis, tickformat: ",d" }, yaxis: names } };
-  for (const { data, layout } of [days, shares, days, shares]) {
+  const axis = { fixedrange: true, zeroline: false, nticks: 5, rangemode: "tozero", tickformat: ",d" };
+  const count = (bars) => Array.from({ length: bars }, (_, place) => place);
+  const dates = count(30).map((place) => `2026-01-${String(place + 1).padStart(2, "0")}`);
+  const days = { data: [{ type: "bar", x: dates, y: count(30), hovertemplate: "%{x|%a %e %b}: %{y:,}<extra></extra>" }], layout: { xaxis: axis, yaxis: axis } };
+  const bars = { type: "bar", orientation: "h", x: count(12), y: count(12), customdata: dates, hovertemplate: "%{customdata}: %{x:,}<extra></extra>", name: "…" };
+  const names = { ...axis, tickvals: bars.y, ticktext: dates.slice(0, 12), ticklabelstandoff: 6 };
+  const legend = { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, traceorder: "normal", itemclick: false };
+  const shares = { data: [bars, bars], layout: { barmode: "stack", showlegend: true, legend, xaxis: axis, yaxis: names } };
+  for (const { data, layout } of [days, shares, days, shares, days, shares]) {
     await resting();
-    await drawn.newPlot(stage, structuredClone(data), { ...structuredClone(layout), height: 260 }, { displayModeBar: false });
+    await drawn.newPlot(stage, structuredClone(data), { ...structuredClone(layout), bargap: 0.25, dragmode: false, height: 260 }, { displayModeBar: false });
     drawn.purge(stage);
   }
   stage.remove();
@@ -110,7 +146,10 @@ export function warmCharts() {
   };
   const begin = () => {
     for (const touch of touches) removeEventListener(touch, wait, true);
-    plotly().then(rehearse, () => {}); // what could not be fetched now is when the tab is opened
+    plotly()
+      .then(rehearse)
+      .then(() => document.querySelector("likeness-early")?.ask())
+      .catch(() => {}); // what could not be fetched now is when the tab is opened
   };
   for (const touch of touches) addEventListener(touch, wait, { capture: true, passive: true });
   wait();

@@ -437,6 +437,24 @@ def test_charts_that_cannot_be_fetched_leave_the_tables_and_can_be_tried_again(s
     assert [fault for fault in faults if "ERR_FAILED" not in fault] == []
 
 
+def test_charts_are_drawn_before_their_tab_is_opened_and_follow_what_was_made_since(studio: Running, visit: Open) -> None:
+    studio.post("generate?wait=60", QUICK)
+    page = visit(DESKTOP)
+    early = page.locator(".analytics-early #analytics-days")
+    early.locator(".bars path").first.wait_for(state="attached")  # nobody touched the page for a second
+    drawn = width(early.locator(".main-svg").first)
+    show(page, "Analytics")
+    chart = page.locator("#analytics #analytics-days")
+    chart.locator(".bars path").first.wait_for(state="attached")
+    expect(page.locator(".analytics-early")).to_have_count(0)
+    assert width(chart.locator(".main-svg").first) == pytest.approx(drawn, abs=1)
+    today = "document.querySelector('#analytics-days').data[0].y.at(-1)"
+    count = page.evaluate(today)
+    studio.post("generate?wait=60", QUICK)
+    page.get_by_role("button", name="Count again").click()
+    page.wait_for_function(f"{today} === {count + 1}")
+
+
 def width(what: Locator) -> float:
     box = what.bounding_box()
     assert box is not None
