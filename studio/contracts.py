@@ -31,10 +31,11 @@ class JobKind(StrEnum):
     """What a job does; its handler has the same name."""
 
     generate = "generate"
+    train = "train"
 
 
 class JobState(StrEnum):
-    """Where a job stands. The last four are ends: only `retry` leaves them."""
+    """Where a job stands. The last four are ends: only `retry` leaves them. A training that was stopped is paused until it is resumed."""
 
     queued = "queued"
     running = "running"
@@ -113,6 +114,21 @@ class Family(StrEnum):
     sd3 = "sd3"
     flux = "flux"
     other = "other"
+
+
+class Targets(StrEnum):
+    """Which layers a LoRA changes."""
+
+    attention = "attention"
+    everything = "everything"  # feed-forward and convolutions, too: more of a likeness, a larger file
+
+
+class Schedule(StrEnum):
+    """How the learning rate goes on after its warm-up."""
+
+    constant = "constant"
+    linear = "linear"
+    cosine = "cosine"
 
 
 class Tone(StrEnum):
@@ -232,6 +248,35 @@ class GenerateRequest(Asked):
     )
 
 
+class TrainRequest(Asked):
+    """A LoRA of a character to train. None means "as the preset says"; without a `dataset` it is the character's newest one, or one of its photos.
+
+    `name` is that of the LoRA. `samples` are prompts that show how it goes; `{trigger_word}` in them is the character's.
+    """
+
+    character: Name
+    dataset: Name | None = None
+    preset: Name = "balanced"
+    engine: Name | None = None
+    model: Name | None = None
+    name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=80)] = ""
+    steps: int | None = Field(None, ge=1, le=100_000)
+    rank: int | None = Field(None, ge=1, le=256)
+    alpha: int | None = Field(None, ge=1, le=1024)
+    targets: Targets | None = None
+    learning_rate: float | None = Field(None, gt=0, le=0.1)
+    schedule: Schedule | None = None
+    warmup: int | None = Field(None, ge=0, le=10_000)
+    batch: int | None = Field(None, ge=1, le=64)
+    resolution: int | None = Field(None, ge=64, le=2048)
+    caption_dropout: float | None = Field(None, ge=0, le=1)
+    gradient_checkpointing: bool | None = None
+    seed: int = Field(-1, ge=-1, le=MAX_SEED)
+    save_every: int | None = Field(None, ge=1)
+    sample_every: int | None = Field(None, ge=1)
+    samples: tuple[Prompt, ...] | None = Field(None, max_length=8)
+
+
 class Recipe(Contract):
     """A request with nothing left open: same recipe, same device, same pixels.
 
@@ -288,7 +333,10 @@ class Problem(Contract):
 
 
 class Job(Contract):
-    """One piece of durable work, as people see it. Times are UTC; `progress` runs from 0 to 1; `eta_s` is in seconds."""
+    """One piece of durable work, as people see it. Times are UTC; `progress` runs from 0 to 1; `eta_s` is in seconds.
+
+    A training has `training`, and neither `request` nor `recipe`; pictures the other way round.
+    """
 
     id: str
     kind: JobKind
@@ -296,8 +344,9 @@ class Job(Contract):
     batch_id: str
     attempt: int
     priority: int
-    request: GenerateRequest
-    recipe: Recipe
+    request: GenerateRequest | None
+    recipe: Recipe | None
+    training: TrainRequest | None = None
     progress: float
     step: int
     steps: int

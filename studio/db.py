@@ -137,6 +137,84 @@ sheet_views = Table(
     Index("ix_sheet_views_sheet", "sheet_id", "place"),
 )
 
+# A dataset's version grows with every change. Its files lie under the names of their contents and are kept as long as a training used them.
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("character_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Index("ix_datasets_character", "character_id", "created_at", "id"),
+)
+
+dataset_pictures = Table(
+    "dataset_pictures",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("dataset_id", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("caption", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("flags", Text, nullable=False),
+    Column("source", Text),
+    Column("created_at", Double, nullable=False),
+    Index("ix_dataset_pictures_place", "dataset_id", "created_at", "id"),
+    Index("ix_dataset_pictures_file", "dataset_id", "sha256", unique=True),
+)
+
+# What the costly look at a picture found, by its file's contents.
+examined = Table(
+    "examined",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+dataset_changes = Table(
+    "dataset_changes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("dataset_id", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("ix_dataset_changes_dataset", "dataset_id", "id"),
+)
+
+# `pictures` are the files and captions as they were when training was asked for; `asked` is "stop" while a stop is wanted.
+trainings = Table(
+    "trainings",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("character_id", Text, nullable=False),
+    Column("dataset_id", Text, nullable=False),
+    Column("dataset_version", Integer, nullable=False),
+    Column("pictures", Text, nullable=False),
+    Column("asked", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("ix_trainings_character", "character_id", "created_at", "job_id"),
+)
+
+lora_versions = Table(
+    "lora_versions",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("character_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index("ix_lora_versions_character", "character_id", "version", unique=True),
+)
+
 # Before an engine's name: the row with its inventory. The bare name has its state.
 INVENTORY = "inventory:"
 engine_states = Table(

@@ -12,11 +12,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
 
-from studio.contracts import ENDED, GenerateRequest, Job, JobKind, JobState, Page, Problem, Recipe, new_id
+from studio.contracts import (
+    ENDED,
+    Contract,
+    GenerateRequest,
+    Job,
+    JobKind,
+    JobState,
+    Page,
+    Problem,
+    Recipe,
+    TrainRequest,
+    new_id,
+)
 from studio.cursors import decode_cursor, encode_cursor
 from studio.db import Database, jobs, translated
 from studio.errors import Conflict, JobPoisoned, LikenessError, NotFound
@@ -42,13 +55,30 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """A job that a worker has just begun."""
+    """A job that a worker has just begun. `plan` is JSON: the recipe of pictures, or of a training."""
 
     job_id: str
     run_id: str
     kind: JobKind
-    recipe: Recipe
+    steps: int
+    plan: str
     correlation_id: str
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What pictures are made by; only of jobs that make some."""
+        return Recipe.model_validate_json(self.plan)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What becomes a job: what was asked, and the plan made of it with nothing left open."""
+
+    request: Contract
+    plan: Contract
+    engine: str
+    steps: int
+    character_id: str | None
 
 
 class Jobs:
@@ -75,6 +105,19 @@ class Jobs:
         Each waits in the lane of its engine, so that a server elsewhere never waits for this computer. `also` writes what belongs to
         them, in the same transaction.
         """
+        each = [Work(request, recipe, recipe.engine, recipe.steps, recipe.character) for request, recipe in work]
+        return self.submit_work(kind, each, correlation_id=correlation_id, first=first, also=also)
+
+    def submit_work(
+        self,
+        kind: JobKind,
+        work: Sequence[Work],
+        *,
+        correlation_id: str,
+        first: bool = False,
+        also: Callable[[sa.Connection, str, tuple[str, ...]], None] | None = None,
+    ) -> tuple[str, tuple[str, ...]]:
+        """The same of any kind of work."""
         client = self._dbos()
         batch_id = new_id()
         # Ids of one millisecond are random: in order they keep a batch in order wherever it is listed.
@@ -82,11 +125,11 @@ class Jobs:
         now = time.time()
         with self.database.begin() as connection:
             priority = self._edge(connection, "first") if first else MIDDLE_PRIORITY
-            for job_id, (request, recipe) in zip(job_ids, work, strict=True):
+            for job_id, one in zip(job_ids, work, strict=True):
                 run_id = f"{job_id}-1"
-                lane = LANE_OF_ENGINE.get(recipe.engine, LANE_LOCAL)
+                lane = LANE_OF_ENGINE.get(one.engine, LANE_LOCAL)
                 values = {
-                    **_fresh(recipe, now),
+                    **_fresh(one.steps, now),
                     "id": job_id,
                     "kind": kind.value,
                     "lane": lane,
@@ -94,11 +137,11 @@ class Jobs:
                     "attempt": 1,
                     "run_id": run_id,
                     "priority": priority,
-                    "request": request.model_dump_json(),
-                    "recipe": recipe.model_dump_json(),
+                    "request": one.request.model_dump_json(),
+                    "recipe": one.plan.model_dump_json(),
                     "correlation_id": correlation_id,
                     "created_at": now,
-                    "character_id": recipe.character,
+                    "character_id": one.character_id,
                 }
                 connection.execute(sa.insert(jobs).values(values))
                 _enqueue(client, connection, lane, run_id, priority)
@@ -153,7 +196,7 @@ class Jobs:
             return {JobState(state): count for state, count in connection.execute(counted)}
 
     def watch(self, job_id: str, *, timeout_s: float | None = None) -> Iterator[Job]:
-        """The job now, then whenever it changed, until it has ended or `timeout_s` is over."""
+        """The job now, then whenever it changed, until it has ended or is paused, or `timeout_s` is over."""
         until = None if timeout_s is None else time.monotonic() + timeout_s
         seen: Job | None = None
         while True:
@@ -161,7 +204,7 @@ class Jobs:
             if job != seen:
                 yield job
                 seen = job
-            if job.state.ended or (until is not None and time.monotonic() > until):
+            if job.state.ended or job.state is JobState.paused or (until is not None and time.monotonic() > until):
                 return
             time.sleep(FOLLOW_S)
 
@@ -169,7 +212,9 @@ class Jobs:
         """Cancel a queued job now, a running one at its next step. Raises Conflict when it has ended."""
         now = time.time()
         with self.database.begin() as connection:
-            runs = connection.execute(_cancel_queued(now).where(jobs.c.id == job_id).returning(jobs.c.run_id)).scalars().all()
+            runs = (
+                connection.execute(_cancel_queued(now, JobState.paused).where(jobs.c.id == job_id).returning(jobs.c.run_id)).scalars().all()
+            )
             asked = connection.execute(_ask_running(now).where(jobs.c.id == job_id)).rowcount
         if not runs and not asked:
             job = self.job(job_id)
@@ -193,6 +238,10 @@ class Jobs:
         if job.state is JobState.done:
             raise Conflict("This job is done.", remedy="Use its settings for new pictures instead.")
         return self._new_attempt(job_id, tuple(state for state in ENDED if state is not JobState.done), MIDDLE_PRIORITY)
+
+    def resume(self, job_id: str) -> Job:
+        """Let a training go on that was stopped, failed or was cancelled: it begins after its newest checkpoint. Raises Conflict."""
+        return self._new_attempt(job_id, (JobState.paused, *(state for state in ENDED if state is not JobState.done)), MIDDLE_PRIORITY)
 
     def move(self, job_id: str, to: Literal["first", "last"]) -> Job:
         """Move a queued job to the front or the end of the queue. Raises Conflict when it is not queued."""
@@ -242,7 +291,7 @@ class Jobs:
             if not started:
                 return None
             break
-        return Run(row["id"], run_id, JobKind(row["kind"]), Recipe.model_validate_json(row["recipe"]), row["correlation_id"])
+        return Run(row["id"], run_id, JobKind(row["kind"]), row["steps"], row["recipe"], row["correlation_id"])
 
     def progress(self, run_id: str, *, progress: float, note: str, step: int, steps: int, eta_s: float | None, preview: int) -> bool:
         """Write how far a run is; True when its cancellation was asked for (or it is not this run's turn any more)."""
@@ -273,6 +322,13 @@ class Jobs:
         with self.database.begin() as connection:
             ended = sa.update(jobs).where(jobs.c.run_id == run_id, jobs.c.state == JobState.running.value)
             return connection.execute(ended.values(**values)).rowcount == 1
+
+    def pause(self, run_id: str) -> bool:
+        """Leave a running run where it is until somebody resumes it; False when it is not running any more."""
+        values = _end(JobState.paused, time.time()) | {"finished_at": None, "cancel_requested": False}
+        with self.database.begin() as connection:
+            paused = sa.update(jobs).where(jobs.c.run_id == run_id, jobs.c.state == JobState.running.value)
+            return connection.execute(paused.values(**values)).rowcount == 1
 
     def put_back(self, run_id: str) -> None:
         """Return a running run to the queue at a clean stop: it goes on under the same run id, and this was no crash."""
@@ -315,8 +371,7 @@ class Jobs:
                 raise Conflict(f"This can't be done: the job is {row['state']}.")
             attempt = row["attempt"] + 1
             run_id = f"{job_id}-{attempt}"
-            recipe = Recipe.model_validate_json(row["recipe"])
-            values = {**_fresh(recipe, now), "attempt": attempt, "run_id": run_id, "priority": priority}
+            values = {**_fresh(row["steps"], now), "attempt": attempt, "run_id": run_id, "priority": priority}
             mine = sa.update(jobs).where(jobs.c.run_id == row["run_id"], jobs.c.state == row["state"])
             if connection.execute(mine.values(values)).rowcount == 0:
                 raise Conflict("The job changed at this very moment.", remedy="Look at its state and try again.")
@@ -351,12 +406,12 @@ def _enqueue(client: DBOSClient, connection: sa.Connection, lane: str, run_id: s
     )
 
 
-def _fresh(recipe: Recipe, now: float) -> dict[str, object]:
+def _fresh(steps: int, now: float) -> dict[str, object]:
     return {
         "state": JobState.queued.value,
         "progress": 0.0,
         "step": 0,
-        "steps": recipe.steps,
+        "steps": steps,
         "note": "",
         "eta_s": None,
         "preview": 0,
@@ -380,8 +435,9 @@ def _problem(error: LikenessError) -> dict[str, object]:
     return {"error_code": error.code, "error_message": error.message, "error_remedy": error.remedy, "error_field": error.field}
 
 
-def _cancel_queued(now: float) -> sa.Update:
-    return sa.update(jobs).where(jobs.c.state == JobState.queued.value).values(**_end(JobState.cancelled, now))
+def _cancel_queued(now: float, *more: JobState) -> sa.Update:
+    waiting = [state.value for state in (JobState.queued, *more)]
+    return sa.update(jobs).where(jobs.c.state.in_(waiting)).values(**_end(JobState.cancelled, now))
 
 
 def _ask_running(now: float) -> sa.Update:
@@ -402,6 +458,7 @@ def _job(row: sa.RowMapping) -> Job:
             field=row["error_field"],
             correlation_id=row["correlation_id"],
         )
+    trains = row["kind"] == JobKind.train.value
     return Job(
         id=row["id"],
         kind=JobKind(row["kind"]),
@@ -409,8 +466,9 @@ def _job(row: sa.RowMapping) -> Job:
         batch_id=row["batch_id"],
         attempt=row["attempt"],
         priority=row["priority"],
-        request=GenerateRequest.model_validate_json(row["request"]),
-        recipe=Recipe.model_validate_json(row["recipe"]),
+        request=None if trains else GenerateRequest.model_validate_json(row["request"]),
+        recipe=None if trains else Recipe.model_validate_json(row["recipe"]),
+        training=TrainRequest.model_validate_json(row["request"]) if trains else None,
         progress=row["progress"],
         step=row["step"],
         steps=row["steps"],

@@ -20,13 +20,12 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from studio.contracts import MAX_SEED, Contract
+from studio.contracts import MAX_SEED, Contract, Schedule, Targets
 from studio.errors import Conflict, ModelInvalid
 from studio.files import write_atomically
 from studio.weights import read_safetensors_header
@@ -36,21 +35,6 @@ log = logging.getLogger(__name__)
 LORA = "lora.safetensors"
 STATE = "state.safetensors"
 PROGRESS = "progress.jsonl"
-
-
-class Targets(StrEnum):
-    """Which layers a LoRA changes."""
-
-    attention = "attention"
-    everything = "everything"  # feed-forward and convolutions, too: more of a likeness, a larger file
-
-
-class Schedule(StrEnum):
-    """How the learning rate goes on after its warm-up."""
-
-    constant = "constant"
-    linear = "linear"
-    cosine = "cosine"
 
 
 class TrainRecipe(Contract):

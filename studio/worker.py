@@ -309,7 +309,7 @@ class _Progress:
                 progress=min(max(progress, 0.0), 1.0),
                 note=note,
                 step=step,
-                steps=steps or self.run.recipe.steps,
+                steps=steps or self.run.steps,
                 eta_s=self._eta(now, step, steps),
                 preview=self._previews,
             )

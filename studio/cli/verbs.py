@@ -60,7 +60,7 @@ def list_jobs(desk: Desk) -> Answer:
     args = desk.args
     states = [JobState(state) for state in args.state]
     page = desk.studio.jobs(states=states, batch_id=args.batch, character=args.character, limit=_limit(args.limit), cursor=args.cursor)
-    rows = [(job.id, job.state, f"{job.progress:.0%}", _when(job.created_at), _short(job.request.prompt)) for job in page.items]
+    rows = [(job.id, job.state, f"{job.progress:.0%}", _when(job.created_at), _short(_words(job))) for job in page.items]
     return Answer(_dumped(page), table(rows) or "No jobs yet.")
 
 
@@ -324,7 +324,7 @@ def _asked_password() -> str:
 
 
 def _job(job: Job) -> Answer:
-    lines = [f"{job.id}  {job.state}  {job.progress:.0%}  {job.note}".rstrip(), _short(job.request.prompt)]
+    lines = [f"{job.id}  {job.state}  {job.progress:.0%}  {job.note}".rstrip(), _short(_words(job))]
     if job.error:
         lines.append(f"{job.error.message} ({job.error.code})\n{job.error.remedy}")
     return Answer(job.model_dump(mode="json"), "\n".join(lines))
@@ -365,6 +365,12 @@ def _shown(item: dict[str, object]) -> object:
 
 def _when(time: datetime) -> str:
     return time.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _words(job: Job) -> str:
+    if job.training is not None:
+        return f"training of {job.training.character}"
+    return job.request.prompt if job.request else ""
 
 
 def _short(text: str) -> str:

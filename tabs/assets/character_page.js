@@ -4,7 +4,7 @@ import { active } from "./active.js";
 import { address, get, patch, remove, send, thumbnail } from "./api.js";
 import { orderSheet, SheetReview } from "./character_sheet.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
-import { ended, feed } from "./feed.js";
+import { ended, feed, paints } from "./feed.js";
 import { showTab } from "./header.js";
 import { day, number, t, tn } from "./language.js";
 import { hasConsent, KINDS, likenessToday, looks, photosAreFor, portrait, real } from "./portrait.js";
@@ -464,13 +464,13 @@ export class CharacterPage {
     }
     this.jobList.replaceChildren(
       ...page.items.map((job) => {
-        const pictures = ended(job) ? feed.pictures(job) : null;
+        const pictures = paints(job) && ended(job) ? feed.pictures(job) : null;
         return h(
           "li",
           {},
           h(
             "button",
-            { type: "button", class: "page-job", "data-tip": t("Show it on Generate"), onclick: () => (showTab("generate"), document.dispatchEvent(new CustomEvent("likeness:look", { detail: job.id }))) },
+            { type: "button", class: "page-job", "data-tip": paints(job) ? t("Show it on Generate") : t("Show it on Train"), onclick: () => (showTab(paints(job) ? "generate" : "train"), document.dispatchEvent(new CustomEvent("likeness:look", { detail: job.id }))) },
             h("span", { class: "page-job-face" }, pictures?.length ? h("img", { src: thumbnail(pictures[0].id), alt: "", loading: "lazy" }) : icon("picture")),
             h("span", { class: "page-job-words" }, h("strong", {}, jobTitle(job, this.character.name)), h("span", { class: "soft" }, ended(job) ? endWords(job, pictures?.length) : progressWords(job))),
           ),

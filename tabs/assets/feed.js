@@ -9,6 +9,7 @@ const KEPT_ENDED = 30;
 const HIDDEN_TOO_LONG_MS = 60_000;
 
 export const ended = (job) => ENDED.has(job.state);
+export const paints = (job) => job.kind === "generate"; // others train
 
 class Feed extends EventTarget {
   #jobs = new Map();
@@ -24,6 +25,7 @@ class Feed extends EventTarget {
   connected = null; // null: not known yet
   synced = false;
   running = [];
+  paused = [];
   queued = [];
   ended = [];
   queuedMore = false;
@@ -216,7 +218,8 @@ class Feed extends EventTarget {
   #sort() {
     const all = [...this.#jobs.values()];
     const by = (key) => (one, other) => (key(one) < key(other) ? -1 : key(one) > key(other) ? 1 : 0);
-    this.running = all.filter((job) => job.state === "running" || job.state === "paused").sort(by((job) => job.started_at ?? ""));
+    this.running = all.filter((job) => job.state === "running").sort(by((job) => job.started_at ?? ""));
+    this.paused = all.filter((job) => job.state === "paused").sort(by((job) => job.started_at ?? ""));
     this.queued = all.filter((job) => job.state === "queued").sort((one, other) => one.priority - other.priority || by((job) => job.created_at + job.id)(one, other));
     this.ended = all.filter(ended).sort((one, other) => -by((job) => job.finished_at ?? "")(one, other));
     const room = { done: KEPT_ENDED, rest: KEPT_ENDED };

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
-import { feed } from "./feed.js";
+import { feed, paints } from "./feed.js";
 import { known, t, tn } from "./language.js";
 import { toast } from "./toast.js";
 import { learnMore } from "./words.js";
@@ -347,7 +347,7 @@ class Seed extends NumberField {
     return [
       button(t("Random"), t("A new seed each time"), () => this.set(null)),
       button(t("Keep last"), t("The seed of the newest job"), () => {
-        const [newest] = [...feed.running, ...feed.ended.filter((job) => job.state === "done")];
+        const [newest] = [...feed.running, ...feed.ended.filter((job) => job.state === "done")].filter(paints);
         if (newest) this.set(newest.recipe.seed);
         else toast(t("There is no seed to keep yet"), { detail: t("Make a picture first.") });
       }),

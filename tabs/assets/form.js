@@ -1,7 +1,7 @@
 // What the form does besides being filled in: shortcuts, what a click led to, errors at the field they concern.
 
 import { somebody } from "./chip.js";
-import { feed } from "./feed.js";
+import { feed, paints } from "./feed.js";
 import { h } from "./dom.js";
 import { level, setLevel, showTab, tabShown } from "./header.js";
 import { t, tn } from "./language.js";
@@ -117,7 +117,7 @@ function clearError(field) {
 function onEnded(job) {
   if (job.state === "failed" || job.state === "poisoned") {
     toast(job.error?.message ?? t("A job failed"), { kind: "warn", detail: job.error?.remedy, ms: 12_000 });
-  } else if (job.state === "done" && tabShown() !== "generate" && !document.querySelector(`:is(likeness-setup, .sheet-review) [data-job="${job.id}"]`)) {
+  } else if (job.state === "done" && paints(job) && tabShown() !== "generate" && !document.querySelector(`:is(likeness-setup, .sheet-review) [data-job="${job.id}"]`)) {
     toast(tn("{count} picture ready", "{count} pictures ready", job.recipe.count), { action: t("Show"), act: () => showTab("generate") });
   }
 }

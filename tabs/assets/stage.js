@@ -3,7 +3,7 @@
 import { file, get, patch, preview, thumbnail } from "./api.js";
 import { somebody } from "./chip.js";
 import { h, icon, iconButton, paced, setText, store, toggle } from "./dom.js";
-import { ended, feed } from "./feed.js";
+import { ended, feed, paints } from "./feed.js";
 import { say } from "./form.js";
 import { number, t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
@@ -90,7 +90,7 @@ class Stage extends HTMLElement {
       if (job) return job;
       this.pinned = null;
     }
-    return feed.running[0] ?? feed.ended.find((job) => job.state === "done" || feed.pictures(job)?.length) ?? feed.queued[0] ?? null;
+    return feed.running.find(paints) ?? feed.ended.find((job) => paints(job) && (job.state === "done" || feed.pictures(job)?.length)) ?? feed.queued.find(paints) ?? null;
   }
 
   draw() {

@@ -2,7 +2,7 @@
 
 import { get, post, preview, thumbnail } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
-import { ended, feed } from "./feed.js";
+import { ended, feed, paints } from "./feed.js";
 import { showTab } from "./header.js";
 import { number, t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
@@ -49,7 +49,7 @@ class Tray extends HTMLElement {
       return;
     }
     const queued = feed.queued.slice(0, QUEUED_SHOWN);
-    const live = [...feed.running, ...queued];
+    const live = [...feed.running, ...feed.paused, ...queued];
     let cancelled = 0;
     const past = feed.ended.filter((job) => job.state !== "cancelled" || ++cancelled <= CANCELLED_SHOWN).slice(0, ENDED_SHOWN);
     this.place(this.list, live);
@@ -169,9 +169,9 @@ class Row {
   }
 
   // The name of whom a job shows, where it is called by it; one that is not known yet is asked for once.
-  who({ request, recipe }) {
-    const id = recipe.character;
-    if (!id || (request.prompt && !request.as_written)) return "";
+  who({ request, recipe, training }) {
+    const id = training?.character ?? recipe.character;
+    if (!id || (request?.prompt && !request.as_written)) return "";
     const name = nameOf("characters", id);
     if (name !== id) return name;
     if (!asked.has(id)) asked.set(id, get(`characters/${encodeURIComponent(id)}`).then((one) => learnMore("characters", { [id]: one.name }), () => {}));
@@ -181,13 +181,13 @@ class Row {
 
   show(job) {
     const over = ended(job);
-    const pictures = over || job.recipe.count > 1 ? feed.pictures(job) : null;
+    const count = job.recipe?.count ?? 1;
+    const pictures = paints(job) && (over || count > 1) ? feed.pictures(job) : null;
     this.job = job;
     this.node.dataset.state = job.state;
     setText(this.words, jobTitle(job, this.who(job)));
-    this.words.title = job.request.prompt;
+    this.words.title = job.request?.prompt ?? "";
     const made = pictures?.length ?? 0;
-    const { count } = job.recipe;
     const many = count === 1 ? null : !made ? tn("{count} picture", "{count} pictures", count) : t("{made} of {count}", { made, count });
     setText(this.status, over ? endWords(job, pictures ? made : undefined) : [progressWords(job), many].filter(Boolean).join(" · "));
     toggle(this.bar, "hidden", job.state !== "running");
@@ -199,7 +199,7 @@ class Row {
     toggle(this.front, "hidden", job.state !== "queued");
     toggle(this.cancel, "hidden", over);
     this.cancel.disabled = job.cancel_requested;
-    toggle(this.retry, "hidden", !over || job.state === "done");
+    toggle(this.retry, "hidden", job.state !== "paused" && (!over || job.state === "done"));
     this.showPicture(job, pictures);
   }
 
@@ -219,18 +219,19 @@ class Row {
     next.src = wanted;
     next.decode().then(() => (this.picture.src = wanted), () => {}).finally(() => {
       this.loading = false;
-      if (this.job) this.showPicture(this.job, ended(this.job) ? feed.pictures(this.job) : null);
+      if (this.job) this.showPicture(this.job, paints(this.job) && ended(this.job) ? feed.pictures(this.job) : null);
     });
   }
 
   look() {
-    showTab("generate");
+    showTab(paints(this.job) ? "generate" : "train");
     document.dispatchEvent(new CustomEvent("likeness:look", { detail: this.id }));
   }
 
   async act(verb, body) {
     try {
-      feed.take(await post(`jobs/${encodeURIComponent(this.id)}/${verb}`, body));
+      const goesOn = verb === "retry" && this.job.training; // after its newest checkpoint
+      feed.take(await post(`${goesOn ? "training" : "jobs"}/${encodeURIComponent(this.id)}/${goesOn ? "resume" : verb}`, body));
     } catch (problem) {
       complain(problem);
     }

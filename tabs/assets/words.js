@@ -48,6 +48,7 @@ export function endWords(job, pictures) {
 }
 
 function end(job, pictures) {
+  if (job.training) return job.state === "done" ? t("Trained") : job.state === "cancelled" ? t("Cancelled") : job.state === "poisoned" ? t("Gave up after three crashes") : t("Failed");
   if (job.state === "done") return tn("{count} picture", "{count} pictures", pictures ?? job.recipe.count);
   if (job.state === "cancelled") return pictures ? tn("Cancelled after {count} picture", "Cancelled after {count} pictures", pictures) : t("Cancelled");
   if (job.state === "poisoned") return t("Gave up after three crashes");
@@ -73,7 +74,8 @@ export function faultWords({ message, remedy, field }, label) {
 export const labelOf = (field) => field.querySelector("[data-testid=block-info]")?.textContent.trim() || field.querySelector("[label]")?.getAttribute("label");
 
 // A job by what was written for it; what the studio put together is called by whom it shows. `who` is the character's name, where known.
-export function jobTitle({ request, recipe }, who) {
+export function jobTitle({ request, recipe, training }, who) {
+  if (training) return t("Training of {name}", { name: who || training.character });
   const varied = request.as_written && request.image && !request.workflow;
   if (varied && (who || recipe.prompt)) return t("Variations of {name}", { name: who || recipe.prompt });
   if (request.as_written && who) return who;
