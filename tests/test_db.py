@@ -42,7 +42,16 @@ def test_pictures_whose_preset_was_a_style_have_that_style(database: db.Database
     plain = {"kind": "generated", "index": 0, "width": 1, "height": 1, "bytes": 1, "sha256": "", "prompt": "", "lora_hashes": "{}"}
     with database.begin() as connection:
         connection.execute(sa.text("ALTER TABLE pictures DROP COLUMN style"))
-        for newer in ("sheets", "sheet_views"):
+        for newer in (
+            "sheets",
+            "sheet_views",
+            "datasets",
+            "dataset_pictures",
+            "examined",
+            "dataset_changes",
+            "trainings",
+            "lora_versions",
+        ):
             connection.execute(sa.text(f"DROP TABLE {newer}"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))
         older = sa.table("pictures", *(sa.column(name) for name in (*plain, "id", "path", "preset", "created_at", "trashed_at")))
