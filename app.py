@@ -74,6 +74,7 @@ def make_worker(settings: Settings, database: Database) -> Worker:
     from studio.remote import WorkflowShelf, graph_of, spec_of
     from studio.settings import reread
     from studio.shelf import ModelShelf
+    from studio.train import train_lora
     from studio.worker import Worker
     from studio.workflows import file_lists
 
@@ -105,18 +106,28 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         keep_nodes=node_files(settings.data).keep,
         fingerprints=Fingerprints(own_folders, settings.fingerprints_path),
     )
-    engines: dict[str, Generator] = {"embedded": Embedded(settings), "comfyui": comfy}
+    embedded = Embedded(settings)
+    engines: dict[str, Generator] = {"embedded": embedded, "comfyui": comfy}
+    shelf = ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL])
     generate = functools.partial(
         make_pictures,
         jobs=Jobs(database),
         gallery=Gallery(database, settings.data),
         engines=engines,
-        shelf=ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL]),
+        shelf=shelf,
         characters=Characters(database),
         judge=functools.partial(load_judge, settings.data),
         explicit_from=settings.explicit_threshold,
     )
-    return Worker(settings, database, engines, {JobKind.generate: generate}, at_end=managed.close)
+    train = functools.partial(
+        train_lora,
+        jobs=Jobs(database),
+        trainers={embedded.name: embedded},
+        shelf=shelf,
+        characters=Characters(database),
+        data=settings.data,
+    )
+    return Worker(settings, database, engines, {JobKind.generate: generate, JobKind.train: train}, at_end=managed.close)
 
 
 @contextmanager

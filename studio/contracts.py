@@ -251,7 +251,8 @@ class GenerateRequest(Asked):
 class TrainRequest(Asked):
     """A LoRA of a character to train. None means "as the preset says".
 
-    Without a `dataset` it is the character's newest one, or one made of its photos. `name` is that of the LoRA. `samples` are prompts that show how it goes; `{trigger_word}` in them is the character's.
+    Without a `dataset` it is the character's newest one, or one made of its photos. `name` is that of the LoRA. `samples` are prompts
+    that show how it goes; `{trigger_word}` in them is the character's.
     """
 
     character: Name

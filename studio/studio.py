@@ -58,6 +58,7 @@ from studio.settings import Settings
 from studio.setup import AT_ONCE, Value, change_settings
 from studio.sheets import Sheets
 from studio.shelf import ModelShelf, PresetShelf, find_classifier
+from studio.trainings import Trainings
 from studio.workshop import ImportChoices, Inspected, WorkflowChange, WorkflowView, Workshop
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
@@ -83,6 +84,7 @@ class Studio:
         self.engines = Engines(settings, self.health, self.inventory, self.change_settings)
         self._casting = Casting(settings, shelf, self._characters, self._gallery)
         self.sheets = Sheets(settings, self._characters, self._gallery, self._jobs, self._orders, self._workshop)
+        self.trainings = Trainings(settings, self._characters, self._gallery, self._jobs, self._orders, shelf)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs

@@ -7,6 +7,7 @@
         lora.safetensors        the LoRA as Generate and other programs read it
         state.safetensors       the same in full precision and the optimizer's memory; of the newest two
       samples/000050-0.png      the first sample prompt after 50 steps
+      asks/save, asks/sample    what somebody wants now; gone when it was done
 
 Everything random about a step follows from the recipe's seed and the step's number alone. So a run that was interrupted goes on
 exactly as it would have gone, and no state of a random generator needs to be kept.
@@ -20,6 +21,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,13 @@ log = logging.getLogger(__name__)
 LORA = "lora.safetensors"
 STATE = "state.safetensors"
 PROGRESS = "progress.jsonl"
+
+
+class Ask(StrEnum):
+    """What can be asked of a run while it learns."""
+
+    save = "save"
+    sample = "sample"
 
 
 class TrainRecipe(Contract):
@@ -165,6 +174,20 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
         state = place / STATE
         found.append(Checkpoint(int(place.name), place / LORA, state if _whole(state) else None))
     return found
+
+
+def ask(folder: Path, what: Ask) -> None:
+    """Want something of a run at its next step. Raises OSError as files do."""
+    write_atomically(folder / "asks" / what, b"")
+
+
+def take_ask(folder: Path, what: Ask) -> bool:
+    """Whether somebody wants it; it counts as done from now on."""
+    try:
+        (folder / "asks" / what).unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def place_of(folder: Path, step: int) -> Path:

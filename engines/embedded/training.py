@@ -33,7 +33,7 @@ from studio.contracts import ModelSpec, Recipe
 from studio.engine import Cancelled, Inputs, Report, Stopping
 from studio.errors import ImageInvalid, ModelInvalid, TrainingDiverged, from_os_error
 from studio.files import write_atomically
-from studio.training import Checkpoint, Targets, TrainedLora, TrainingPicture, TrainRecipe
+from studio.training import Ask, Checkpoint, Targets, TrainedLora, TrainingPicture, TrainRecipe
 
 log = logging.getLogger(__name__)
 
@@ -145,11 +145,11 @@ class Training:
                 progress.write(f"{json.dumps(line)}\n")
                 progress.flush()
                 ended = step == recipe.steps
-                saved = ended or step % recipe.save_every == 0
+                saved = training.take_ask(self._folder, Ask.save) or ended or step % recipe.save_every == 0
                 if saved:
                     self._save(optimizer, step)
                 try:
-                    if ended or step % recipe.sample_every == 0:
+                    if training.take_ask(self._folder, Ask.sample) or ended or step % recipe.sample_every == 0:
                         self._sample(step)
                     self._report(step / recipe.steps, f"Loss {loss:.3f}", step=step, steps=recipe.steps)
                 except (Cancelled, Stopping):

@@ -5,7 +5,22 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from studio import VERSION
-from studio.api import analytics, characters, engines, enlarging, events, jobs, manual, pictures, refusals, setup, sheets, system, workflows
+from studio.api import (
+    analytics,
+    characters,
+    engines,
+    enlarging,
+    events,
+    jobs,
+    manual,
+    pictures,
+    refusals,
+    setup,
+    sheets,
+    system,
+    training,
+    workflows,
+)
 from studio.api.rim import Rim
 from studio.api.views import PREFIX
 from studio.feed import Feed
@@ -35,6 +50,7 @@ def create_api(studio: Studio) -> FastAPI:
         enlarging.routes(studio),
         pictures.routes(studio),
         workflows.routes(studio),
+        training.routes(studio, feed),
         analytics.routes(studio),
         events.routes(studio, feed),
     ):

@@ -46,7 +46,7 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
             # A browser asks again when a stream ends; 204 tells it that there is no more.
             return Response(status_code=204)
         job = await run_in_threadpool(studio.job, id)
-        return StreamingResponse(_one_job(studio, feed, job), media_type="text/event-stream", headers=HEADERS)
+        return StreamingResponse(one_job(studio, feed, job), media_type="text/event-stream", headers=HEADERS)
 
     return router
 
@@ -68,7 +68,8 @@ async def everything(feed: Feed, heartbeat_s: float = HEARTBEAT_S) -> AsyncItera
                 yield ": still here\n\n"
 
 
-async def _one_job(studio: Studio, feed: Feed, job: Job) -> AsyncIterator[str]:
+async def one_job(studio: Studio, feed: Feed, job: Job) -> AsyncIterator[str]:
+    """The lines of the stream of one job, until it ends."""
     async with feed.listen(job.id) as listener:
         yield _hello()
         told: Job | None = None

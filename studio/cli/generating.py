@@ -51,7 +51,7 @@ def ended_or_waiting(desk: Desk, submitted: Submitted) -> Answer:
     for job_id in submitted.job_ids:
         try:
             with _terminated_is_interrupted():
-                ended.append(_until_ended(desk, job_id))
+                ended.append(followed(desk, job_id))
         except KeyboardInterrupt:
             # It came before or after the work itself, while nothing ran here.
             ended.append(_cancelled_now(studio, job_id))
@@ -181,7 +181,8 @@ def studio_runs(desk: Desk) -> bool:
         return True
 
 
-def _until_ended(desk: Desk, job_id: str) -> Job:
+def followed(desk: Desk, job_id: str) -> Job:
+    """A job once it has ended or is paused; done in this process when no studio does it."""
     while True:
         try:
             with desk.work_in_place():
@@ -189,7 +190,7 @@ def _until_ended(desk: Desk, job_id: str) -> Job:
         except DataRootLocked:
             # Whoever works here may leave before this job's turn comes, as another command does: then it is ours.
             job = _follow(desk.studio, job_id, timeout_s=LOOK_AGAIN_S)
-            if job.state.ended:
+            if job.state.ended or job.state is JobState.paused:
                 return job
 
 
@@ -210,7 +211,10 @@ def _follow(studio: Studio, job_id: str, *, timeout_s: float | None = None) -> J
 
 def _cancelled_now(studio: Studio, job_id: str) -> Job:
     try:
-        studio.cancel(job_id)
+        if studio.job(job_id).training is None:
+            studio.cancel(job_id)
+        else:
+            studio.trainings.stop(job_id)  # what was learned is saved, and it can go on
     except Conflict:
         pass  # it ended at this very moment
     *_, job = studio.watch(job_id, timeout_s=CANCEL_S)
@@ -249,13 +253,14 @@ def _answer(jobs: Sequence[Job], pictures: tuple[Picture, ...], out: Path | None
         return Answer(value, text)
     if not job.state.ended:
         return Answer(value, job.id, INTERRUPTED if job.cancel_requested else OK)
-    told = _why(job)
+    told = why(job)
     if not desk.args.json:
         explain(told)
     return Answer({"ok": False, **value, "error": told}, text, INTERRUPTED if job.state is JobState.cancelled else FAILED)
 
 
-def _why(job: Job) -> dict[str, object]:
+def why(job: Job) -> dict[str, object]:
+    """What went wrong in a job, as an error."""
     if job.error:
         return job.error.model_dump(mode="json")
     again = f"`python launch.py jobs retry {job.id}` starts it again."

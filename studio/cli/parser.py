@@ -46,6 +46,7 @@ def build_parser(version: str = VERSION) -> argparse.ArgumentParser:
     _images(verbs)
     _characters(verbs)
     _choices(verbs)
+    _training(verbs)
     _engines(verbs)
     _access(verbs)
     return parser
@@ -292,7 +293,16 @@ def _choices(verbs: _Verbs) -> None:
     showing.add_argument("id", metavar="ID")
     showing.add_argument("--model", metavar="ID", help="say whether it runs with this model, and why not")
     _verb(_group(_verb(verbs, "models", "see the models"), "action"), "list", "list models; the first is the default", "models.list")
-    _verb(_group(_verb(verbs, "loras", "see the LoRAs"), "action"), "list", "list LoRAs", "loras.list")
+    loras = _group(_verb(verbs, "loras", "see the LoRAs, and the versions of characters' own"), "action")
+    _verb(loras, "list", "list LoRAs", "loras.list")
+    versions = _verb(loras, "versions", "list the LoRAs that became a character's", "loras.versions")
+    versions.add_argument("character", metavar="CHARACTER", nargs="?", help="only of this one: an id or a slug")
+    _verb(loras, "use", "go back to an older version", "loras.use").add_argument(
+        "path", metavar="NAME", help="as `loras versions` shows it"
+    )
+    compare = _verb(loras, "compare", "show how two versions were trained, side by side", "loras.compare")
+    compare.add_argument("one", metavar="NAME", help="as `loras versions` shows it")
+    compare.add_argument("other", metavar="NAME")
     workflows = _group(_verb(verbs, "workflows", "see the workflows of ComfyUI, take in your own"), "action")
     _verb(workflows, "list", "list workflows, those that run on your servers first", "workflows.list")
     _verb(workflows, "show", "show one workflow and what can be set in it", "workflows.show").add_argument("id", metavar="ID")
@@ -323,6 +333,44 @@ def _choices(verbs: _Verbs) -> None:
     _verb(verbs, "health", "say how the studio is", "health")
     _verb(verbs, "doctor", "check everything that a studio needs, without packing a bundle", "doctor")
     _verb(verbs, "where", "say where pictures, models, logs and the database lie", "where")
+
+
+def _training(verbs: _Verbs) -> None:
+    train = _verb(verbs, "train", "train a LoRA of a character from its photos or a dataset", "train")
+    train.add_argument("character", metavar="CHARACTER", help="an id or a slug")
+    train.add_argument("--dataset", metavar="ID", help="what it learns from; by default the newest dataset, or the photos")
+    train.add_argument("--preset", metavar="ID", default="balanced", help="quick, balanced (by default) or high")
+    train.add_argument("--engine", metavar="NAME", help="the trainer; by default embedded")
+    train.add_argument("--model", metavar="ID", help="the model it is for; by default the character's")
+    train.add_argument("--name", metavar="NAME", help="what the LoRA is to be called")
+    train.add_argument("--steps", metavar="N", type=int, help="how many steps are learned")
+    train.add_argument("--rank", metavar="N", type=int, help="how much the LoRA can hold")
+    train.add_argument("--alpha", metavar="N", type=int, help="how strongly it acts, over the rank")
+    train.add_argument("--batch", metavar="N", type=int, help="how many pictures a step")
+    train.add_argument("--resolution", metavar="N", type=int, help="the side of the square whose area pictures are brought to, in pixels")
+    train.add_argument("--learning-rate", metavar="X", type=float, help="how far a step goes")
+    train.add_argument("--seed", metavar="S", type=int, help="same seed, same LoRA; a random one by default")
+    train.add_argument(
+        "--sample", metavar="PROMPT", action="append", default=[], help="a prompt to draw on the way; several times for more"
+    )
+    train.add_argument("--wait", action="store_true", help="wait until it has ended; Ctrl-C pauses it")
+    runs = _group(_verb(verbs, "training", "follow trainings, stop them, let them go on, take their LoRA"), "action")
+    listing = _verb(runs, "list", "list trainings, newest first", "training.list")
+    listing.add_argument("--character", metavar="ID", help="only of this one: an id or a slug")
+    listing.add_argument("--limit", metavar="N", type=int, default=50, help="the most to show (by default 50)")
+    for name, about in (
+        ("show", "show how one goes, and its checkpoints"),
+        ("stop", "let one save what it learned and pause"),
+        ("save", "save a checkpoint now"),
+        ("sample", "draw the samples now"),
+    ):
+        _verb(runs, name, about, f"training.{name}").add_argument("id", metavar="ID")
+    resume = _verb(runs, "resume", "let one go on after its newest checkpoint", "training.resume")
+    resume.add_argument("id", metavar="ID")
+    resume.add_argument("--wait", action="store_true", help="wait until it has ended; Ctrl-C pauses it")
+    pick = _verb(runs, "pick", "make a checkpoint the character's LoRA", "training.pick")
+    pick.add_argument("id", metavar="ID")
+    pick.add_argument("step", metavar="STEP", type=int, nargs="?", help="after so many steps; by default the proposed one, or the newest")
 
 
 def _engines(verbs: _Verbs) -> None:

@@ -38,6 +38,19 @@ from studio.cli.engines import (
 from studio.cli.generating import generate
 from studio.cli.sheets import add_views, enlarge_images, keep_views, list_sheets, make_sheet, offer_sheet, show_sheet, throw_views
 from studio.cli.sorting import caption_image, favourite_images, show_analytics, unfavourite_images, zip_images
+from studio.cli.training import (
+    compare_versions,
+    list_trainings,
+    list_versions,
+    pick_checkpoint,
+    resume_training,
+    sample_training,
+    save_training,
+    show_training,
+    stop_training,
+    train,
+    use_version,
+)
 from studio.cli.words import items_of, read_file, table
 from studio.cli.workflows import (
     delete_workflow,
@@ -269,6 +282,17 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "presets.show": show_preset,
     "models.list": list_models,
     "loras.list": list_loras,
+    "loras.versions": list_versions,
+    "loras.use": use_version,
+    "loras.compare": compare_versions,
+    "train": train,
+    "training.list": list_trainings,
+    "training.show": show_training,
+    "training.stop": stop_training,
+    "training.resume": resume_training,
+    "training.save": save_training,
+    "training.sample": sample_training,
+    "training.pick": pick_checkpoint,
     "workflows.list": list_workflows,
     "workflows.show": show_workflow,
     "workflows.inspect": inspect_workflow,

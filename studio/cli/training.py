@@ -1,0 +1,139 @@
+"""The verbs `train`, `training …` and the versions of LoRAs."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from studio.cli.desk import FAILED, INTERRUPTED, Answer, Desk, explain
+from studio.cli.generating import followed, why
+from studio.cli.words import items_of, table
+from studio.contracts import JobState, TrainRequest, new_id
+from studio.errors import from_validation
+from studio.training import Ask
+from studio.trainings import LoraVersion, Training
+
+_SAID = ("dataset", "preset", "engine", "model", "name", "steps", "rank", "alpha", "batch", "resolution", "learning_rate", "seed")
+
+
+def train(desk: Desk) -> Answer:
+    args = desk.args
+    said = {name: value for name in _SAID if (value := getattr(args, name)) is not None}
+    if args.sample:
+        said["samples"] = tuple(args.sample)
+    try:
+        request = TrainRequest.model_validate({"character": args.character, **said})
+    except ValidationError as error:
+        raise from_validation(error) from error
+    job = desk.studio.trainings.order(request, correlation_id=new_id())
+    if not args.wait:
+        text = f"{job.id}\n`python launch.py training show {job.id}` tells how it goes; it is learned while a studio runs, or with --wait."
+        return Answer({"job_id": job.id, "state": job.state.value}, text)
+    return _waited(desk, job.id)
+
+
+def list_trainings(desk: Desk) -> Answer:
+    found = desk.studio.trainings.trainings(desk.args.character, limit=desk.args.limit)
+    rows = [
+        (
+            one.job.id,
+            one.name,
+            one.job.state,
+            f"{one.job.progress:.0%}",
+            one.preset,
+            one.model,
+            "" if one.loss is None else f"{one.loss:.3f}",
+        )
+        for one in found
+    ]
+    return Answer(items_of(found), table(rows) or "No trainings yet. `python launch.py train CHARACTER` begins one.")
+
+
+def show_training(desk: Desk) -> Answer:
+    found = desk.studio.trainings.training(desk.args.id)
+    return Answer(found.model_dump(mode="json"), _told(found))
+
+
+def stop_training(desk: Desk) -> Answer:
+    job = desk.studio.trainings.stop(desk.args.id)
+    return Answer(job.model_dump(mode="json"), "It saves what it learned and pauses.")
+
+
+def resume_training(desk: Desk) -> Answer:
+    job = desk.studio.trainings.resume(desk.args.id)
+    if desk.args.wait:
+        return _waited(desk, job.id)
+    return Answer(job.model_dump(mode="json"), f"{job.id} waits for its turn.")
+
+
+def save_training(desk: Desk) -> Answer:
+    return _asked(desk, Ask.save)
+
+
+def sample_training(desk: Desk) -> Answer:
+    return _asked(desk, Ask.sample)
+
+
+def pick_checkpoint(desk: Desk) -> Answer:
+    version = desk.studio.trainings.pick(desk.args.id, desk.args.step)
+    return Answer(version.model_dump(mode="json"), f"{version.path}: version {version.version}, after {version.step} steps.")
+
+
+def list_versions(desk: Desk) -> Answer:
+    found = desk.studio.trainings.versions(desk.args.character)
+    rows = [(one.path, f"version {one.version}", f"{one.step} steps", "used" if one.used else "" if one.there else "gone") for one in found]
+    return Answer(items_of(found), table(rows) or "No LoRA was trained yet.")
+
+
+def use_version(desk: Desk) -> Answer:
+    version = desk.studio.trainings.use(desk.args.path)
+    return Answer(version.model_dump(mode="json"), f"{version.path} is used from now on.")
+
+
+def compare_versions(desk: Desk) -> Answer:
+    studio = desk.studio
+    pair = [studio.trainings.version(path) for path in (desk.args.one, desk.args.other)]
+    runs = [studio.trainings.training(version.training) for version in pair]
+    sides = [_facts(version, run) for version, run in zip(pair, runs, strict=True)]
+    rows = [(name, *(str(side[name]) for side in sides), "" if sides[0][name] == sides[1][name] else "differs") for name in sides[0]]
+    return Answer({"one": sides[0], "other": sides[1]}, table(rows))
+
+
+def _facts(version: LoraVersion, run: Training) -> dict[str, object]:
+    near = [point.smooth for point in run.points if point.step <= version.step]
+    learned = {name: value for name, value in run.plan.recipe.model_dump(mode="json").items() if name != "samples"}
+    judged = next((one for one in (run.judgement or {}).get("verdicts", ()) if one.get("step") == version.step), {})
+    told = {name: judged.get(name) for name in ("likeness", "prompt_freedom")}
+    return {"path": version.path, "step": version.step, "pictures": run.pictures, "loss": near[-1] if near else None, **told, **learned}
+
+
+def _asked(desk: Desk, what: Ask) -> Answer:
+    job = desk.studio.trainings.ask(desk.args.id, what)
+    return Answer(job.model_dump(mode="json"), "After the step that is being learned.")
+
+
+def _waited(desk: Desk, job_id: str) -> Answer:
+    job = followed(desk, job_id)
+    found = desk.studio.trainings.training(job_id)
+    value: dict[str, object] = {"job_id": job.id, "state": job.state.value, "checkpoints": [one.step for one in found.checkpoints]}
+    if job.state is JobState.done:
+        return Answer(value, f"{_told(found)}\n`python launch.py training pick {job.id}` makes it the character's LoRA.")
+    if job.state is JobState.paused:
+        return Answer(value, f"{job.id} is paused. `python launch.py training resume {job.id}` lets it go on.", INTERRUPTED)
+    told = why(job)
+    if not desk.args.json:
+        explain(told)
+    return Answer({"ok": False, **value, "error": told}, "", INTERRUPTED if job.state is JobState.cancelled else FAILED)
+
+
+def _told(found: Training) -> str:
+    newest = found.points[-1] if found.points else None
+    steps = f"step {newest.step if newest else 0} of {found.plan.recipe.steps}"
+    loss = [f"loss {newest.smooth:.3f}"] if newest else []
+    lines = ["  ".join([found.job.id, found.name, found.job.state, steps, *loss])]
+    proposed = (found.judgement or {}).get("proposed")
+    for one in found.checkpoints:
+        words = [f"after {one.step} steps", f"{one.bytes / 2**20:.1f} MB"]
+        words += [f"version {one.version}"] if one.version else []
+        words += ["proposed"] if one.step == proposed else []
+        lines.append(f"  {', '.join(words)}")
+    return "\n".join(lines)

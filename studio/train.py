@@ -1,0 +1,68 @@
+"""What a training job does in the worker: the trainer learns, its checkpoints are judged, and nothing that was learned is lost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from studio.characters import Characters, check_consent
+from studio.db import trainings
+from studio.engine import Cancelled, Report, Trainer
+from studio.errors import EngineOffline, NotFound
+from studio.jobs import Jobs, Run
+from studio.shelf import ModelShelf
+from studio.trainings import TrainPlan, pictures_of, training_folder
+
+log = logging.getLogger(__name__)
+
+
+def train_lora(
+    run: Run,
+    report: Report,
+    *,
+    jobs: Jobs,
+    trainers: Mapping[str, Trainer],
+    shelf: ModelShelf,
+    characters: Characters,
+    data: Path,
+) -> None:
+    """Run one training to its end, or until somebody stops it: then it is paused with its newest checkpoint.
+
+    Raises ConsentMissing where a consent was taken back meanwhile, and whatever the trainer raises; what was learned stays.
+    """
+    plan = TrainPlan.model_validate_json(run.plan)
+    trainer = trainers.get(plan.engine)
+    if trainer is None:
+        raise EngineOffline(f"There is no trainer called {plan.engine!r} here.")
+    somebody = characters.character(plan.character)
+    if somebody.kind.real:
+        check_consent(somebody.consent, somebody.name)
+    with jobs.database.read() as connection:
+        frozen = connection.execute(sa.select(trainings.c.pictures).where(trainings.c.job_id == run.job_id)).scalar()
+    if frozen is None:
+        raise NotFound("What this training should learn from is not known any more.", remedy="Begin a new training.")
+    model = Path(shelf.model(plan.recipe.model).path)
+    pictures = pictures_of(data, frozen)
+    folder = training_folder(data, run.job_id)
+    try:
+        learned = trainer.train(plan.recipe, model, pictures, folder, report)
+        log.info("Learned %d steps in %.1f s, loss %.4f", learned.steps, learned.seconds, learned.loss)
+    except Cancelled:
+        if not _was_stopped(jobs, run.job_id):
+            raise
+        log.info("Stopped; it can go on from its newest checkpoint")
+        jobs.pause(run.run_id)
+        return
+    with jobs.database.begin() as connection:
+        jobs.finish(run.run_id, connection)
+
+
+def _was_stopped(jobs: Jobs, job_id: str) -> bool:
+    mine = trainings.c.job_id == job_id
+    with jobs.database.begin() as connection:
+        asked = connection.execute(sa.select(trainings.c.asked).where(mine)).scalar()
+        connection.execute(sa.update(trainings).where(mine).values(asked=""))
+    return asked == "stop"

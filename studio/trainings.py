@@ -1,0 +1,643 @@
+"""Trainings: what can be trained and how long it takes, order one, follow it, stop it, let it go on, and take the LoRA that came of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+import yaml
+from pydantic import Field, ValidationError
+
+from studio import training
+from studio.characters import Characters, check_consent
+from studio.contracts import (
+    MAX_SEED,
+    Character,
+    CharacterChange,
+    CharacterStatus,
+    Contract,
+    Family,
+    Job,
+    JobKind,
+    JobState,
+    ModelSpec,
+    Problem,
+    TrainRequest,
+)
+from studio.db import jobs as job_table
+from studio.db import lora_versions, trainings
+from studio.errors import Conflict, ContractMismatch, InvalidFieldValue, LikenessError, NotFound, from_os_error, from_validation
+from studio.files import read_yaml, write_atomically
+from studio.gallery import Gallery
+from studio.jobs import Jobs, Work
+from studio.orders import Orders
+from studio.settings import Settings
+from studio.shelf import ModelShelf
+from studio.training import Ask, TrainingPicture, TrainRecipe
+
+log = logging.getLogger(__name__)
+
+PRESETS = Path(__file__).resolve().parent.parent / "presets" / "training"
+EMBEDDED = "embedded"
+TRAINABLE = (Family.starter, Family.sd15, Family.sd2, Family.sdxl)
+FEW, MANY = 5, 200
+POINTS = 600
+LOOKED_BACK = 12
+_PREVIOUS = ("steps", "rank", "alpha", "targets", "learning_rate", "schedule", "warmup", "batch", "resolution", "caption_dropout")
+_OPEN = (*_PREVIOUS, "gradient_checkpointing", "save_every", "sample_every")
+
+
+class TrainPreset(Contract):
+    """Named defaults of a training, by the family of the model."""
+
+    id: str
+    name: str
+    about: str
+    families: dict[str, dict[str, Any]]
+
+
+class TrainPlan(Contract):
+    """What a training job does, with nothing left open. `lora` is how its LoRA will be called."""
+
+    engine: str
+    character: str
+    lora: str
+    recipe: TrainRecipe
+
+
+class TrainChoice(Contract):
+    """A preset as it would train a character. `seconds` is None until this computer has trained such a model."""
+
+    id: str
+    name: str
+    about: str
+    recipe: TrainRecipe
+    seconds: float | None
+
+
+class TrainOffer(Contract):
+    """What somebody can choose who wants to train: presets for a model, the models, and what stands in the way or should be known."""
+
+    character: str
+    model: str
+    models: tuple[ModelSpec, ...]
+    presets: tuple[TrainChoice, ...]
+    pictures: int
+    obstacles: tuple[Problem, ...]
+
+
+class Point(Contract):
+    """One step of a run, or the mean of several. `smooth` is the loss with its noise taken out."""
+
+    step: int
+    loss: float
+    smooth: float
+    rate: float
+
+
+class Kept(Contract):
+    """A checkpoint that can be chosen. `version` is that of the character's LoRA which it has become."""
+
+    step: int
+    bytes: int
+    version: int | None
+
+
+class Drawn(Contract):
+    """A sample that was drawn on the way."""
+
+    step: int
+    number: int
+    prompt: str
+
+
+class LoraVersion(Contract):
+    """A LoRA of a character, by number. `path` is its name in the LoRA folder; `used` says whether the character has it now."""
+
+    character: str
+    version: int
+    path: str
+    training: str
+    step: int
+    sha256: str
+    created_at: datetime
+    used: bool
+    there: bool = Field(description="False where its file was taken away")
+
+
+class Training(Contract):
+    """A run as it stands: its job, what it learns from, how the loss went, what it drew and what it keeps."""
+
+    job: Job
+    character: str
+    name: str
+    plan: TrainPlan
+    pictures: int
+    dataset: str
+    dataset_version: int
+    stopping: bool
+    points: tuple[Point, ...]
+    samples: tuple[Drawn, ...]
+    checkpoints: tuple[Kept, ...]
+    judgement: dict[str, Any] | None
+
+
+class TrainingLine(Contract):
+    """A run in a list. `loss` is the smoothed one of its last step."""
+
+    job: Job
+    character: str
+    name: str
+    lora: str
+    model: str
+    preset: str
+    loss: float | None
+    checkpoints: int
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a training learns from, as it was when it was asked for: files under the data folder, their words and their hashes."""
+
+    dataset: str
+    version: int
+    pictures: tuple[tuple[str, str, str], ...]
+
+
+class Trainings:
+    """The trainings of one studio."""
+
+    def __init__(self, settings: Settings, characters: Characters, gallery: Gallery, jobs: Jobs, orders: Orders, shelf: ModelShelf) -> None:
+        self.settings = settings
+        self.database = jobs.database
+        self._characters = characters
+        self._gallery = gallery
+        self._jobs = jobs
+        self._orders = orders
+        self._shelf = shelf
+
+    # Before
+
+    def offer(self, character: str, *, model: str | None = None, dataset: str | None = None) -> TrainOffer:
+        """What a character could be trained with. Raises NotFound, InvalidFieldValue for a model that can't be trained."""
+        somebody = self._characters.character(character)
+        can = self._trainable()
+        spec = self._model(model, somebody)
+        learned = self._learned(somebody, dataset)
+        wanted = TrainRequest.model_validate({"character": somebody.id})
+        choices = [
+            TrainChoice(id=one.id, name=one.name, about=one.about, recipe=recipe, seconds=self._seconds(recipe))
+            for one in presets()
+            if spec.family in one.families
+            for recipe in [self._recipe(wanted.model_copy(update={"preset": one.id}), somebody, spec, seed=0)]
+        ]
+        return TrainOffer(
+            character=somebody.id,
+            model=spec.id,
+            models=can,
+            presets=tuple(choices),
+            pictures=len(learned.pictures),
+            obstacles=tuple(self._obstacles(somebody, learned)),
+        )
+
+    def order(self, request: TrainRequest, *, correlation_id: str) -> Job:
+        """Accept a training: checked, and on disk as a queued job when this returns.
+
+        Raises ConsentMissing, SafetyFilter, InvalidFieldValue, NotFound, DiskFull …, and then leaves nothing behind.
+        """
+        somebody = self._characters.character(request.character)
+        if somebody.status is CharacterStatus.trashed:
+            raise InvalidFieldValue(f"{somebody.name} is in the trash.", field="character", remedy="Take it out of the trash first.")
+        if somebody.kind.real:
+            check_consent(somebody.consent, somebody.name)
+        if request.engine not in (None, EMBEDDED):
+            raise InvalidFieldValue(f"There is no trainer called “{request.engine}”.", field="engine", remedy=f"Use “{EMBEDDED}”.")
+        spec = self._model(request.model, somebody)
+        seed = secrets.randbelow(MAX_SEED + 1) if request.seed < 0 else request.seed
+        recipe = self._recipe(request, somebody, spec, seed=seed)
+        learned = self._learned(somebody, request.dataset)
+        if not learned.pictures:
+            raise InvalidFieldValue(
+                f"There are no pictures of {somebody.name} to learn from.", field="dataset", remedy="Add five photos or more first."
+            )
+        from studio import safety  # reading its rules takes a second, which the page must not wait for
+
+        for texts in ([caption for _, caption, _ in learned.pictures], list(recipe.samples)):
+            for text in dict.fromkeys(texts):
+                safety.check([text])
+        self._shelf.check(spec, [])
+        self._orders.check_space()
+        plan = TrainPlan(engine=EMBEDDED, character=somebody.id, lora=request.name or somebody.name, recipe=recipe)
+
+        def also(connection: sa.Connection, _batch: str, job_ids: tuple[str, ...]) -> None:
+            values = {
+                "job_id": job_ids[0],
+                "character_id": somebody.id,
+                "dataset_id": learned.dataset,
+                "dataset_version": learned.version,
+                "pictures": json.dumps(learned.pictures),
+                "asked": "",
+                "created_at": time.time(),
+            }
+            connection.execute(sa.insert(trainings).values(values))
+
+        work = Work(request.model_copy(update={"character": somebody.id}), plan, plan.engine, recipe.steps, somebody.id)
+        _, (job_id,) = self._jobs.submit_work(JobKind.train, [work], correlation_id=correlation_id, also=also)
+        return self._jobs.job(job_id)
+
+    # While it runs
+
+    def trainings(self, character: str | None = None, *, limit: int = 50) -> tuple[TrainingLine, ...]:
+        """Runs, newest first. Raises NotFound for a character that is nobody."""
+        wanted = sa.select(trainings.c.job_id).order_by(trainings.c.created_at.desc(), trainings.c.job_id.desc()).limit(limit)
+        if character is not None:
+            wanted = wanted.where(trainings.c.character_id == self._characters.character(character).id)
+        with self.database.read() as connection:
+            found = connection.execute(wanted).scalars().all()
+        names = {each.id: each.name for each in self._characters.characters(None)}
+        return tuple(self._line(job_id, names) for job_id in found)
+
+    def training(self, job_id: str) -> Training:
+        """One run with everything that is known of it. Raises NotFound."""
+        row, job, plan = self._found(job_id)
+        folder = self.folder(job_id)
+        versions = self._versions_of_run(job_id)
+        kept = [Kept(step=one.step, bytes=one.lora.stat().st_size, version=versions.get(one.step)) for one in training.checkpoints(folder)]
+        drawn: list[Drawn] = []
+        for path in sorted((folder / "samples").glob("[0-9]*-[0-9]*.png")):
+            step, number = (int(part) for part in path.stem.split("-"))
+            if number < len(plan.recipe.samples):
+                drawn.append(Drawn(step=step, number=number, prompt=plan.recipe.samples[number]))
+        return Training(
+            job=job,
+            character=row["character_id"],
+            name=self._name(row["character_id"]),
+            plan=plan,
+            pictures=len(json.loads(row["pictures"])),
+            dataset=row["dataset_id"],
+            dataset_version=row["dataset_version"],
+            stopping=row["asked"] == "stop" and job.state is JobState.running,
+            points=points_of(training.read_progress(folder)),
+            samples=tuple(drawn),
+            checkpoints=tuple(kept),
+            judgement=read_judgement(folder),
+        )
+
+    def stop(self, job_id: str) -> Job:
+        """Let a run save what it learned and pause; one that waits is paused at once. Raises NotFound, Conflict."""
+        self._found(job_id)
+        now = time.time()
+        mine = sa.update(job_table).where(job_table.c.id == job_id)
+        with self.database.begin() as connection:
+            waiting = mine.where(job_table.c.state == JobState.queued.value)
+            paused = connection.execute(waiting.values(state=JobState.paused.value, changed_at=now, note="")).rowcount
+            running = mine.where(job_table.c.state == JobState.running.value)
+            asked = connection.execute(running.values(cancel_requested=True, changed_at=now)).rowcount
+            if asked:
+                connection.execute(sa.update(trainings).where(trainings.c.job_id == job_id).values(asked="stop"))
+        if not paused and not asked:
+            raise Conflict("This training does not run.", remedy="Resume it, or begin a new one.")
+        return self._jobs.job(job_id)
+
+    def resume(self, job_id: str) -> Job:
+        """Let a run go on after its newest checkpoint. Raises NotFound, Conflict, ConsentMissing."""
+        row, job, _ = self._found(job_id)
+        if job.state is JobState.done:
+            raise Conflict("This training is done.", remedy="Choose one of its checkpoints, or begin a new training.")
+        somebody = self._characters.character(row["character_id"])
+        if somebody.kind.real:
+            check_consent(somebody.consent, somebody.name)
+        with self.database.begin() as connection:
+            connection.execute(sa.update(trainings).where(trainings.c.job_id == job_id).values(asked=""))
+        return self._jobs.resume(job_id)
+
+    def ask(self, job_id: str, what: Ask) -> Job:
+        """Want a checkpoint or samples now, after the step that is being learned. Raises NotFound, Conflict when it does not run."""
+        _, job, _ = self._found(job_id)
+        if job.state is not JobState.running:
+            raise Conflict("This training does not run.", remedy="Resume it first.")
+        try:
+            training.ask(self.folder(job_id), what)
+        except OSError as error:
+            raise from_os_error(error, "ask the training") from error
+        return job
+
+    def sample(self, job_id: str, name: str) -> Path:
+        """The file of a sample or of a judged picture, as in `000050-0.png`. Raises NotFound."""
+        self._found(job_id)
+        folder = self.folder(job_id)
+        for part in ("samples", "grid"):
+            path = folder / part / name
+            if path.parent == folder / part and path.is_file():
+                return path
+        raise NotFound("There is no such picture of this training.", remedy="Load the training again.")
+
+    # After
+
+    def pick(self, job_id: str, step: int | None = None) -> LoraVersion:
+        """Make a checkpoint the character's LoRA; without a step the proposed one, or the newest. Older versions stay.
+
+        Raises NotFound, Conflict while there is none, DiskFull.
+        """
+        row, _, plan = self._found(job_id)
+        folder = self.folder(job_id)
+        kept = {one.step: one for one in training.checkpoints(folder)}
+        if not kept:
+            raise Conflict("Nothing is saved of this training yet.", remedy="Wait for its first checkpoint, or press “Save now”.")
+        if step is None:
+            step = (read_judgement(folder) or {}).get("proposed") or max(kept)
+        if step not in kept:
+            raise NotFound(f"There is no checkpoint after {step} steps.", remedy=f"There are: {', '.join(map(str, kept))}.")
+        somebody = self._characters.character(row["character_id"])
+        known = {one.step: one for one in self.versions(somebody.id) if one.training == job_id and one.there}
+        if step not in known:
+            known[step] = self._keep(somebody, job_id, step, kept[step].lora)
+        version = known[step]
+        change = CharacterChange.model_validate({"lora": version.path, "model": plan.recipe.model})
+        self._characters.change(somebody.id, change)
+        return version.model_copy(update={"used": True})
+
+    def versions(self, character: str | None = None) -> tuple[LoraVersion, ...]:
+        """The LoRAs that became a character's, newest first. Raises NotFound."""
+        wanted = sa.select(lora_versions).order_by(lora_versions.c.created_at.desc(), lora_versions.c.version.desc())
+        if character is not None:
+            wanted = wanted.where(lora_versions.c.character_id == self._characters.character(character).id)
+        with self.database.read() as connection:
+            rows = connection.execute(wanted).mappings().all()
+        used = {(each.id, each.lora) for each in self._characters.characters(None)}
+        return tuple(
+            LoraVersion(
+                character=row["character_id"],
+                version=row["version"],
+                path=row["path"],
+                training=row["job_id"],
+                step=row["step"],
+                sha256=row["sha256"],
+                created_at=datetime.fromtimestamp(row["created_at"], UTC),
+                used=(row["character_id"], row["path"]) in used,
+                there=(self._shelf.loras_folder / row["path"]).is_file(),
+            )
+            for row in rows
+        )
+
+    def use(self, path: str) -> LoraVersion:
+        """Make an older version the character's LoRA again. Raises NotFound."""
+        found = self.version(path)
+        if not found.there:
+            raise NotFound(f"The file of {path} was taken away.", remedy="Put it back into the LoRA folder, or choose another version.")
+        self._characters.change(found.character, CharacterChange.model_validate({"lora": path}))
+        return found.model_copy(update={"used": True})
+
+    def version(self, path: str) -> LoraVersion:
+        """One version by its name in the LoRA folder. Raises NotFound."""
+        found = next((one for one in self.versions() if one.path == path), None)
+        if found is None:
+            raise NotFound(f"There is no version of a LoRA called {path!r}.", remedy="GET /api/v1/loras/versions lists them.")
+        return found
+
+    def folder(self, job_id: str) -> Path:
+        """Where a run keeps what it learned."""
+        return training_folder(self.settings.data, job_id)
+
+    # Below
+
+    def _found(self, job_id: str) -> tuple[sa.RowMapping, Job, TrainPlan]:
+        with self.database.read() as connection:
+            row = connection.execute(sa.select(trainings).where(trainings.c.job_id == job_id)).mappings().first()
+            plan = connection.execute(sa.select(job_table.c.recipe).where(job_table.c.id == job_id)).scalar()
+        if row is None or plan is None:
+            raise NotFound(f"There is no training {job_id!r}.", remedy="GET /api/v1/training lists them.")
+        return row, self._jobs.job(job_id), TrainPlan.model_validate_json(plan)
+
+    def _line(self, job_id: str, names: Mapping[str, str]) -> TrainingLine:
+        row, job, plan = self._found(job_id)
+        folder = self.folder(job_id)
+        points = points_of(training.read_progress(folder))
+        return TrainingLine(
+            job=job,
+            character=row["character_id"],
+            name=names.get(row["character_id"], ""),
+            lora=plan.lora,
+            model=plan.recipe.model,
+            preset=job.training.preset if job.training else "",
+            loss=points[-1].smooth if points else None,
+            checkpoints=len(training.checkpoints(folder)),
+        )
+
+    def _name(self, character_id: str) -> str:
+        try:
+            return self._characters.character(character_id).name
+        except NotFound:
+            return ""
+
+    def _trainable(self) -> tuple[ModelSpec, ...]:
+        return tuple(spec for spec in self._shelf.models() if spec.family in TRAINABLE)
+
+    def _model(self, wanted: str | None, somebody: Character) -> ModelSpec:
+        can = self._trainable()
+        if wanted is None:
+            own = next((spec for spec in can if spec.id == somebody.model), None)
+            return own or can[0]
+        spec = self._shelf.model(wanted)
+        if spec not in can:
+            raise InvalidFieldValue(
+                f"{spec.name} can't be trained here.", field="model", remedy=f"Choose one of: {', '.join(one.id for one in can)}."
+            )
+        return spec
+
+    def _recipe(self, request: TrainRequest, somebody: Character, spec: ModelSpec, *, seed: int) -> TrainRecipe:
+        found = {one.id: one for one in presets()}
+        if request.preset not in found:
+            raise InvalidFieldValue(
+                f"There is no training preset called “{request.preset}”.", field="preset", remedy=f"Choose one of: {', '.join(found)}."
+            )
+        values = dict(found[request.preset].families.get(spec.family, {}))
+        values |= {name: value for name in _OPEN if (value := getattr(request, name)) is not None}
+        steps = int(values.get("steps", TrainRecipe.model_fields["steps"].default))
+        often = max(10, steps // 5)
+        wanted = request.samples if request.samples is not None else _SAMPLES.get(spec.family, _PHOTO_SAMPLES)
+        said = {"save_every": often, "sample_every": often, "warmup": min(10, steps // 10)} | values
+        samples = tuple(text.replace("{trigger_word}", somebody.trigger_word) for text in wanted)
+        try:
+            return TrainRecipe.model_validate(said | {"model": spec.id, "trigger": somebody.trigger_word, "seed": seed, "samples": samples})
+        except ValidationError as error:
+            raise from_validation(error) from error
+
+    def _learned(self, somebody: Character, dataset: str | None) -> Learned:
+        if dataset is not None:
+            raise NotFound(f"There is no dataset {dataset!r}.", remedy="Leave it out: the character's photos are used then.")
+        photos = [photo for photo in self._gallery.photos(somebody.id) if (self.settings.data / photo.path).is_file()]
+        return Learned(
+            dataset="", version=0, pictures=tuple((photo.path, caption_for(photo.caption, somebody), photo.sha256) for photo in photos)
+        )
+
+    def _obstacles(self, somebody: Character, learned: Learned) -> list[Problem]:
+        found: list[Problem] = []
+        if somebody.kind.real:
+            try:
+                check_consent(somebody.consent, somebody.name)
+            except LikenessError as error:
+                found.append(Problem(code=error.code, message=error.message, remedy=error.remedy, field="consent"))
+        if not learned.pictures:
+            found.append(
+                Problem(
+                    code=InvalidFieldValue.code,
+                    message=f"There are no pictures of {somebody.name} to learn from.",
+                    remedy="Add five photos or more on the character's page.",
+                    field="dataset",
+                )
+            )
+        return found
+
+    def _seconds(self, recipe: TrainRecipe) -> float | None:
+        """How long such a training takes here, by what earlier ones of the model took; None before there was one."""
+        done = (
+            sa.select(job_table.c.recipe, job_table.c.started_at, job_table.c.finished_at)
+            .where(job_table.c.kind == JobKind.train.value, job_table.c.state == JobState.done.value, job_table.c.attempt == 1)
+            .order_by(job_table.c.finished_at.desc())
+            .limit(LOOKED_BACK)
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(done).all()
+        paces: list[float] = []
+        for text, started, finished in rows:
+            before = TrainPlan.model_validate_json(text).recipe
+            if before.model == recipe.model and before.gradient_checkpointing == recipe.gradient_checkpointing:
+                paces.append((finished - started) / _work(before))
+        return round(statistics.median(paces) * _work(recipe), 1) if paces else None
+
+    def _versions_of_run(self, job_id: str) -> dict[int, int]:
+        wanted = sa.select(lora_versions.c.step, lora_versions.c.version).where(lora_versions.c.job_id == job_id)
+        with self.database.read() as connection:
+            return {row.step: row.version for row in connection.execute(wanted)}
+
+    def _keep(self, somebody: Character, job_id: str, step: int, lora: Path) -> LoraVersion:
+        folder = self._shelf.loras_folder
+        newest = sa.select(sa.func.coalesce(sa.func.max(lora_versions.c.version), 0)).where(lora_versions.c.character_id == somebody.id)
+        with self.database.begin() as connection:
+            # Whoever else keeps a LoRA of this character waits until the transaction ends, and gets the next number.
+            version = connection.execute(newest).scalar_one() + 1
+            while (folder / f"{somebody.slug}_v{version}.safetensors").exists():
+                version += 1
+            path = f"{somebody.slug}_v{version}.safetensors"
+            try:
+                data = lora.read_bytes()
+                write_atomically(folder / path, data)
+            except OSError as error:
+                raise from_os_error(error, "keep the LoRA") from error
+            kept = LoraVersion(
+                character=somebody.id,
+                version=version,
+                path=path,
+                training=job_id,
+                step=step,
+                sha256=_sha256(data),
+                created_at=datetime.now(UTC),
+                used=True,
+                there=True,
+            )
+            values = kept.model_dump(include={"version", "path", "step", "sha256"})
+            values |= {"character_id": somebody.id, "job_id": job_id, "created_at": kept.created_at.timestamp()}
+            connection.execute(sa.insert(lora_versions).values(values))
+        return kept
+
+
+def presets() -> tuple[TrainPreset, ...]:
+    """The presets of trainings, in the order of their files. Raises ContractMismatch naming a file that can't be read."""
+    return _read_presets(PRESETS, tuple(sorted((path.name, path.stat().st_mtime_ns) for path in PRESETS.glob("*.yaml"))))
+
+
+def training_folder(data: Path, job_id: str) -> Path:
+    """Where a run keeps what it learned."""
+    return data / "trainings" / job_id
+
+
+def caption_for(caption: str, somebody: Character) -> str:
+    """The words for a picture of somebody: its own, with the trigger word in them."""
+    words = caption.strip() or "portrait"
+    return words if somebody.trigger_word.casefold() in words.casefold() else f"{somebody.trigger_word}, {words}"
+
+
+def pictures_of(data: Path, pictures: str) -> tuple[TrainingPicture, ...]:
+    """What was frozen for a run, as files. Raises NotFound for one that is gone."""
+    found: list[TrainingPicture] = []
+    for path, caption, _ in json.loads(pictures):
+        if not (data / path).is_file():
+            raise NotFound("A picture that this training learns from is gone.", remedy="Begin a new training with those that are there.")
+        found.append(TrainingPicture(data / path, caption))
+    return tuple(found)
+
+
+def points_of(progress: Sequence[Mapping[str, Any]]) -> tuple[Point, ...]:
+    """The way of the loss in at most 600 points: each the mean of its steps, beside an exponential mean of all before it."""
+    points: list[Point] = []
+    smooth: float | None = None
+    every = max(1, -(-len(progress) // POINTS))
+    group: list[float] = []
+    for number, one in enumerate(progress, 1):
+        loss = float(one["loss"])
+        smooth = loss if smooth is None else 0.95 * smooth + 0.05 * loss
+        group.append(loss)
+        if number % every == 0 or number == len(progress):
+            points.append(Point(step=one["step"], loss=round(sum(group) / len(group), 6), smooth=round(smooth, 6), rate=one["rate"]))
+            group = []
+    return tuple(points)
+
+
+def read_judgement(folder: Path) -> dict[str, Any] | None:
+    """What was judged of a run's checkpoints; None when nothing was yet, or it can't be read."""
+    try:
+        return json.loads((folder / "judgement.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        log.warning("The judgement in %s can't be read", folder)
+        return None
+
+
+@lru_cache(maxsize=4)
+def _read_presets(folder: Path, _stamp: tuple[tuple[str, int], ...]) -> tuple[TrainPreset, ...]:
+    found: list[TrainPreset] = []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            preset = TrainPreset.model_validate(read_yaml(path.read_text(encoding="utf-8")))
+            for values in preset.families.values():
+                TrainRecipe.model_validate(values | {"model": "any"})
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ContractMismatch(f"{path.name} can't be read as YAML.", remedy="Mend the file or take it away.") from error
+        except ValidationError as error:
+            raise ContractMismatch(f"{path.name}: {from_validation(error).message}", remedy="Mend the file or take it away.") from error
+        found.append(preset)
+    return tuple(found)
+
+
+def _work(recipe: TrainRecipe) -> float:
+    return recipe.steps * recipe.batch * recipe.resolution**2
+
+
+def _sha256(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
+
+
+_SAMPLES: dict[str, tuple[str, ...]] = {
+    Family.starter: (
+        "{trigger_word}, portrait on a light blue background",
+        "{trigger_word}, portrait, smiling, wearing a red hoodie, yellow background",
+    )
+}
+_PHOTO_SAMPLES = (
+    "photo of {trigger_word}, portrait, soft daylight",
+    "photo of {trigger_word} in a park, seen from the side",
+)
