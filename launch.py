@@ -38,6 +38,8 @@ APP_VERBS = {
     "presets": "see the presets",
     "models": "see the models",
     "loras": "see the LoRAs",
+    "train": "train a LoRA of a character",
+    "training": "follow trainings, stop them, let them go on, take their LoRA",
     "workflows": "see the workflows of ComfyUI, take in your own",
     "engines": "see the engines; connect, install, start, stop and update ComfyUI",
     "analytics": "show the last days in numbers",
