@@ -28,7 +28,7 @@ def pack(
     `names` are the characters' names by id, `triggers` their trigger words.
     A picture whose file is gone has `"file": null` in the manifest.
     """
-    sink = _Sink()
+    sink = Sink()
     taken: set[str] = set()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as parcel, tempfile.SpooledTemporaryFile(MANIFEST_IN_MEMORY) as manifest:
         for picture in found:
@@ -41,10 +41,10 @@ def pack(
             name = _free(filename(picture, who, trigger), taken)
             _note(manifest, _entry(picture, name, who))
             with file:
-                yield from _stored(parcel, sink, name, picture.created_at, file)
+                yield from stored(parcel, sink, name, picture.created_at, file)
         manifest.write(b"\n]\n" if manifest.tell() else b"[]\n")
         manifest.seek(0)
-        yield from _stored(parcel, sink, "manifest.json", datetime.now().astimezone(), manifest)
+        yield from stored(parcel, sink, "manifest.json", datetime.now().astimezone(), manifest)
     yield sink.take()
 
 
@@ -63,7 +63,7 @@ def filename(picture: Picture, who: str = "", trigger: str = "") -> str:
     return re.sub(r"_{2,}", "_", NAME.format(**parts)).strip("_") + Path(picture.path).suffix
 
 
-class _Sink(io.RawIOBase):
+class Sink(io.RawIOBase):
     """Where zipfile writes to: keeps what has not been taken yet, and can't go back."""
 
     def __init__(self) -> None:
@@ -82,7 +82,8 @@ class _Sink(io.RawIOBase):
         return taken
 
 
-def _stored(parcel: zipfile.ZipFile, sink: _Sink, name: str, made: datetime, file: IO[bytes]) -> Iterator[bytes]:
+def stored(parcel: zipfile.ZipFile, sink: Sink, name: str, made: datetime, file: IO[bytes]) -> Iterator[bytes]:
+    """Put a file into a ZIP that is written to `sink`, as it is; gives the ZIP's bytes piece by piece."""
     info = zipfile.ZipInfo(name, made.timetuple()[:6])
     info.external_attr = 0o644 << 16
     with parcel.open(info, "w") as entry:
