@@ -161,7 +161,7 @@ class SafetyFilter(LikenessError):
 
 
 class ConsentMissing(LikenessError):
-    """A real person's likeness was asked for without a consent record."""
+    """A real person's likeness was asked for without a consent record, or their photo would leave this computer without anybody's yes."""
 
     code = "CONSENT_MISSING"
     status = 403

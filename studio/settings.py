@@ -106,6 +106,25 @@ class Settings(BaseSettings):
         validation_alias=_names("LIKENESS_AITOOLKIT_PATH", "AITOOLKIT_PATH"),
         description="The folder of an AI-Toolkit installation. Kept for training; nothing runs it yet.",
     )
+    caption_url: str = Field(
+        "",
+        description="The address of a vision model that writes captions, with OpenAI's interface: http://127.0.0.1:11434/v1 is Ollama on "
+        "this computer, http://127.0.0.1:1234/v1 LM Studio, https://api.x.ai/v1 xAI. Empty: no picture is sent anywhere.",
+    )
+    caption_model: str = Field("", max_length=200, description="The name of the vision model at that address.")
+    caption_key: SecretStr = Field(SecretStr(""), description="The key for that address. It is sent nowhere else.")
+    caption_timeout_s: float = Field(
+        120,
+        ge=1,
+        le=3600,
+        description="Seconds that a vision model may take for one caption. A model on this computer is loaded in them, too.",
+    )
+    caption_side: int = Field(
+        1024,
+        ge=256,
+        le=4096,
+        description="The longer side, in pixels, of the pictures that a vision model is shown; larger ones are shrunk.",
+    )
     hf_token: SecretStr = Field(
         SecretStr(""),
         validation_alias=_names("LIKENESS_HF_TOKEN", "HF_TOKEN"),
@@ -149,6 +168,20 @@ class Settings(BaseSettings):
             if "@" in parts.netloc:
                 raise ValueError("put user and password into LIKENESS_COMFYUI_TOKEN, not into the address")
         return ", ".join(addresses)
+
+    @field_validator("caption_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        # People paste the address of a route as well.
+        address = value.strip().rstrip("/").removesuffix("/chat/completions").removesuffix("/models").rstrip("/")
+        if not address:
+            return ""
+        parts = urlsplit(address)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or parts.port == 0:
+            raise ValueError("write the address as http://127.0.0.1:11434/v1")
+        if "@" in parts.netloc:
+            raise ValueError("put the key into LIKENESS_CAPTION_KEY, not into the address")
+        return address
 
     @classmethod
     def settings_customise_sources(
