@@ -233,6 +233,9 @@ class VisionModel:
             )
         if status == 402 or "insufficient_quota" in content.decode(errors="replace") or "insufficient credits" in heard:
             raise InsufficientFunds(f"{self._host} says that there is no money left: {words}")
+        if _is_blindness(heard):
+            # llama.cpp says so with a 500.
+            raise blind(self.model)
         if status in (408, 429) or status >= 500:
             busy = f"{self._host} is too busy." if status == 429 else f"{self._host} stumbled (HTTP {status}): {words}"
             fault = EngineOffline(busy, remedy="Try again in a few minutes.") if status == 429 else EngineFailed(busy)
@@ -251,10 +254,6 @@ class VisionModel:
                 field="caption_model",
                 remedy="Choose one of those that are there; for Ollama, `ollama pull` fetches one.",
             )
-        if any(word in heard for word in ("image", "vision", "multimodal", "mmproj")) and any(
-            word in heard for word in ("not support", "n't support", "unsupported", "only text", "text-only", "invalid content", "missing")
-        ):
-            raise blind(self.model)
         if status in (404, 405):
             raise self._stranger()
         raise EngineFailed(f"{self._host} answered with HTTP {status}: {words}")
@@ -406,6 +405,14 @@ def _is_near(host: str) -> bool:
         return ipaddress.ip_address(host).is_private
     except ValueError:
         return "." not in host or host.endswith((".local", ".lan", ".home", ".internal", ".home.arpa"))
+
+
+def _is_blindness(heard: str) -> bool:
+    return any(word in heard for word in _PICTURES) and any(word in heard for word in _LACKING)
+
+
+_PICTURES = ("image", "vision", "multimodal", "mmproj")
+_LACKING = ("not support", "n't support", "unsupported", "only text", "text-only", "invalid content type")
 
 
 def _is_policy(heard: str) -> bool:
