@@ -70,9 +70,9 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize(("name", "follows"), [("blip", False), ("llava", True)])
-def test_a_model_in_the_models_folder_describes_pictures(taught: Path, name: str, follows: bool) -> None:
-    captioner = load_captioner(settings(taught), name)
+@pytest.mark.parametrize(("name", "follows", "dtype"), [("blip", False, "auto"), ("llava", True, "auto"), ("llava", True, "bfloat16")])
+def test_a_model_in_the_models_folder_describes_pictures(taught: Path, name: str, follows: bool, dtype: str) -> None:
+    captioner = load_captioner(settings(taught, dtype=dtype), name)
     assert captioner.follows is follows
     assert not captioner.sends_away
     for colour, said in SHOWN.items():
