@@ -140,7 +140,11 @@ def check(settings: Settings) -> Verdict:
                     f"There is no model “{model.model}” at {model.url}.", field="caption_model", remedy=_choose(models, model.model)
                 )
             if not _sees(model):
-                raise blind(model.model)
+                raise InvalidFieldValue(
+                    f"“{model.model}” answers, but does not name the two colours of a drawing: it probably can't see pictures.",
+                    field="caption_model",
+                    remedy=blind(model.model).remedy,
+                )
     except LikenessError as error:
         return Verdict(
             ok=False, message=error.message, remedy=error.remedy, field=error.field, code=error.code, models=models, sends_away=away
