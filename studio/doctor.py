@@ -164,6 +164,8 @@ def _packages(_settings: Settings) -> Check:
             wanted = Requirement(line.partition("#")[0].strip())
         except InvalidRequirement:
             continue
+        if wanted.marker and not wanted.marker.evaluate():
+            continue  # not made for this computer
         count += 1
         try:
             found = importlib.metadata.version(wanted.name)

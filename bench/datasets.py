@@ -1,0 +1,109 @@
+"""Photos of a dataset taken in, looked at and judged, beside plain Pillow decoding: `python launch.py bench datasets [--photos 1000]`.
+
+Photos are generated: one portrait at many sizes and places, in changing colours, before changing backgrounds. Each step takes turns with
+the others, a quarter of the photos at a time, with as many threads; decoding is Pillow's, whole, and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from PIL import Image, ImageEnhance
+
+from bench.rig import HOME, table
+from studio.photos import read_photo
+from studio.preflight import Examined, examine, preflight
+
+PORTRAIT = HOME / "tests" / "files" / "portrait.jpg"
+ROUNDS = 4
+
+
+def main() -> int:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument("--megapixels", type=float, default=12)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads, or processes (one per core)")
+    parser.add_argument("--processes", action="store_true", help="processes instead of threads")
+    args = parser.parse_args()
+    pool: Executor = (
+        ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) if args.processes else ThreadPoolExecutor(args.workers)
+    )
+    with tempfile.TemporaryDirectory() as folder, pool:
+        paths = draw_photos(Path(folder), args.photos, args.megapixels)
+        # Models are loaded once, and before the first photo counts.
+        for seen in pool.map(examine, paths[: args.workers]):
+            assert seen.faces, "without faces there is less to do"
+        seconds = dict.fromkeys(STEPS, 0.0)
+        examined: list[Examined] = []
+        for number in range(ROUNDS):
+            part = paths[number::ROUNDS]
+            for name in list(STEPS) if number % 2 == 0 else reversed(list(STEPS)):
+                results, spent = timed(pool, STEPS[name], part)
+                seconds[name] += spent
+                examined += [one for one in results if isinstance(one, Examined)]
+        began = time.perf_counter()
+        found = preflight(examined, [f"zxmia number {i}" for i in range(len(examined))], trigger="zxmia", resolution=1024)
+        judged = time.perf_counter() - began
+    rates = {name: args.photos / spent for name, spent in seconds.items()}
+    kind = "processes" if args.processes else "threads"
+    together = args.photos / (seconds["taken in"] + seconds["looked at"] + judged)
+    rows = [
+        *((f"{name}, photos a second", f"{rate:6.1f}   {rate / rates['decoded']:.2f} × decoding") for name, rate in rates.items()),
+        ("all of them judged", f"{judged:6.2f} s   {len(found)} findings"),
+        ("with a face found", f"{sum(bool(one.faces) for one in examined):6} of {args.photos}"),
+        ("import and preflight ÷ plain Pillow decoding", f"{together / rates['decoded']:6.2f}   ({together:.1f} photos a second)"),
+    ]
+    table(f"{args.photos} photos of {args.megapixels:g} megapixels, {args.workers} {kind}", rows)
+    return 0
+
+
+def draw_photos(folder: Path, count: int, megapixels: float) -> list[Path]:
+    """So many JPEGs of 4 : 3 or 3 : 4, each with a face in it."""
+    with Image.open(PORTRAIT) as image:
+        person = image.convert("RGB")
+    long = round((megapixels * 1e6 * 4 / 3) ** 0.5)
+    noise = Image.effect_noise((long, long), 24).convert("RGB")
+    paths: list[Path] = []
+    for number in range(count):
+        size = (long, long * 3 // 4) if number % 3 else (long * 3 // 4, long)
+        ground = Image.new("RGB", size, (number * 53 % 256, number * 97 % 256, number * 29 % 256))
+        photo = Image.blend(ground, noise.crop((0, 0, *size)), 0.3)
+        side = round(min(size) * (0.5 + 0.05 * (number % 10)))
+        shown = ImageEnhance.Brightness(person.resize((side, side))).enhance(0.7 + 0.06 * (number % 11))
+        photo.paste(shown, ((size[0] - side) * (number % 5) // 4, size[1] - side))
+        paths.append(folder / f"{number:04}.jpg")
+        photo.save(paths[-1], quality=88)
+    return paths
+
+
+def timed(pool: Executor, step: Callable[[Path], object], paths: Sequence[Path]) -> tuple[list[object], float]:
+    """What a step gives for each photo, and the seconds for all."""
+    began = time.perf_counter()
+    results = list(pool.map(step, paths))
+    return results, time.perf_counter() - began
+
+
+def decode(path: Path) -> None:
+    """What Pillow alone does."""
+    with Image.open(path) as image:
+        image.load()
+
+
+def take_in(path: Path) -> None:
+    """Check and clean a photo, as it is done before one is kept."""
+    read_photo(path.read_bytes(), 100)
+
+
+STEPS: dict[str, Callable[[Path], object]] = {"decoded": decode, "taken in": take_in, "looked at": examine}
+
+if __name__ == "__main__":
+    sys.exit(main())
