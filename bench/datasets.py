@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def main() -> int:
         ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) if args.processes else ThreadPoolExecutor(args.workers)
     )
     with tempfile.TemporaryDirectory() as folder, pool:
-        paths = draw_photos(Path(folder), args.photos, args.megapixels)
+        paths = list(pool.map(partial(draw_photo, Path(folder), args.megapixels), range(args.photos)))
         # Models are loaded once, and before the first photo counts.
         for seen in pool.map(examine, paths[: args.workers]):
             assert seen.faces, "without faces there is less to do"
@@ -66,23 +67,26 @@ def main() -> int:
     return 0
 
 
-def draw_photos(folder: Path, count: int, megapixels: float) -> list[Path]:
-    """So many JPEGs of 4 : 3 or 3 : 4, each with a face in it."""
+def draw_photo(folder: Path, megapixels: float, number: int) -> Path:
+    """One JPEG of 4 : 3 or 3 : 4 with a face in it."""
     with Image.open(PORTRAIT) as image:
         person = image.convert("RGB")
     long = round((megapixels * 1e6 * 4 / 3) ** 0.5)
-    noise = Image.effect_noise((long, long), 24).convert("RGB")
-    paths: list[Path] = []
-    for number in range(count):
-        size = (long, long * 3 // 4) if number % 3 else (long * 3 // 4, long)
-        ground = Image.new("RGB", size, (number * 53 % 256, number * 97 % 256, number * 29 % 256))
-        photo = Image.blend(ground, noise.crop((0, 0, *size)), 0.3)
-        side = round(min(size) * (0.5 + 0.05 * (number % 10)))
-        shown = ImageEnhance.Brightness(person.resize((side, side))).enhance(0.7 + 0.06 * (number % 11))
-        photo.paste(shown, ((size[0] - side) * (number % 5) // 4, size[1] - side))
-        paths.append(folder / f"{number:04}.jpg")
-        photo.save(paths[-1], quality=88)
-    return paths
+    size = (long, long * 3 // 4) if number % 3 else (long * 3 // 4, long)
+    ground = Image.new("RGB", size, (number * 53 % 256, number * 97 % 256, number * 29 % 256))
+    photo = Image.blend(ground, noise(long).crop((0, 0, *size)), 0.3)
+    side = round(min(size) * (0.5 + 0.05 * (number % 10)))
+    shown = ImageEnhance.Brightness(person.resize((side, side))).enhance(0.7 + 0.06 * (number % 11))
+    photo.paste(shown, ((size[0] - side) * (number % 5) // 4, size[1] - side))
+    path = folder / f"{number:04}.jpg"
+    photo.save(path, quality=88)
+    return path
+
+
+@cache
+def noise(side: int) -> Image.Image:
+    """What makes a plain background as large a file as a photo's."""
+    return Image.effect_noise((side, side), 24).convert("RGB")
 
 
 def timed(pool: Executor, step: Callable[[Path], object], paths: Sequence[Path]) -> tuple[list[object], float]:
