@@ -16,7 +16,7 @@ from __future__ import annotations
 import importlib.metadata
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -89,7 +89,7 @@ def find_faces(image: Image) -> tuple[Face, ...]:
     return tuple(faces)
 
 
-def distance(a: np.ndarray, b: np.ndarray) -> float:
+def distance(a: np.ndarray | Sequence[float], b: np.ndarray | Sequence[float]) -> float:
     """How unlike two embeddings are: 0 for one and the same, up to 1.1; below SAME_PERSON it is the same person."""
     import numpy as np
 

@@ -17,7 +17,7 @@ from studio.contracts import Contract
 from studio.examining import Examined as Examined
 from studio.examining import Framing, SeenFace, View
 from studio.examining import examine as examine
-from studio.faces import SAME_PERSON
+from studio.faces import SAME_PERSON, distance
 
 
 class Severity(StrEnum):
@@ -379,20 +379,42 @@ def _faces(examined: Sequence[Examined], illustrated: bool, resolution: int) -> 
     found: list[Finding] = []
     if none:
         found.append(_finding(Code.no_face, Severity.warns, none, fix=_removing(none, len(examined) - 1)))
+    meant = _meant(examined)
     if several:
-        crops = [(i, box) for i in several if (box := _alone(examined[i]))]
+        crops = [(i, box) for i in several if (face := meant[i]) and (box := _alone(examined[i], face))]
         found.append(_finding(Code.several_faces, Severity.warns, several, fix=_cropping(crops)))
-    small = [i for i, one in enumerate(examined) if one.face and one.face.side * min(1.0, resolution / one.side) < _SMALL_FACE]
+    small = [
+        i
+        for i, (one, face) in enumerate(zip(examined, meant, strict=True))
+        if face and face.side * min(1, resolution / one.side) < _SMALL_FACE
+    ]
     if small:
-        crops = [(i, box) for i in small if (box := _closer(examined[i], resolution))]
+        crops = [(i, box) for i in small if (face := meant[i]) and (box := _closer(examined[i], face, resolution))]
         # Some pictures of the whole figure belong into a dataset.
         severity = Severity.warns if len(small) * 3 > len(examined) else Severity.hints
         found.append(_finding(Code.small_face, severity, small, fix=_cropping(crops)))
-    return found + _strangers(examined)
+    return found + _strangers(meant)
 
 
 def _main_faces(one: Examined) -> list[SeenFace]:
     return [face for face in one.faces or () if one.face and face.side >= _BESIDE * one.face.side]
+
+
+def _meant(examined: Sequence[Examined]) -> list[SeenFace | None]:
+    """Of each picture the face that the dataset is about: the largest, but beside others the one that the pictures of one alone show."""
+    meant = [one.face for one in examined]
+    alone = [one.face for one in examined if one.face and len(_main_faces(one)) == 1]
+    if len(alone) < 3:
+        return meant
+    import numpy as np
+
+    some = np.array([face.embedding for face in alone[:: -(-len(alone) // _COMPARED)]], np.float32)
+    typical = some[np.argmin([np.median(np.linalg.norm(some - one, axis=1)) for one in some])]
+    for i, one in enumerate(examined):
+        near = [(apart, face) for face in _main_faces(one) if (apart := distance(face.embedding, typical)) < SAME_PERSON]
+        if len(_main_faces(one)) > 1 and near:
+            meant[i] = min(near, key=lambda pair: pair[0])[1]
+    return meant
 
 
 def _cropping(crops: Sequence[tuple[int, tuple[int, int, int, int]]]) -> Fix:
@@ -401,41 +423,41 @@ def _cropping(crops: Sequence[tuple[int, tuple[int, int, int, int]]]) -> Fix:
     return Fix(action=FixAction.crop, pictures=tuple(i for i, _ in crops), boxes=tuple(box for _, box in crops))
 
 
-def _alone(one: Examined) -> tuple[int, int, int, int] | None:
-    """As much of the picture as has the largest face in it and none of the others; None where that leaves too little around the face."""
-    assert one.face
-    left, top, right, bottom = one.face.box
+def _alone(one: Examined, face: SeenFace) -> tuple[int, int, int, int] | None:
+    """As much of the picture as has this face in it and none of the others; None where that leaves too little around the face."""
+    left, top, right, bottom = face.box
     box = [0, 0, one.width, one.height]
-    for other in _main_faces(one)[1:]:
+    for other in _main_faces(one):
+        if other is face:
+            continue
         gaps = (left - other.box[2], top - other.box[3], other.box[0] - right, other.box[1] - bottom)
         widest = max(range(4), key=lambda i: gaps[i])
         # Half of the way between the two.
         edge = ((left + other.box[2]) // 2, (top + other.box[3]) // 2, (right + other.box[0]) // 2, (bottom + other.box[1]) // 2)[widest]
         box[widest] = max(box[widest], edge) if widest < 2 else min(box[widest], edge)
-    room = 0.15 * one.face.side
+    room = 0.15 * face.side
     if box[0] > left - room or box[1] > top - room or box[2] < right + room or box[3] < bottom + room:
         return None
     return box[0], box[1], box[2], box[3]
 
 
-def _closer(one: Examined, resolution: int) -> tuple[int, int, int, int] | None:
+def _closer(one: Examined, face: SeenFace, resolution: int) -> tuple[int, int, int, int] | None:
     """Head and shoulders, a square where the picture is large enough; None where it would be smaller than training wants."""
-    assert one.face
-    left, top, right, bottom = one.face.box
-    side = round(3.5 * one.face.side)
+    left, top, right, bottom = face.box
+    side = round(3.5 * face.side)
     x, y = (left + right) // 2 - side // 2, (top + bottom) // 2 - side * 2 // 5
     box = max(0, x), max(0, y), min(one.width, x + side), min(one.height, y + side)
     large_enough = math.sqrt(max(0, box[2] - box[0]) * max(0, box[3] - box[1])) >= _SMALL * resolution
     return box if large_enough else None
 
 
-def _strangers(examined: Sequence[Examined]) -> list[Finding]:
-    shown = [i for i, one in enumerate(examined) if one.face]
+def _strangers(meant: Sequence[SeenFace | None]) -> list[Finding]:
+    shown = [i for i, face in enumerate(meant) if face]
     if len(shown) < 4:
         return []
     import numpy as np
 
-    known = np.array([face.embedding for i in shown if (face := examined[i].face)], np.float32)
+    known = np.array([face.embedding for face in meant if face], np.float32)
     # Against some hundreds of them: whom a large dataset shows is no other question than whom a part of it shows.
     some = np.arange(0, len(shown), -(-len(shown) // _COMPARED))
     squares = (known**2).sum(1)[:, None] + (known[some] ** 2).sum(1)[None] - 2 * known @ known[some].T
@@ -445,7 +467,7 @@ def _strangers(examined: Sequence[Examined]) -> list[Finding]:
     if float((apart < SAME_PERSON).mean(1).max()) < 0.5:
         return [_finding(Code.several_people, Severity.warns, shown)]
     odd = [i for i, middle in zip(shown, np.nanmedian(apart, axis=1), strict=True) if middle > _ODD]
-    return [_finding(Code.odd_one_out, Severity.warns, odd, fix=_removing(odd, len(examined)))] if odd else []
+    return [_finding(Code.odd_one_out, Severity.warns, odd, fix=_removing(odd, len(meant)))] if odd else []
 
 
 # What is always the same

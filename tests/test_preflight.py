@@ -311,6 +311,17 @@ def test_the_odd_one_out_is_found_and_a_mixed_set_is_called_one(portrait: Examin
     assert Code.several_people in _found([other(one) for one in pictures])
 
 
+def test_beside_a_larger_stranger_it_is_known_who_is_meant(portrait: Examined) -> None:
+    pictures = _dataset(portrait)
+    face = pictures[9].face
+    assert face
+    stranger = face.model_copy(update={"box": (20, 300, 320, 600), "embedding": tuple(-number for number in face.embedding)})
+    pictures[9] = pictures[9].model_copy(update={"faces": (stranger, face.model_copy(update={"box": (600, 320, 840, 560)}))})
+    found = _found(pictures)
+    assert set(found) == {Code.several_faces}, "the one who is meant is there, so nobody is odd"
+    assert found[Code.several_faces].fix.boxes == ((460, 0, 1024, 1280),)
+
+
 def test_of_drawn_characters_faces_are_only_spoken_of(portrait: Examined) -> None:
     pictures = [
         one.model_copy(update={"faces": (), "view": View.unknown, "framing": Framing.unknown}) if i % 2 else one
