@@ -130,6 +130,8 @@ class Run:
             # Whatever went wrong here: nobody would watch it any more.
             process.end(trainer)
             process.drop_alias(trainer.alias, self._inside)
+            if self._verified:
+                self._collect(settled=True)
 
     # Before it runs
 

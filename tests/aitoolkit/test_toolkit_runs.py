@@ -135,7 +135,7 @@ def test_a_trainer_that_is_killed_is_noticed_and_the_run_goes_on_after_its_newes
 def test_a_living_trainer_is_taken_up_after_our_own_death(
     train: Train, toolkit: Path, model: Path, pictures: list[TrainingPicture], tmp_path: Path
 ) -> None:
-    behave(toolkit, step_s=0.2)
+    behave(toolkit, step_s=0.1)
     run = tmp_path / "run"
     program = f"""
 from pathlib import Path
@@ -179,7 +179,7 @@ def test_a_number_that_went_to_another_process_and_a_lock_that_stayed_hold_nobod
 def test_a_run_that_ended_while_nobody_looked_is_finished_without_another_start(train: Train, toolkit: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     behave(toolkit, load_s=1)
-    # It raises from the first report on; the end that this brings is undone by starting the very same again by hand.
+    # What this ends is started again by hand, as it would have gone on without us.
     with pytest.raises(Cancelled):
         train(Said(Cancelled, when=wait_for(run / "toolkit" / "stdout.log", "Running  1 process")))
     behave(toolkit)
@@ -374,11 +374,12 @@ def wait(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def wait_for(path: Path, words: str) -> Callable[[int], None]:
+def wait_for(path: Path, words: str) -> Callable[[int], bool]:
     """Waits in a report, once the trainer was started, until it has printed something."""
 
-    def look(step: int) -> None:
+    def look(step: int) -> bool:
         if path.exists():
             wait(lambda: words in path.read_text())
+        return path.exists()
 
     return look

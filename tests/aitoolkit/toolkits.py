@@ -54,7 +54,7 @@ def behave(toolkit: Path, **behaviour: Any) -> None:
 
 
 class Said:
-    """Takes progress down; raises what a test wants once a step is reached, or when its own condition holds."""
+    """Takes progress down; raises what a test wants once a step is reached and `when` doesn't say False."""
 
     def __init__(self, error: type[Exception] | None = None, *, after: int = 0, when: Any = None) -> None:
         self.notes: list[str] = []
@@ -65,9 +65,8 @@ class Said:
         assert 0 <= progress <= 1
         self.notes.append(note)
         self.steps.append(step)
-        if self._when is not None:
-            self._when(step)
-        if self._error is not None and step >= self._after:
+        ready = self._when is None or self._when(step) is not False
+        if self._error is not None and step >= self._after and ready:
             raise self._error
 
     def wants_preview(self) -> bool:

@@ -49,9 +49,8 @@ def main() -> None:
             stage["job"].failed(error)
         else:
             say("Error running on_error: cannot access local variable 'job' where it is not associated with a value")
-        say(
-            "\n========================================\nResult:\n - 0 completed jobs\n - 1 failure\n========================================"
-        )
+        line = "========================================"
+        say(f"\n{line}\nResult:\n - 0 completed jobs\n - 1 failure\n{line}")
         raise
 
 
@@ -183,7 +182,7 @@ class Job:
         say(f"Caching latents for {folder}\n - Saving latents to disk")
 
     def open_log(self):
-        log = sqlite3.connect(self.root / "loss_log.db", timeout=30)
+        log = connected(self.root / "loss_log.db")
         log.execute("PRAGMA journal_mode=WAL")
         log.execute("CREATE TABLE IF NOT EXISTS metrics(step INTEGER, key TEXT, value_real REAL, value_text TEXT, PRIMARY KEY(step, key))")
         log.execute("DELETE FROM metrics WHERE step >= ?", (self.start,))
@@ -251,14 +250,14 @@ class Job:
         self.set(step=self.saved)
 
     def get(self, column):
-        with sqlite3.connect(self.database, timeout=30) as connection:
+        with connected(self.database) as connection:
             found = connection.execute(f"SELECT {column} FROM Job WHERE id = ?", (self.id,)).fetchone()
         return bool(found and found[0])
 
     def set(self, **columns):
         if not self.listens:
             return
-        with sqlite3.connect(self.database, timeout=30) as connection:
+        with connected(self.database) as connection:
             for column, value in columns.items():
                 connection.execute(f"UPDATE Job SET {column} = ? WHERE id = ?", (value, self.id))
 
@@ -288,6 +287,12 @@ def environment(match):
     if match[1] not in os.environ:
         raise ValueError(f"Environment variable {match[1]} not set. Please ensure it's defined before proceeding.")
     return os.environ[match[1]]
+
+
+def connected(path):
+    connection = sqlite3.connect(path, timeout=30)
+    connection.execute("PRAGMA synchronous=OFF")  # it may lose what it says with the computer's power
+    return connection
 
 
 def say(text):
