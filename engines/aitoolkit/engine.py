@@ -16,12 +16,17 @@ from studio.training import TrainedLora, TrainingPicture, TrainRecipe
 
 
 class AIToolkit:
-    """Trains LoRAs of large models in a process of its own. One training runs at a time; `state` may be called from any thread."""
+    """Trains LoRAs of large models in a process of its own. One training runs at a time; `state` may be called from any thread.
+
+    `leave_s` is how long a save may take when the worker ends: less than the worker has. A trainer that is in the midst of a long step then
+    is stopped after its save by a process of its own, or taken up again by the next worker, whichever comes first.
+    """
 
     name = "aitoolkit"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, leave_s: float = 8.0) -> None:
         self._settings = settings
+        self._leave_s = leave_s
         self._lock = threading.Lock()
         self._model: str | None = None
 
@@ -50,7 +55,7 @@ class AIToolkit:
         with self._lock:
             self._model = recipe.model
             try:
-                return Run(self._settings, recipe, model, folder.resolve(), report).run(pictures)
+                return Run(self._settings, recipe, model, folder.resolve(), report, self._leave_s).run(pictures)
             finally:
                 self._model = None
 

@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from engines.aitoolkit import faults, process, saves
+from engines.aitoolkit.closing import close_later, keep_open
 from engines.aitoolkit.config import (
     CPU,
     DIFFUSION_TRAINER,
@@ -53,8 +54,8 @@ from studio.training import TrainedLora, TrainingPicture, TrainRecipe
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
-# A person waits for a stop with a save until the step at work and the samples being drawn are done; a worker that ends can't.
-SAVE_S, SAVE_AT_ONCE_S = 300.0, 8.0
+# A person waits for a stop with a save until the step at work and the samples being drawn are done.
+SAVE_S = 300.0
 STOP_S = 20.0
 # A file is taken when it has been left alone for so long.
 SETTLED_S = 1.0
@@ -67,14 +68,19 @@ ASKS = {"save": "save_now", "sample": "sample_now"}
 
 
 class Run:
-    """A training in a folder of its own. What is there already is gone on with."""
+    """A training in a folder of its own. What is there already is gone on with.
 
-    def __init__(self, settings: Settings, recipe: TrainRecipe, model: Path, folder: Path, report: Report) -> None:
+    `leave_s` is how long a save may take when the worker ends; a trainer that takes longer is stopped after it, without us.
+    """
+
+    def __init__(self, settings: Settings, recipe: TrainRecipe, model: Path, folder: Path, report: Report, leave_s: float) -> None:
         self._settings = settings
         self._recipe = recipe
         self._model = model
         self._folder = folder
         self._report = report
+        self._leave_s = leave_s
+        self._left = False
         self._inside = folder / "toolkit"
         self._name = job_name(recipe)
         self._out = self._inside / "out" / self._name
@@ -88,6 +94,7 @@ class Run:
         self._kept = 0
         self._loss = math.nan
         self._diverged = False
+        self._bad_from: float = math.inf
         self._sample: Path | None = None
 
     def run(self, pictures: Sequence[TrainingPicture]) -> TrainedLora:
@@ -114,12 +121,17 @@ class Run:
 
     def _train(self, pictures: Sequence[TrainingPicture]) -> None:
         self._arch = arch_of(self._recipe, self._model)
+        self._written = max((one["step"] for one in training.read_progress(self._folder)), default=0)
         trainer = self._running()
         if trainer is None:
             if (before := process.last_trainer(self._inside)) is not None:
                 process.drop_alias(before.alias, self._inside)
                 if self._ended_well(before):
                     return
+                if not before.resumed or self._printed.resumed_from == before.resumed:
+                    # What it learned while nobody looked.
+                    self._learn(ended=True)
+                self._diverged, self._bad_from = False, math.inf
                 self._printed = Printed(self._inside / STDOUT, self._inside / STDERR, self._name)
             trainer = self._start(pictures)
         else:
@@ -127,11 +139,12 @@ class Run:
         try:
             self._follow(trainer)
         finally:
-            # Whatever went wrong here: nobody would watch it any more.
-            process.end(trainer)
-            process.drop_alias(trainer.alias, self._inside)
-            if self._verified:
-                self._collect(settled=True)
+            if not self._left:
+                # Whatever went wrong here: nobody would watch it any more.
+                process.end(trainer)
+                process.drop_alias(trainer.alias, self._inside)
+                if self._verified:
+                    self._collect(settled=True)
 
     # Before it runs
 
@@ -141,13 +154,13 @@ class Run:
             trainer = process.stray_trainer(self._inside / "config.json")
         if trainer is None:
             return None
+        keep_open(self._inside)
         row = self._table.read()
         if row is not None and row.stop:
             # It was told to stop before we ended: that is let happen, and then it goes on anew.
             self._await_end(trainer, STOP_S)
             process.end(trainer)
             return None
-        self._written = max((one["step"] for one in training.read_progress(self._folder)), default=0)
         return trainer
 
     def _start(self, pictures: Sequence[TrainingPicture]) -> Trainer:
@@ -228,7 +241,7 @@ class Run:
                 self._stop(trainer, SAVE_S)
                 raise
             except Stopping:
-                self._stop(trainer, SAVE_AT_ONCE_S)
+                self._stop(trainer, self._leave_s, leave=True)
                 raise
             now = time.monotonic()
             if (seen := self._signs(row)) != signs:
@@ -255,7 +268,7 @@ class Run:
             self._collect(settled=ended)
         if self._diverged or self._printed.not_numbers >= NOT_NUMBERS:
             process.end(trainer, gently=False)
-            raise faults.diverged()
+            raise self._fault_of_divergence()
         return row
 
     def _verify(self, trainer: Trainer, *, ended: bool) -> None:
@@ -287,7 +300,10 @@ class Run:
         with (self._folder / training.PROGRESS).open("a", encoding="utf-8") as progress:
             progress.write("".join(f"{json.dumps(line)}\n" for line in lines if math.isfinite(line["loss"])))
         self._written, self._written_at = new[-1].step, now
-        self._diverged = not all(math.isfinite(one.loss) for one in new)
+        # A loss that is no number is made 0 by the trainer of today, and told beside it.
+        bad = [one.step for one in new if not math.isfinite(one.loss) or (one.loss == 0 and self._printed.not_numbers)]
+        self._diverged = self._diverged or any(not math.isfinite(one.loss) for one in new)
+        self._bad_from = min([*bad, self._bad_from])
         self._loss = new[-1].loss
 
     def _collect(self, *, settled: bool) -> None:
@@ -312,6 +328,15 @@ class Run:
                 path.unlink(missing_ok=True)
         if new := saves.collect_samples(self._out, self._folder):
             self._sample = new[-1]
+
+    def _fault_of_divergence(self) -> LikenessError:
+        """Throw away what was saved after the loss was no number any more; gives the fault."""
+        found, _ = saves.find_saves(self._out, self._name)
+        spoilt = [path for save in found if save.step >= self._bad_from for path in save.files]
+        spoilt += [one.lora for one in training.checkpoints(self._folder) if one.step >= self._bad_from]
+        for path in spoilt:
+            path.unlink(missing_ok=True)
+        return faults.diverged()
 
     def _obey(self, row: Row | None) -> None:
         for ask, column in ASKS.items():
@@ -344,8 +369,11 @@ class Run:
 
     # Stopping
 
-    def _stop(self, trainer: Trainer, patience: float) -> None:
-        """Save, wait, stop. Where nothing was learned since the last save, and where it can't be asked, it is just ended."""
+    def _stop(self, trainer: Trainer, patience: float, *, leave: bool = False) -> None:
+        """Save, wait, stop. Where nothing was learned since the last save, and where it can't be asked, it is just ended.
+
+        With `leave` a save that takes longer is waited for by a process of its own.
+        """
         row = self._table.read()
         if row is not None and self._printed.training and trainer.alive:
             before = self._kept
@@ -355,6 +383,10 @@ class Run:
                 while trainer.alive and time.monotonic() < until and not self._has_saved(before):
                     process.exit_status(trainer)
                     time.sleep(0.05)
+                if leave and trainer.alive and not self._has_saved(before):
+                    close_later(self._inside, self._name, before)
+                    self._left = True
+                    return
             # It finishes the file of the optimizer, and looks at this after that.
             self._table.ask("stop")
             self._await_end(trainer, min(patience, STOP_S))
@@ -402,8 +434,8 @@ class Run:
         self._verified = True
         self._learn(ended=True, all_done=True)
         self._collect(settled=True)
-        if self._diverged:
-            raise faults.diverged()
+        if self._diverged or self._printed.not_numbers >= NOT_NUMBERS:
+            raise self._fault_of_divergence()
         return self._last() is not None
 
     def _why(self, trainer: Trainer) -> LikenessError:

@@ -164,6 +164,29 @@ AIToolkit(settings).train(small_recipe(), Path({str(model)!r}), pictures, Path({
     assert steps(run) == list(range(1, 31)) and kept(run) == [10, 20, 30]
 
 
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_worker_that_ends_in_a_long_step_leaves_a_trainer_that_saves_and_stops_or_is_taken_up(
+    comes_back: bool, train: Train, toolkit: Path, model: Path, pictures: list[TrainingPicture], tmp_path: Path
+) -> None:
+    behave(toolkit, step_s=0.6)
+    run = tmp_path / "run"
+    hasty = AIToolkit(Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=toolkit), leave_s=0.01)
+    recipe = small_recipe(steps=8, save_every=100)
+    with pytest.raises(Stopping):
+        hasty.train(recipe, model, pictures, run, Said(Stopping, after=2))
+    left = process.last_trainer(run / "toolkit")
+    assert left is not None and left.alive
+    if not comes_back:
+        wait(lambda: process.exit_status(left) is not None)
+        assert process.exit_status(left) == 1, "it was asked to stop"
+        behave(toolkit)
+    assert train(recipe=recipe).steps == 8
+    after = process.last_trainer(run / "toolkit")
+    assert after is not None and (after.resumed > 0 or after == left)
+    assert steps(run) == list(range(1, 9))
+    assert not (run / "toolkit" / "closing").exists()
+
+
 def test_a_number_that_went_to_another_process_and_a_lock_that_stayed_hold_nobody_up(train: Train, tmp_path: Path) -> None:
     inside = tmp_path / "run" / "toolkit"
     inside.mkdir(parents=True)
