@@ -90,7 +90,7 @@ def device_of(settings: Settings) -> str:
         return CUDA
     raise DependencyMissing(
         "AI-Toolkit needs an NVIDIA graphics card, and none was found here.",
-        remedy="Train with the embedded trainer. Or set LIKENESS_DEVICE=cpu to train on the processor: weeks for a large model.",
+        remedy="Train with the embedded trainer. Or set LIKENESS_DEVICE=cpu to train on the processor, which takes far longer.",
     )
 
 

@@ -126,6 +126,10 @@ class Run:
         if trainer is None:
             if (before := process.last_trainer(self._inside)) is not None:
                 process.drop_alias(before.alias, self._inside)
+                self._printed.follow()
+                if before.resumed and self._printed.training and self._printed.resumed_from != before.resumed:
+                    # It began anew: what it saved is none of this run's, and must not go over it.
+                    shutil.rmtree(self._out, ignore_errors=True)
                 if self._ended_well(before):
                     return
                 if not before.resumed or self._printed.resumed_from == before.resumed:

@@ -303,12 +303,15 @@ def test_a_resume_that_begins_anew_is_stopped_before_it_writes_over_anything(tra
     with pytest.raises(LikenessError):
         train()
     before = {step: training.place_of(tmp_path / "run", step).joinpath(training.LORA).read_bytes() for step in (10, 20)}
-    behave(toolkit, deaf=True, step_s=0.2)
+    behave(toolkit, deaf=True, step_s=0.02)
     with pytest.raises(LikenessError) as caught:
         train()
     assert "go on after step 20" in caught.value.message
     assert {step: training.place_of(tmp_path / "run", step).joinpath(training.LORA).read_bytes() for step in (10, 20)} == before
     assert steps(tmp_path / "run")[-1] == 20
+    behave(toolkit)
+    assert train().steps == 30, "the next start goes on after step 20 again"
+    assert {step: training.place_of(tmp_path / "run", step).joinpath(training.LORA).read_bytes() for step in (10, 20)} == before
 
 
 def test_a_save_that_was_cut_off_and_files_of_others_are_cleared_before_it_goes_on(train: Train, toolkit: Path, tmp_path: Path) -> None:
