@@ -226,7 +226,15 @@ def stray_trainer(config: Path) -> Trainer | None:
 def exit_status(trainer: Trainer) -> int | None:
     """How it ended; None while it runs, and for one that we took up again: only its parent is told."""
     child = _CHILDREN.get(trainer.pid)
-    return None if child is None else child.poll()
+    if child is None:
+        return None
+    if child.poll() is None and not trainer.alive:
+        # A program of many threads is dead before the last of them is gone, and only then its parent is told.
+        try:
+            child.wait(END_S)
+        except subprocess.TimeoutExpired:
+            return None
+    return child.returncode
 
 
 def end(trainer: Trainer, *, gently: bool = True) -> None:
@@ -243,9 +251,8 @@ def end(trainer: Trainer, *, gently: bool = True) -> None:
         while trainer.alive and time.monotonic() < until:
             exit_status(trainer)
             time.sleep(0.05)
-    child = _CHILDREN.pop(trainer.pid, None)
-    if child is not None:
-        child.poll()
+    if exit_status(trainer) is not None:
+        _CHILDREN.pop(trainer.pid, None)
 
 
 def spent_s(trainer: Trainer) -> float:

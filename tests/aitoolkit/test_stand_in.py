@@ -116,7 +116,9 @@ def test_an_end_before_the_end_is_as_recorded(tag: str, act: Any, toolkit: Path,
     run = recorded[tag]
     assert watched.rc == run["rc"]
     assert watched.row is not None and (watched.row.status, watched.row.info) == (run["row"]["status"], run["row"]["info"])
-    assert said(watched.stdout, watched.name)[-5:] == said(run["stdout"], tag[3:])[-5:] or tag == "22_sigterm_ui"
+    if tag != "22_sigterm_ui":
+        last = [re.sub(r"\d{9}", "STEP", line) for line in said(watched.stdout, watched.name)[-5:]]
+        assert last == [re.sub(r"\d{9}", "STEP", line) for line in said(run["stdout"], tag[3:])[-5:]]
     if tag != "22_sigterm_ui":
         assert watched.row.step % 10 == 0 and run["row"]["step"] % 30 == 0, "the step goes back to that of the last save"
     assert f"{watched.name}.safetensors" not in watched.files()
