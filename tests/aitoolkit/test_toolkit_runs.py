@@ -272,7 +272,7 @@ def test_a_model_behind_a_gate_leads_to_its_page(train: Train, toolkit: Path) ->
 
 def test_a_trainer_that_hangs_is_ended(toolkit: Path, model: Path, pictures: list[TrainingPicture], tmp_path: Path) -> None:
     behave(toolkit, hang_at=12)
-    engine = AIToolkit(Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=toolkit, engine_timeout_s=3))
+    engine = AIToolkit(Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=toolkit, engine_timeout_s=6))
     with pytest.raises(LikenessError) as caught:
         engine.train(small_recipe(), model, pictures, tmp_path / "run", Said())
     assert caught.value.code == "ENGINE_TIMEOUT"
