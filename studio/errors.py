@@ -4,7 +4,7 @@
     ├─ who you are      AUTH_MISSING · AUTH_INVALID · AUTH_EXPIRED · ORIGIN_REFUSED · RATE_LIMITED
     ├─ what you asked   MISSING_REQUIRED_FIELD · INVALID_FIELD_TYPE · INVALID_FIELD_VALUE · CONTRACT_MISMATCH ·
     │                   NOT_FOUND · CONFLICT · SAFETY_FILTER · CONSENT_MISSING · IMAGE_INVALID · FILE_TOO_LARGE
-    ├─ models           MODEL_INVALID · MODEL_UNSAFE · LORA_MISMATCH · LICENSE_UNKNOWN
+    ├─ models           MODEL_INVALID · MODEL_UNSAFE · MODEL_GATED · LORA_MISMATCH · LICENSE_UNKNOWN
     ├─ downloads        DOWNLOAD_FAILED · CHECKSUM_MISMATCH · CHECKSUM_MISSING
     ├─ engines          ENGINE_OFFLINE · ENGINE_TIMEOUT · ENGINE_FAILED · OUT_OF_MEMORY · TRAINING_DIVERGED · JOB_POISONED ·
     │                   INSUFFICIENT_FUNDS
@@ -206,6 +206,15 @@ class ModelUnsafe(LikenessError):
     status = 422
     default_message = "This is a pickle file, which can run code when it is opened."
     default_remedy = "Use the .safetensors version of it."
+
+
+class ModelGated(LikenessError):
+    """A model is given only to those who accepted its terms on its page, and asks for a token that says who they are."""
+
+    code = "MODEL_GATED"
+    status = 403
+    default_message = "This model is given only to those who accepted its terms."
+    default_remedy = "Accept the terms on the model's page, make a token at https://huggingface.co/settings/tokens and set HF_TOKEN."
 
 
 class LoraMismatch(LikenessError):

@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     aitoolkit_path: Path | None = Field(
         None,
         validation_alias=_names("LIKENESS_AITOOLKIT_PATH", "AITOOLKIT_PATH"),
-        description="The folder of an AI-Toolkit installation. Kept for training; nothing runs it yet.",
+        description="The folder of an AI-Toolkit installation with an environment of its own: LoRAs can be trained with it.",
     )
     caption_url: str = Field(
         "",
@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     hf_token: SecretStr = Field(
         SecretStr(""),
         validation_alias=_names("LIKENESS_HF_TOKEN", "HF_TOKEN"),
-        description="A Hugging Face token for gated models. Kept for downloads; nothing sends it yet.",
+        description="A Hugging Face token for gated models. AI-Toolkit gets it; downloads don't send it yet.",
     )
     runpod_api_key: SecretStr = Field(
         SecretStr(""),

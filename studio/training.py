@@ -46,6 +46,21 @@ class Ask(StrEnum):
     sample = "sample"
 
 
+class ToolkitOptions(Contract):
+    """What AI-Toolkit alone asks. Empty and None mean what its own page suggests for the architecture.
+
+    `arch` is the architecture by AI-Toolkit's name (flux, sdxl …); empty: by the model. `resolutions` are trained side by side in place
+    of the recipe's one.
+    """
+
+    arch: str = ""
+    optimizer: str = ""
+    quantize: bool | None = None
+    quantize_te: bool | None = None
+    low_vram: bool | None = None
+    resolutions: tuple[int, ...] = ()
+
+
 class TrainRecipe(Contract):
     """A LoRA training with nothing left open: same recipe, same pictures, same device, same LoRA.
 
@@ -70,6 +85,7 @@ class TrainRecipe(Contract):
     save_every: int = Field(default=50, ge=1)
     sample_every: int = Field(default=50, ge=1)
     samples: tuple[str, ...] = ()
+    toolkit: ToolkitOptions | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,6 @@
+"""Trains LoRAs with an AI-Toolkit of the person's own: a process in an environment of its own, watched and taken up again."""
+
+from engines.aitoolkit.config import ARCHES, Arch, Estimate, default_recipe, estimate
+from engines.aitoolkit.engine import AIToolkit
+
+__all__ = ["ARCHES", "AIToolkit", "Arch", "Estimate", "default_recipe", "estimate"]

@@ -1,0 +1,1 @@
+"""Stands in for a submodule that the wheel does not bring."""

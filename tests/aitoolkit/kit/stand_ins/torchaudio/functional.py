@@ -1,0 +1,1 @@
+"""Stands in for torchaudio: no sound is trained here."""
