@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from studio.db import Database
     from studio.studio import Studio
+    from studio.training import ToolkitArch
     from studio.worker import Worker
 
 HOME = Path(__file__).resolve().parent
@@ -50,7 +51,14 @@ def open_studio(settings: Settings) -> Studio:
     migrate(settings.database)
     shelf = ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL])
     workflows = WorkflowShelf(WORKFLOWS, settings.data / "workflows")
-    return Studio(settings, open_database(settings.database), shelf=shelf, preset_shelf=PresetShelf(PRESETS), workflow_shelf=workflows)
+    return Studio(
+        settings,
+        open_database(settings.database),
+        shelf=shelf,
+        preset_shelf=PresetShelf(PRESETS),
+        workflow_shelf=workflows,
+        toolkit=_toolkit_arches,
+    )
 
 
 def create_web(settings: Settings, studio: Studio | None = None) -> ASGIApp:
@@ -60,6 +68,7 @@ def create_web(settings: Settings, studio: Studio | None = None) -> ASGIApp:
 
 def make_worker(settings: Settings, database: Database) -> Worker:
     """The worker with every engine and the handler of every kind of job."""
+    from engines.aitoolkit import AIToolkit
     from engines.comfyui import Address, Comfy, Fingerprints, ManagedComfy, Uploaded
     from engines.embedded import Embedded
     from engines.embedded.classifier import load_judge
@@ -106,7 +115,7 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         keep_nodes=node_files(settings.data).keep,
         fingerprints=Fingerprints(own_folders, settings.fingerprints_path),
     )
-    embedded = Embedded(settings)
+    embedded, toolkit = Embedded(settings), AIToolkit(settings)
     engines: dict[str, Generator] = {"embedded": embedded, "comfyui": comfy}
     shelf = ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL])
     generate = functools.partial(
@@ -122,7 +131,7 @@ def make_worker(settings: Settings, database: Database) -> Worker:
     train = functools.partial(
         train_lora,
         jobs=Jobs(database),
-        trainers={embedded.name: embedded},
+        trainers={embedded.name: embedded, toolkit.name: toolkit},
         shelf=shelf,
         characters=Characters(database),
         data=settings.data,
@@ -266,6 +275,17 @@ def main(argv: Sequence[str]) -> int:
     from studio import cli
 
     return cli.run(argv, version=VERSION, commands=COMMANDS, open_studio=open_studio, work_in_place=work_in_place)
+
+
+@functools.cache
+def _toolkit_arches() -> tuple[ToolkitArch, ...]:
+    from engines.aitoolkit import ARCHES, default_recipe
+    from studio.training import ToolkitArch
+
+    return tuple(
+        ToolkitArch(arch=name, title=arch.title, repo=arch.repo, gated=arch.gated, vram_gb=arch.vram_gb, recipe=default_recipe(name))
+        for name, arch in ARCHES.items()
+    )
 
 
 def _assemble(settings: Settings, studio: Studio) -> tuple[ASGIApp, Callable[[], None]]:

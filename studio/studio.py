@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Unpack
@@ -58,6 +58,7 @@ from studio.settings import Settings
 from studio.setup import AT_ONCE, Value, change_settings
 from studio.sheets import Sheets
 from studio.shelf import ModelShelf, PresetShelf, find_classifier
+from studio.training import ToolkitArch
 from studio.trainings import Trainings
 from studio.workshop import ImportChoices, Inspected, WorkflowChange, WorkflowView, Workshop
 
@@ -69,8 +70,16 @@ class Studio:
     """One studio over one data root. Thread-safe; holds no state but its connections."""
 
     def __init__(
-        self, settings: Settings, database: Database, *, shelf: ModelShelf, preset_shelf: PresetShelf, workflow_shelf: WorkflowShelf
+        self,
+        settings: Settings,
+        database: Database,
+        *,
+        shelf: ModelShelf,
+        preset_shelf: PresetShelf,
+        workflow_shelf: WorkflowShelf,
+        toolkit: Callable[[], tuple[ToolkitArch, ...]] = tuple,
     ) -> None:
+        """`toolkit` gives what AI-Toolkit trains."""
         self.settings = settings
         self.database = database
         self.shelf = shelf
@@ -84,7 +93,7 @@ class Studio:
         self.engines = Engines(settings, self.health, self.inventory, self.change_settings)
         self._casting = Casting(settings, shelf, self._characters, self._gallery)
         self.sheets = Sheets(settings, self._characters, self._gallery, self._jobs, self._orders, self._workshop)
-        self.trainings = Trainings(settings, self._characters, self._gallery, self._jobs, self._orders, shelf)
+        self.trainings = Trainings(settings, self._characters, self._gallery, self._jobs, self._orders, shelf, toolkit)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs

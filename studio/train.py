@@ -44,7 +44,9 @@ def train_lora(
         frozen = connection.execute(sa.select(trainings.c.pictures).where(trainings.c.job_id == run.job_id)).scalar()
     if frozen is None:
         raise NotFound("What this training should learn from is not known any more.", remedy="Begin a new training.")
-    model = Path(shelf.model(plan.recipe.model).path)
+    here = {spec.id: Path(spec.path) for spec in shelf.models()}
+    # AI-Toolkit fetches what isn't here: then it is a model's name on Hugging Face.
+    model = here.get(plan.recipe.model) or Path(plan.recipe.model)
     pictures = pictures_of(data, frozen)
     folder = training_folder(data, run.job_id)
     try:

@@ -88,6 +88,20 @@ class TrainRecipe(Contract):
     toolkit: ToolkitOptions | None = None
 
 
+class ToolkitArch(Contract):
+    """An architecture that AI-Toolkit trains: what it is called, its model on Hugging Face, and the recipe that its own page suggests.
+
+    `vram_gb` None is unknown until measured; a `gated` model wants a token.
+    """
+
+    arch: str
+    title: str
+    repo: str
+    gated: bool
+    vram_gb: float | None
+    recipe: TrainRecipe
+
+
 @dataclass(frozen=True)
 class TrainingPicture:
     """A picture to learn from: a file that Pillow opens, and the words for it."""

@@ -7,7 +7,7 @@ import logging
 import secrets
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -36,19 +36,28 @@ from studio.contracts import (
 )
 from studio.db import jobs as job_table
 from studio.db import lora_versions, trainings
-from studio.errors import Conflict, ContractMismatch, InvalidFieldValue, LikenessError, NotFound, from_os_error, from_validation
+from studio.errors import (
+    Conflict,
+    ContractMismatch,
+    DependencyMissing,
+    InvalidFieldValue,
+    LikenessError,
+    NotFound,
+    from_os_error,
+    from_validation,
+)
 from studio.files import read_yaml, write_atomically
 from studio.gallery import Gallery
 from studio.jobs import Jobs, Work
 from studio.orders import Orders
 from studio.settings import Settings
 from studio.shelf import ModelShelf
-from studio.training import Ask, TrainingPicture, TrainRecipe
+from studio.training import Ask, ToolkitArch, TrainingPicture, TrainRecipe
 
 log = logging.getLogger(__name__)
 
 PRESETS = Path(__file__).resolve().parent.parent / "presets" / "training"
-EMBEDDED = "embedded"
+EMBEDDED, TOOLKIT = "embedded", "aitoolkit"
 TRAINABLE = (Family.starter, Family.sd15, Family.sd2, Family.sdxl)
 FEW, MANY = 5, 200
 POINTS = 600
@@ -92,6 +101,7 @@ class TrainOffer(Contract):
     model: str
     models: tuple[ModelSpec, ...]
     presets: tuple[TrainChoice, ...]
+    toolkit: tuple[ToolkitArch, ...] = Field(description="What AI-Toolkit trains, where it is set up; a request's `model` is one's `arch`")
     pictures: int
     obstacles: tuple[Problem, ...]
 
@@ -177,8 +187,19 @@ class Learned:
 class Trainings:
     """The trainings of one studio."""
 
-    def __init__(self, settings: Settings, characters: Characters, gallery: Gallery, jobs: Jobs, orders: Orders, shelf: ModelShelf) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        characters: Characters,
+        gallery: Gallery,
+        jobs: Jobs,
+        orders: Orders,
+        shelf: ModelShelf,
+        toolkit: Callable[[], tuple[ToolkitArch, ...]],
+    ) -> None:
+        """`toolkit` gives what AI-Toolkit trains."""
         self.settings = settings
+        self._toolkit = toolkit
         self.database = jobs.database
         self._characters = characters
         self._gallery = gallery
@@ -206,6 +227,7 @@ class Trainings:
             model=spec.id,
             models=can,
             presets=tuple(choices),
+            toolkit=self._toolkit() if self.settings.aitoolkit_path else (),
             pictures=len(learned.pictures),
             obstacles=tuple(self._obstacles(somebody, learned)),
         )
@@ -220,11 +242,16 @@ class Trainings:
             raise InvalidFieldValue(f"{somebody.name} is in the trash.", field="character", remedy="Take it out of the trash first.")
         if somebody.kind.real:
             check_consent(somebody.consent, somebody.name)
-        if request.engine not in (None, EMBEDDED):
-            raise InvalidFieldValue(f"There is no trainer called “{request.engine}”.", field="engine", remedy=f"Use “{EMBEDDED}”.")
-        spec = self._model(request.model, somebody)
         seed = secrets.randbelow(MAX_SEED + 1) if request.seed < 0 else request.seed
-        recipe = self._recipe(request, somebody, spec, seed=seed)
+        engine = request.engine or EMBEDDED
+        if engine == TOOLKIT:
+            recipe = self._toolkit_recipe(request, somebody, seed=seed)
+        elif engine == EMBEDDED:
+            spec = self._model(request.model, somebody)
+            recipe = self._recipe(request, somebody, spec, seed=seed)
+            self._shelf.check(spec, [])
+        else:
+            raise InvalidFieldValue(f"There is no trainer called “{engine}”.", field="engine", remedy=f"Use “{EMBEDDED}” or “{TOOLKIT}”.")
         learned = self._learned(somebody, request.dataset)
         if not learned.pictures:
             raise InvalidFieldValue(
@@ -235,9 +262,8 @@ class Trainings:
         for texts in ([caption for _, caption, _ in learned.pictures], list(recipe.samples)):
             for text in dict.fromkeys(texts):
                 safety.check([text])
-        self._shelf.check(spec, [])
         self._orders.check_space()
-        plan = TrainPlan(engine=EMBEDDED, character=somebody.id, lora=request.name or somebody.name, recipe=recipe)
+        plan = TrainPlan(engine=engine, character=somebody.id, lora=request.name or somebody.name, recipe=recipe)
 
         def also(connection: sa.Connection, _batch: str, job_ids: tuple[str, ...]) -> None:
             values = {
@@ -363,8 +389,9 @@ class Trainings:
         if step not in known:
             known[step] = self._keep(somebody, job_id, step, kept[step].lora)
         version = known[step]
-        change = CharacterChange.model_validate({"lora": version.path, "model": plan.recipe.model})
-        self._characters.change(somebody.id, change)
+        here = plan.recipe.model in {spec.id for spec in self._shelf.models()}
+        change = {"lora": version.path} | ({"model": plan.recipe.model} if here else {})
+        self._characters.change(somebody.id, CharacterChange.model_validate(change))
         return version.model_copy(update={"used": True})
 
     def versions(self, character: str | None = None) -> tuple[LoraVersion, ...]:
@@ -468,10 +495,32 @@ class Trainings:
         wanted = request.samples if request.samples is not None else _SAMPLES.get(spec.family, _PHOTO_SAMPLES)
         said = {"save_every": often, "sample_every": often, "warmup": min(10, steps // 10)} | values
         samples = tuple(text.replace("{trigger_word}", somebody.trigger_word) for text in wanted)
-        try:
-            return TrainRecipe.model_validate(said | {"model": spec.id, "trigger": somebody.trigger_word, "seed": seed, "samples": samples})
-        except ValidationError as error:
-            raise from_validation(error) from error
+        return _validated(said | {"model": spec.id, "trigger": somebody.trigger_word, "seed": seed, "samples": samples})
+
+    def _toolkit_recipe(self, request: TrainRequest, somebody: Character, *, seed: int) -> TrainRecipe:
+        if self.settings.aitoolkit_path is None:
+            raise DependencyMissing(
+                "There is no AI-Toolkit yet.",
+                remedy="Set AITOOLKIT_PATH to its folder, or use the embedded trainer.",
+            )
+        known = {one.arch: one for one in self._toolkit()}
+        local = next((spec for spec in self._shelf.models() if spec.id == request.model), None)
+        arch = known.get(local.family if local else request.model or "") or next(
+            (one for one in known.values() if one.repo == request.model), None
+        )
+        if arch is None:
+            raise InvalidFieldValue(
+                "Say which model AI-Toolkit should train." if request.model is None else f"AI-Toolkit doesn't train “{request.model}”.",
+                field="model",
+                remedy=f"Choose one of: {', '.join(known)}.",
+            )
+        values = {name: value for name in _OPEN if (value := getattr(request, name)) is not None}
+        wanted = request.samples if request.samples is not None else _PHOTO_SAMPLES
+        samples = tuple(text.replace("{trigger_word}", somebody.trigger_word) for text in wanted)
+        values |= {"trigger": somebody.trigger_word, "seed": seed, "samples": samples}
+        if local is not None:
+            values["model"] = local.id
+        return _validated(arch.recipe.model_dump() | values)
 
     def _learned(self, somebody: Character, dataset: str | None) -> Learned:
         if dataset is not None:
@@ -619,6 +668,13 @@ def _read_presets(folder: Path, _stamp: tuple[tuple[str, int], ...]) -> tuple[Tr
             raise ContractMismatch(f"{path.name}: {from_validation(error).message}", remedy="Mend the file or take it away.") from error
         found.append(preset)
     return tuple(found)
+
+
+def _validated(values: Mapping[str, Any]) -> TrainRecipe:
+    try:
+        return TrainRecipe.model_validate(values)
+    except ValidationError as error:
+        raise from_validation(error) from error
 
 
 def _work(recipe: TrainRecipe) -> float:
