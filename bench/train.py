@@ -1,7 +1,12 @@
-"""A LoRA of twelve pictures on the starter model, beside a minimal peft loop: `python launch.py bench train`.
+"""A LoRA of twelve pictures on the starter model, beside a minimal peft loop, and how much it looks like ten people: `bench train`.
 
-Each side runs in a process of its own, in turns, with the same pictures, layers, rank, batch, numbers and threads. The rate counts from
-the end of the first step to the saved LoRA, checkpoints included; the wall time from the start of the process, imports and all.
+The speed: each side runs in a process of its own, in turns, with the same pictures, layers, rank, batch, numbers and threads. The
+rate counts from the end of the first step to the saved LoRA, checkpoints included; the wall time from the start of the process,
+imports and all.
+
+The likeness: ten illustrated people of fourteen pictures each (`tests/files/characters`), twelve to learn from and two kept back. The
+checkpoint picker proposes a checkpoint; its pictures, and those of the model without a LoRA, are compared with the kept pictures of
+these ten and of forty other people, whom the starter model draws.
 """
 
 from __future__ import annotations
@@ -9,15 +14,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import psutil
+from PIL import Image
 
 from bench.model import HOME, STARTER
 from bench.rig import table
@@ -25,8 +34,14 @@ from studio import models
 from studio.settings import load_settings
 from studio.training import TrainingPicture, TrainRecipe
 
+if TYPE_CHECKING:
+    from engines.embedded import Embedded
+    from engines.embedded.reader import Reader
+
 CLOTHES = ("red t-shirt", "blue hoodie", "green shirt", "black jacket")
 GROUNDS = ("white", "light blue", "yellow")
+CHARACTERS = HOME / "tests" / "files" / "characters"
+KEPT = 12
 LOOKS = "a person with long red hair, tan skin"
 
 
@@ -35,6 +50,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="processes per side (3)")
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--characters", type=int, default=10, help="how many people's likeness is measured (10)")
+    parser.add_argument("--only", choices=("speed", "likeness"), help="one part alone")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -44,14 +61,22 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as run:
             print(json.dumps(SIDES[args.side](recipe, pictures, Path(run))))
         return 0
+    if args.only != "likeness":
+        measure_speed(args.rounds, recipe)
+    if args.only != "speed":
+        measure_likeness(args.characters, recipe)
+    return 0
+
+
+def measure_speed(rounds: int, recipe: TrainRecipe) -> None:
+    """Both sides in turns."""
     said: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as folder:
         draw_pictures(Path(folder))
-        for number in range(args.rounds):
+        for number in range(rounds):
             for side in list(SIDES) if number % 2 == 0 else reversed(list(SIDES)):
-                said[side].append(in_a_process(side, args.steps, Path(folder)))
+                said[side].append(in_a_process(side, recipe.steps, Path(folder)))
     print_table(said, recipe)
-    return 0
 
 
 def draw_pictures(folder: Path) -> None:
@@ -116,7 +141,6 @@ def by_peft(recipe: TrainRecipe, pictures: list[TrainingPicture], folder: Path) 
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
-    from PIL import Image
     from safetensors.torch import save_file
 
     from engines.embedded.loading import choose_place, numbers_in
@@ -182,6 +206,145 @@ def print_table(said: dict[str, list[dict[str, float]]], recipe: TrainRecipe) ->
     rows.append(("trainer ÷ peft", f"{statistics.median(ratios):.3f}   ({each}; wanted: at least 0.9, and 60 s wall)"))
     table(
         f"A LoRA of 12 pictures, starter model, rank {recipe.rank}, {recipe.steps} steps of {recipe.batch} (median of {len(ratios)})", rows
+    )
+
+
+# The likeness
+
+
+@dataclass(frozen=True)
+class Person:
+    """What one of the ten came to: `near` is the mean cosine to the person's own kept pictures, `other` to those of the nearest other.
+
+    `top` is the share of pictures whose nearest kept pictures are the person's own, `spread` the deviation of `near` between seeds. The
+    `plain` ones are those of the model without a LoRA.
+    """
+
+    step: int
+    likeness: float
+    near: float
+    other: float
+    top: float
+    spread: float
+    freedom: float
+    plain_near: float
+    plain_top: float
+    plain_freedom: float
+    train_s: float
+    judge_s: float
+
+
+def measure_likeness(number: int, recipe: TrainRecipe) -> None:
+    """Train and judge so many of the ten, a line for each, and a table of all."""
+    from engines.embedded import Embedded
+    from engines.embedded.reader import Reader
+
+    folders = sorted(folder for folder in CHARACTERS.iterdir() if folder.is_dir())
+    reader = Reader()
+    people: list[Person] = []
+    with tempfile.TemporaryDirectory() as data:
+        engine = Embedded(load_settings(Path(data)))
+        kept = [_middle(reader, [Image.open(path) for path in sorted(folder.glob("*.png"))[KEPT:]]) for folder in folders]
+        everybody = np.stack([*kept, *(_middle(reader, pictures) for pictures in draw_others(engine, 50 - len(kept)))])
+        heads = f"{'likeness':>10}{'near':>7}{'other':>7}{'spread':>8}{'top-1':>7}{'freedom':>9}"
+        print(f"\n{'':>4}{'step':>6}{heads}   without: near  top-1  freedom", flush=True)
+        for index, folder in enumerate(folders[:number]):
+            one = measure_person(engine, reader, recipe, folder, everybody, index, Path(data) / folder.name)
+            people.append(one)
+            print(
+                f"{folder.name:>4}{one.step:>6}{one.likeness:>10.2f}{one.near:>7.2f}{one.other:>7.2f}{one.spread:>8.3f}{one.top:>7.2f}"
+                f"{one.freedom:>9.2f}{one.plain_near:>17.2f}{one.plain_top:>7.2f}{one.plain_freedom:>9.2f}"
+                f"   trained in {one.train_s:.0f} s, judged in {one.judge_s:.0f} s",
+                flush=True,
+            )
+    _print_likeness(people, recipe)
+
+
+def measure_person(
+    engine: Embedded, reader: Reader, recipe: TrainRecipe, folder: Path, everybody: np.ndarray, index: int, run: Path
+) -> Person:
+    """Train one, have the checkpoints judged, and look for everybody in the proposed one's pictures. `everybody` is n × numbers."""
+    pictures = [
+        TrainingPicture(path, f"portrait of {recipe.trigger} person, {path.with_suffix('.txt').read_text().strip()}")
+        for path in sorted(folder.glob("*.png"))[:KEPT]
+    ]
+    began = time.perf_counter()
+    engine.train(recipe, STARTER, pictures, run, Follow())
+    trained = time.perf_counter()
+    judgement = engine.judge(recipe, STARTER, run, pictures, Follow())
+    judged = time.perf_counter()
+    chosen = next(one for one in judgement.verdicts if one.step == judgement.proposed)
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name, verdict in (("with", chosen), ("without", judgement.baseline)):
+        cosines = reader.read([Image.open(run / sample.file) for sample in verdict.samples]).person @ everybody.T
+        found[name] = cosines[:, index], np.delete(cosines, index, axis=1).max(axis=1)
+    near, other = found["with"]
+    seeds = [sample.seed for sample in chosen.samples]
+    return Person(
+        step=chosen.step,
+        likeness=chosen.likeness or 0.0,
+        near=float(near.mean()),
+        other=float(other.mean()),
+        top=float((near > other).mean()),
+        spread=statistics.pstdev(float(near[[mine == seed for mine in seeds]].mean()) for seed in set(seeds)),
+        freedom=chosen.prompt_freedom,
+        plain_near=float(found["without"][0].mean()),
+        plain_top=float((found["without"][0] > found["without"][1]).mean()),
+        plain_freedom=judgement.baseline.prompt_freedom,
+        train_s=trained - began,
+        judge_s=judged - trained,
+    )
+
+
+def draw_others(engine: Embedded, number: int) -> list[list[Image.Image]]:
+    """So many other people, two pictures each, by the starter model: a look put together by chance, twice in other clothes."""
+    from bench.model import _recipe, _Silent
+    from studio.engine import Inputs
+
+    labels = json.loads((STARTER / "reader" / "labels.json").read_text())["labels"]
+    dice = random.Random(0)
+    drawn: list[list[Image.Image]] = []
+    for person in range(number):
+        hair = f"{dice.choice(labels['hair_color'])} {dice.choice(labels['hair']).removeprefix('a ').removeprefix('an ')}".replace(
+            "none", ""
+        )
+        wears = dice.choice(("", "", "round glasses, ", "sunglasses, "))
+        look = f"{hair}, {dice.choice(labels['skin'])}, {wears}{dice.choice(('flat avatar style', 'cartoon style', 'ink comic style'))}"
+        drawn.append([])
+        for _ in range(2):
+            dress = f"wearing a {dice.choice(labels['cloth_color'])} t-shirt, {dice.choice(labels['bg'])} background"
+            recipe = _recipe(8, 1, person).model_copy(update={"prompt": f"portrait of a person with {look}, {dress}"})
+            drawn[-1] += [one.image for one in engine.generate(recipe, Inputs(STARTER), "bench", _Silent())]
+    return drawn
+
+
+def _middle(reader: Reader, pictures: list[Image.Image]) -> np.ndarray:
+    middle = reader.read(pictures).person.mean(axis=0)
+    return middle / np.linalg.norm(middle)
+
+
+def _print_likeness(people: list[Person], recipe: TrainRecipe) -> None:
+    def mean(what: str) -> float:
+        return statistics.mean(getattr(one, what) for one in people)
+
+    above = sum(one.near - one.other > one.spread for one in people)
+    lost = max(one.plain_freedom - one.freedom for one in people)
+    table(
+        f"Likeness of {len(people)} people, 12 pictures each, rank {recipe.rank}, {recipe.steps} steps of {recipe.batch}, best checkpoint",
+        [
+            ("cosine to the kept pictures", f"{mean('near'):.3f} with the LoRA, {mean('plain_near'):.3f} without"),
+            ("top-1 recognition among 50", f"{mean('top'):.0%} with, {mean('plain_top'):.0%} without"),
+            (
+                "margin to the nearest other",
+                f"{mean('near') - mean('other'):.3f}, seed-to-seed spread {mean('spread'):.3f}; above it for {above} of {len(people)}",
+            ),
+            (
+                "prompt freedom",
+                f"{mean('freedom'):.1%} with, {mean('plain_freedom'):.1%} without; lost at most {100 * lost:.1f} points (wanted: 5)",
+            ),
+            ("likeness as the picker says it", f"{mean('likeness'):.2f}, from 0 (without the LoRA) to 1 (the training pictures)"),
+            ("seconds for a person", f"{mean('train_s'):.0f} to train, {mean('judge_s'):.1f} to judge"),
+        ],
     )
 
 

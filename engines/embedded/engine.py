@@ -25,11 +25,13 @@ from studio.contracts import EngineState, Family, Inventory, ModelSpec, Recipe
 from studio.crop import Cutout, needs_crop
 from studio.engine import Artifact, Inputs, Report
 from studio.errors import InvalidFieldValue, OutOfMemory
+from studio.judging import Judgement
 from studio.settings import Settings
 from studio.source import check_mask, fitted
 from studio.training import TrainedLora, TrainingPicture, TrainRecipe
 
 if TYPE_CHECKING:
+    from engines.embedded.judging import Faces
     from engines.embedded.pipeline import Warm
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,28 @@ class Embedded:
         with self._lock:
             return self._thread.submit(copy_context().run, self._learn, recipe, spec, pictures, folder, report).result()
 
+    def judge(
+        self,
+        recipe: TrainRecipe,
+        model: Path,
+        folder: Path,
+        pictures: Sequence[TrainingPicture],
+        report: Report,
+        faces: Faces | None = None,
+    ) -> Judgement:
+        """Judge every checkpoint in the folder of a run, and the model without a LoRA, that was not judged yet; propose the best.
+
+        `pictures` are those it learned from. `faces` gives the face embedding (128 numbers) of an RGB picture, or None; where it finds one
+        in most of the pictures, likeness is the distance between faces, otherwise that of the reader of illustrated pictures.
+        Raises InvalidFieldValue without pictures, ModelInvalid, ModelUnsafe, LoraMismatch, ImageInvalid, OutOfMemory, DiskFull, and
+        what `report` raises: what was judged until then is kept. The engine stays usable.
+        """
+        if not pictures:
+            raise InvalidFieldValue("There are no pictures to compare with.", remedy="Add pictures to the dataset.", field="pictures")
+        spec = models.describe(model)
+        with self._lock:
+            return self._thread.submit(copy_context().run, self._judge, recipe, spec, folder, pictures, report, faces).result()
+
     def places(self) -> int:
         """One: a second job on the same device would only slow the first."""
         return 1
@@ -133,6 +157,22 @@ class Embedded:
                 return Training(warm, recipe, folder, report).run(pictures)
             finally:
                 self._let_go()  # the model wears what was learned
+
+    def _judge(
+        self,
+        recipe: TrainRecipe,
+        spec: ModelSpec,
+        folder: Path,
+        pictures: Sequence[TrainingPicture],
+        report: Report,
+        faces: Faces | None,
+    ) -> Judgement:
+        most = max(1, min(_LARGEST_BATCH, _PIXELS[spec.family] // recipe.resolution**2))
+        with self._busy(lambda: _no_room_to_judge(spec, self._device)):
+            warm = self._wake(spec, report)
+            from engines.embedded.judging import Judging
+
+            return Judging(warm, recipe, folder, report, most, faces).run(pictures)
 
     def _wake(self, spec: ModelSpec, report: Report) -> Warm:
         warm = self._warm
@@ -241,6 +281,14 @@ def _no_room_to_train(recipe: TrainRecipe, spec: ModelSpec, device: str) -> OutO
     return OutOfMemory(
         f"{where} has not enough memory to train {spec.name} at {recipe.resolution} pixels, {recipe.batch} at a time.",
         remedy=f"Try {', '.join(tries[:-1])}{' or ' if tries[:-1] else ''}{tries[-1]}. What was learned until the last checkpoint is kept.",
+    )
+
+
+def _no_room_to_judge(spec: ModelSpec, device: str) -> OutOfMemory:
+    where = "The graphics card" if device.startswith(("cuda", "mps")) else "The computer"
+    return OutOfMemory(
+        f"{where} has not enough memory to draw with {spec.name}.",
+        remedy="Close other programs and judge again: what was judged until now is kept.",
     )
 
 

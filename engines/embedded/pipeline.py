@@ -7,11 +7,13 @@ import copy
 import inspect
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 
 from engines.embedded import repaint
 from engines.embedded.lora import Wardrobe
@@ -101,6 +103,36 @@ class Warm:
             Artifact(index, kept(image.convert("RGB"), inputs), recipe.seed_of(index), self.model_hash, lora_hashes, seconds)
             for index, image in zip(batch, images, strict=True)
         ]
+
+    def draw_together(self, recipes: Sequence[Recipe], loras: Sequence[Path], report: Report) -> list[Image]:
+        """One RGB picture of each recipe, all in one batch; they differ in prompt and seed alone. Raises as `draw` does."""
+        if type(self._pipe).__name__ not in _EMBEDDED:
+            inputs = Inputs(Path(self.spec.path), loras=tuple(loras))
+            return [self.draw(recipe, inputs, (range(1),), 0, report)[0].image for recipe in recipes]
+        first = recipes[0]
+        self._wardrobe.wear(first.loras, loras)
+        self._pipe.scheduler = sampler = self._sampler(first.sampler)
+        times = steps_of(first.scheduler, sampler, first.steps)
+
+        def on_step(_pipe: Any, index: int, _time: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
+            report(_STEPS_SHARE * (index + 1) / first.steps, step=index + 1, steps=first.steps)
+            return {}
+
+        with torch.inference_mode(), self._numbers():
+            words = [self._words(self._pipe, recipe, 1) for recipe in recipes]
+            call = {
+                name: torch.cat([one[name] for one in words]) for name in _EMBEDDED[type(self._pipe).__name__] if words[0][name] is not None
+            }
+            call |= {
+                "width": first.width,
+                "height": first.height,
+                "num_inference_steps": first.steps,
+                "guidance_scale": first.cfg,
+                "generator": [torch.Generator().manual_seed(recipe.seed) for recipe in recipes],
+                "output_type": "pil",
+                "callback_on_step_end": on_step,
+            } | ({} if times is None else {"timesteps": times})
+            return [image.convert("RGB") for image in self._pipe(**call).images]
 
     def _pipe_for(self, inputs: Inputs) -> Any:
         if inputs.image is None:

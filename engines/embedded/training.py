@@ -164,6 +164,9 @@ class Training:
         noise = torch.randn(clean.shape, generator=dice).to(clean)
         # One time from each part of the way: a small batch sees all of it.
         share = (torch.arange(len(batch)) + torch.rand(len(batch), generator=dice)) / len(batch)
+        if self._noise.config.get("rescale_betas_zero_snr"):
+            # A model that begins at pure noise decides there who is drawn: more is learned of it, as when the starter model was made.
+            share = 2 * share / (1 + share)
         times = (share * self._noise.config["num_train_timesteps"]).long().to(clean.device)
         silent = torch.rand(len(batch), generator=dice) < self._recipe.caption_dropout
         noisy = self._noise.add_noise(clean, noise, times)
