@@ -132,6 +132,7 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         train_lora,
         jobs=Jobs(database),
         trainers={embedded.name: embedded, toolkit.name: toolkit},
+        picker=embedded,
         shelf=shelf,
         characters=Characters(database),
         data=settings.data,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from PIL.Image import Image
 
 from studio.contracts import EngineState, Inventory, Recipe
+from studio.judging import Judgement
 from studio.training import TrainedLora, TrainingPicture, TrainRecipe
 
 
@@ -99,6 +101,25 @@ class Trainer(Protocol):
 
         Raises Cancelled or Stopping, as `report` does, when a checkpoint was saved; LikenessError with a remedy: IMAGE_INVALID,
         MODEL_INVALID, OUT_OF_MEMORY, TRAINING_DIVERGED, DISK_FULL …. The newest good checkpoint stays.
+        """
+        ...
+
+
+class Picker(Protocol):
+    """What judges the checkpoints of a training."""
+
+    def judge(
+        self,
+        recipe: TrainRecipe,
+        model: Path,
+        folder: Path,
+        pictures: Sequence[TrainingPicture],
+        report: Report,
+        faces: Callable[[Image], np.ndarray | None] | None = None,
+    ) -> Judgement:
+        """Judge every checkpoint in `folder` that was not judged yet, and propose the best. `faces` gives a face's embedding, or None.
+
+        Raises Cancelled or Stopping, as `report` does; LikenessError with a remedy. What was judged until then is kept.
         """
         ...
 

@@ -6,12 +6,15 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import sqlalchemy as sa
+from PIL.Image import Image
 
+from studio import faces
 from studio.characters import Characters, check_consent
 from studio.db import trainings
-from studio.engine import Cancelled, Report, Trainer
-from studio.errors import EngineOffline, NotFound
+from studio.engine import Cancelled, Picker, Report, Trainer
+from studio.errors import EngineOffline, LikenessError, NotFound
 from studio.jobs import Jobs, Run
 from studio.shelf import ModelShelf
 from studio.trainings import TrainPlan, pictures_of, training_folder
@@ -25,12 +28,14 @@ def train_lora(
     *,
     jobs: Jobs,
     trainers: Mapping[str, Trainer],
+    picker: Picker,
     shelf: ModelShelf,
     characters: Characters,
     data: Path,
 ) -> None:
     """Run one training to its end, or until somebody stops it: then it is paused with its newest checkpoint.
 
+    At the end `picker` judges the checkpoints of models that lie here; a judgement that fails or is stopped costs nothing that was learned.
     Raises ConsentMissing where a consent was taken back meanwhile, and whatever the trainer raises; what was learned stays.
     """
     plan = TrainPlan.model_validate_json(run.plan)
@@ -58,8 +63,24 @@ def train_lora(
         log.info("Stopped; it can go on from its newest checkpoint")
         jobs.pause(run.run_id)
         return
+    if model.exists():
+        try:
+            picker.judge(plan.recipe, model, folder, pictures, report, _face_of)
+        except Cancelled:
+            log.info("The checkpoints are not all judged: it was stopped")
+            _was_stopped(jobs, run.job_id)
+        except LikenessError as error:
+            log.warning("The checkpoints are not judged: %s %s", error.code, error.message)
     with jobs.database.begin() as connection:
         jobs.finish(run.run_id, connection)
+
+
+def _face_of(image: Image) -> np.ndarray | None:
+    """The embedding (128 numbers) of the largest face in a picture; None where there is none, or nothing here that finds faces."""
+    if faces.why_missing():
+        return None
+    found = faces.find_faces(image)
+    return found[0].embedding if found else None
 
 
 def _was_stopped(jobs: Jobs, job_id: str) -> bool:

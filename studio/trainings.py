@@ -10,13 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from studio import training
 from studio.characters import Characters, check_consent
@@ -38,41 +36,28 @@ from studio.db import jobs as job_table
 from studio.db import lora_versions, trainings
 from studio.errors import (
     Conflict,
-    ContractMismatch,
     DependencyMissing,
     InvalidFieldValue,
     LikenessError,
     NotFound,
     from_os_error,
-    from_validation,
 )
-from studio.files import read_yaml, write_atomically
+from studio.files import write_atomically
 from studio.gallery import Gallery
 from studio.jobs import Jobs, Work
+from studio.judging import Judgement, read_judgement
 from studio.orders import Orders
 from studio.settings import Settings
 from studio.shelf import ModelShelf
 from studio.training import Ask, ToolkitArch, TrainingPicture, TrainRecipe
+from studio.training_presets import presets, recipe_for, toolkit_recipe_for
 
 log = logging.getLogger(__name__)
 
-PRESETS = Path(__file__).resolve().parent.parent / "presets" / "training"
 EMBEDDED, TOOLKIT = "embedded", "aitoolkit"
 TRAINABLE = (Family.starter, Family.sd15, Family.sd2, Family.sdxl)
-FEW, MANY = 5, 200
 POINTS = 600
 LOOKED_BACK = 12
-_PREVIOUS = ("steps", "rank", "alpha", "targets", "learning_rate", "schedule", "warmup", "batch", "resolution", "caption_dropout")
-_OPEN = (*_PREVIOUS, "gradient_checkpointing", "save_every", "sample_every")
-
-
-class TrainPreset(Contract):
-    """Named defaults of a training, by the family of the model."""
-
-    id: str
-    name: str
-    about: str
-    families: dict[str, dict[str, Any]]
 
 
 class TrainPlan(Contract):
@@ -159,7 +144,7 @@ class Training(Contract):
     points: tuple[Point, ...]
     samples: tuple[Drawn, ...]
     checkpoints: tuple[Kept, ...]
-    judgement: dict[str, Any] | None
+    judgement: Judgement | None
 
 
 class TrainingLine(Contract):
@@ -220,7 +205,7 @@ class Trainings:
             TrainChoice(id=one.id, name=one.name, about=one.about, recipe=recipe, seconds=self._seconds(recipe))
             for one in presets()
             if spec.family in one.families
-            for recipe in [self._recipe(wanted.model_copy(update={"preset": one.id}), somebody, spec, seed=0)]
+            for recipe in [recipe_for(wanted.model_copy(update={"preset": one.id}), somebody.trigger_word, spec, seed=0)]
         ]
         return TrainOffer(
             character=somebody.id,
@@ -245,10 +230,15 @@ class Trainings:
         seed = secrets.randbelow(MAX_SEED + 1) if request.seed < 0 else request.seed
         engine = request.engine or EMBEDDED
         if engine == TOOLKIT:
-            recipe = self._toolkit_recipe(request, somebody, seed=seed)
+            if self.settings.aitoolkit_path is None:
+                raise DependencyMissing(
+                    "There is no AI-Toolkit yet.", remedy="Set AITOOLKIT_PATH to its folder, or use the embedded trainer."
+                )
+            local = next((spec for spec in self._shelf.models() if spec.id == request.model), None)
+            recipe = toolkit_recipe_for(request, somebody.trigger_word, local, self._toolkit(), seed=seed)
         elif engine == EMBEDDED:
             spec = self._model(request.model, somebody)
-            recipe = self._recipe(request, somebody, spec, seed=seed)
+            recipe = recipe_for(request, somebody.trigger_word, spec, seed=seed)
             self._shelf.check(spec, [])
         else:
             raise InvalidFieldValue(f"There is no trainer called “{engine}”.", field="engine", remedy=f"Use “{EMBEDDED}” or “{TOOLKIT}”.")
@@ -381,7 +371,8 @@ class Trainings:
         if not kept:
             raise Conflict("Nothing is saved of this training yet.", remedy="Wait for its first checkpoint, or press “Save now”.")
         if step is None:
-            step = (read_judgement(folder) or {}).get("proposed") or max(kept)
+            judged = read_judgement(folder)
+            step = judged.proposed if judged is not None and judged.proposed in kept else max(kept)
         if step not in kept:
             raise NotFound(f"There is no checkpoint after {step} steps.", remedy=f"There are: {', '.join(map(str, kept))}.")
         somebody = self._characters.character(row["character_id"])
@@ -482,46 +473,6 @@ class Trainings:
             )
         return spec
 
-    def _recipe(self, request: TrainRequest, somebody: Character, spec: ModelSpec, *, seed: int) -> TrainRecipe:
-        found = {one.id: one for one in presets()}
-        if request.preset not in found:
-            raise InvalidFieldValue(
-                f"There is no training preset called “{request.preset}”.", field="preset", remedy=f"Choose one of: {', '.join(found)}."
-            )
-        values = dict(found[request.preset].families.get(spec.family, {}))
-        values |= {name: value for name in _OPEN if (value := getattr(request, name)) is not None}
-        steps = int(values.get("steps", TrainRecipe.model_fields["steps"].default))
-        often = max(10, steps // 5)
-        wanted = request.samples if request.samples is not None else _SAMPLES.get(spec.family, _PHOTO_SAMPLES)
-        said = {"save_every": often, "sample_every": often, "warmup": min(10, steps // 10)} | values
-        samples = tuple(text.replace("{trigger_word}", somebody.trigger_word) for text in wanted)
-        return _validated(said | {"model": spec.id, "trigger": somebody.trigger_word, "seed": seed, "samples": samples})
-
-    def _toolkit_recipe(self, request: TrainRequest, somebody: Character, *, seed: int) -> TrainRecipe:
-        if self.settings.aitoolkit_path is None:
-            raise DependencyMissing(
-                "There is no AI-Toolkit yet.",
-                remedy="Set AITOOLKIT_PATH to its folder, or use the embedded trainer.",
-            )
-        known = {one.arch: one for one in self._toolkit()}
-        local = next((spec for spec in self._shelf.models() if spec.id == request.model), None)
-        arch = known.get(local.family if local else request.model or "") or next(
-            (one for one in known.values() if one.repo == request.model), None
-        )
-        if arch is None:
-            raise InvalidFieldValue(
-                "Say which model AI-Toolkit should train." if request.model is None else f"AI-Toolkit doesn't train “{request.model}”.",
-                field="model",
-                remedy=f"Choose one of: {', '.join(known)}.",
-            )
-        values = {name: value for name in _OPEN if (value := getattr(request, name)) is not None}
-        wanted = request.samples if request.samples is not None else _PHOTO_SAMPLES
-        samples = tuple(text.replace("{trigger_word}", somebody.trigger_word) for text in wanted)
-        values |= {"trigger": somebody.trigger_word, "seed": seed, "samples": samples}
-        if local is not None:
-            values["model"] = local.id
-        return _validated(arch.recipe.model_dump() | values)
-
     def _learned(self, somebody: Character, dataset: str | None) -> Learned:
         if dataset is not None:
             raise NotFound(f"There is no dataset {dataset!r}.", remedy="Leave it out: the character's photos are used then.")
@@ -601,11 +552,6 @@ class Trainings:
         return kept
 
 
-def presets() -> tuple[TrainPreset, ...]:
-    """The presets of trainings, in the order of their files. Raises ContractMismatch naming a file that can't be read."""
-    return _read_presets(PRESETS, tuple(sorted((path.name, path.stat().st_mtime_ns) for path in PRESETS.glob("*.yaml"))))
-
-
 def training_folder(data: Path, job_id: str) -> Path:
     """Where a run keeps what it learned."""
     return data / "trainings" / job_id
@@ -643,40 +589,6 @@ def points_of(progress: Sequence[Mapping[str, Any]]) -> tuple[Point, ...]:
     return tuple(points)
 
 
-def read_judgement(folder: Path) -> dict[str, Any] | None:
-    """What was judged of a run's checkpoints; None when nothing was yet, or it can't be read."""
-    try:
-        return json.loads((folder / "judgement.json").read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        log.warning("The judgement in %s can't be read", folder)
-        return None
-
-
-@lru_cache(maxsize=4)
-def _read_presets(folder: Path, _stamp: tuple[tuple[str, int], ...]) -> tuple[TrainPreset, ...]:
-    found: list[TrainPreset] = []
-    for path in sorted(folder.glob("*.yaml")):
-        try:
-            preset = TrainPreset.model_validate(read_yaml(path.read_text(encoding="utf-8")))
-            for values in preset.families.values():
-                TrainRecipe.model_validate(values | {"model": "any"})
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ContractMismatch(f"{path.name} can't be read as YAML.", remedy="Mend the file or take it away.") from error
-        except ValidationError as error:
-            raise ContractMismatch(f"{path.name}: {from_validation(error).message}", remedy="Mend the file or take it away.") from error
-        found.append(preset)
-    return tuple(found)
-
-
-def _validated(values: Mapping[str, Any]) -> TrainRecipe:
-    try:
-        return TrainRecipe.model_validate(values)
-    except ValidationError as error:
-        raise from_validation(error) from error
-
-
 def _work(recipe: TrainRecipe) -> float:
     return recipe.steps * recipe.batch * recipe.resolution**2
 
@@ -685,15 +597,3 @@ def _sha256(data: bytes) -> str:
     import hashlib
 
     return hashlib.sha256(data).hexdigest()
-
-
-_SAMPLES: dict[str, tuple[str, ...]] = {
-    Family.starter: (
-        "{trigger_word}, portrait on a light blue background",
-        "{trigger_word}, portrait, smiling, wearing a red hoodie, yellow background",
-    )
-}
-_PHOTO_SAMPLES = (
-    "photo of {trigger_word}, portrait, soft daylight",
-    "photo of {trigger_word} in a park, seen from the side",
-)

@@ -23,7 +23,8 @@ from studio.errors import Conflict, ConsentMissing, InvalidFieldValue, LikenessE
 from studio.settings import Settings
 from studio.studio import Studio
 from studio.training import Ask
-from studio.trainings import points_of, presets
+from studio.training_presets import presets
+from studio.trainings import points_of
 
 PATIENCE_S = 300
 SMALL = {"preset": "quick", "resolution": 64, "batch": 2, "rank": 4, "targets": "attention", "samples": ("{trigger_word}, portrait",)}

@@ -101,8 +101,8 @@ def compare_versions(desk: Desk) -> Answer:
 def _facts(version: LoraVersion, run: Training) -> dict[str, object]:
     near = [point.smooth for point in run.points if point.step <= version.step]
     learned = {name: value for name, value in run.plan.recipe.model_dump(mode="json").items() if name != "samples"}
-    judged = next((one for one in (run.judgement or {}).get("verdicts", ()) if one.get("step") == version.step), {})
-    told = {name: judged.get(name) for name in ("likeness", "prompt_freedom")}
+    judged = next((one for one in run.judgement.verdicts if one.step == version.step), None) if run.judgement else None
+    told = {"likeness": judged.likeness if judged else None, "prompt_freedom": judged.prompt_freedom if judged else None}
     return {"path": version.path, "step": version.step, "pictures": run.pictures, "loss": near[-1] if near else None, **told, **learned}
 
 
@@ -130,10 +130,10 @@ def _told(found: Training) -> str:
     steps = f"step {newest.step if newest else 0} of {found.plan.recipe.steps}"
     loss = [f"loss {newest.smooth:.3f}"] if newest else []
     lines = ["  ".join([found.job.id, found.name, found.job.state, steps, *loss])]
-    proposed = (found.judgement or {}).get("proposed")
+    proposed = found.judgement.proposed if found.judgement else None
     for one in found.checkpoints:
         words = [f"after {one.step} steps", f"{one.bytes / 2**20:.1f} MB"]
         words += [f"version {one.version}"] if one.version else []
-        words += ["proposed"] if one.step == proposed else []
+        words += [f"proposed: {found.judgement.why}"] if found.judgement and one.step == proposed else []
         lines.append(f"  {', '.join(words)}")
     return "\n".join(lines)
