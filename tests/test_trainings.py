@@ -237,8 +237,13 @@ def test_a_training_is_stopped_goes_on_survives_a_kill_and_its_lora_changes_pict
     assert killed < 60
     assert {20, 40, 60} <= {one.step for one in done.checkpoints}
     assert done.pictures == 4
+    judged = done.judgement
+    assert judged is not None and judged.proposed in {one.step for one in done.checkpoints} and judged.why
+    nearest = min(verdict.distance for verdict in judged.verdicts if verdict.distance is not None)
+    assert judged.baseline.distance is not None and nearest < judged.baseline.distance, "the likeness rises"
+    assert studio.trainings.sample(job.id, Path(judged.verdicts[0].samples[0].file).name).is_file()
 
-    # The newest checkpoint where nothing was judged; an earlier one by its steps; each is a version of its own.
+    # Each checkpoint that is taken is a version of its own.
     first = studio.trainings.pick(job.id, 20)
     second = studio.trainings.pick(job.id, 60)
     assert studio.trainings.pick(job.id, 60).path == second.path, "picking twice keeps one file"
