@@ -34,6 +34,7 @@ APP_VERBS = {
     "generate": "make pictures from here",
     "jobs": "see and steer the queue",
     "characters": "invent characters, give them photos, take them along",
+    "datasets": "choose what a character is learned from: pictures, captions, tags",
     "images": "see and sort the pictures",
     "presets": "see the presets",
     "models": "see the models",

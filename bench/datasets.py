@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -17,11 +18,19 @@ from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
 from PIL import Image, ImageEnhance
 
+from app import open_studio
 from bench.rig import HOME, table
+from studio.api import create_api
+from studio.contracts import CharacterFields
+from studio.datasets import DatasetFields
+from studio.db import dataset_pictures
 from studio.photos import read_photo
 from studio.preflight import Examined, examine, preflight
+from studio.settings import load_settings
 
 PORTRAIT = HOME / "tests" / "files" / "portrait.jpg"
 ROUNDS = 4
@@ -31,6 +40,7 @@ def main() -> int:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument("--grid", type=int, default=10_000, help="how many pictures the grid has that is opened")
     parser.add_argument("--megapixels", type=float, default=12)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads, or processes (one per core)")
     parser.add_argument("--processes", action="store_true", help="processes instead of threads")
@@ -63,8 +73,60 @@ def main() -> int:
         ("with a face found", f"{sum(bool(one.faces) for one in examined):6} of {args.photos}"),
         ("import and preflight ÷ plain Pillow decoding", f"{together / rates['decoded']:6.2f}   ({together:.1f} photos a second)"),
     ]
+    table(f"A grid over {args.grid:,} pictures, milliseconds (median of 9)", open_grid(args.grid))
     table(f"{args.photos} photos of {args.megapixels:g} megapixels, {args.workers} {kind}", rows)
     return 0
+
+
+def open_grid(count: int) -> list[tuple[str, str]]:
+    """What the page asks when it opens a dataset of so many pictures, and what it asks later, over the studio's own API."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        studio = open_studio(load_settings(data))
+        somebody = studio.create_character(CharacterFields.model_validate({"name": "Mira"}))
+        made, _ = studio.datasets.create(DatasetFields.model_validate({"character": somebody.id}))
+        rows = [
+            {
+                "id": f"p{number:06}",
+                "dataset_id": made.id,
+                "sha256": f"{number:064x}",
+                "path": f"datasets/files/{number:064x}.jpg",
+                "name": f"{number}.jpg",
+                "width": 1024,
+                "height": 1024,
+                "caption": f"mira_lk, laughing, wearing a red coat, on bridge number {number}, in the rain" if number % 3 else "",
+                "tags": '["outdoor"]' if number % 5 else "[]",
+                "flags": '["blurry"]' if number % 50 == 0 else "[]",
+                "source": None,
+                "created_at": float(number),
+            }
+            for number in range(count)
+        ]
+        with studio.database.begin() as connection:
+            connection.execute(sa.insert(dataset_pictures), rows)
+        base = f"/api/v1/datasets/{made.id}"
+        with TestClient(create_api(studio), base_url="http://127.0.0.1") as client:
+            asked = {
+                "the list of datasets": f"/api/v1/datasets?character={somebody.id}",
+                "the first hundred": f"{base}/images?limit=100",
+                "what they can be found by": f"{base}/facets",
+                "a hundred in the middle": f"{base}/images?limit=100&offset={count // 2}",
+                "those without a caption": f"{base}/images?limit=100&caption=missing",
+                "a search": f"{base}/images?limit=100&search=bridge+77",
+            }
+            times = {name: _median(lambda path=path: client.get(path).raise_for_status()) for name, path in asked.items()}
+        studio.database.close()
+    opened = sum(list(times.values())[:3])
+    return [("opened: the first three together", f"{opened:7.1f}"), *((name, f"{time:7.1f}") for name, time in times.items())]
+
+
+def _median(act: Callable[[], object]) -> float:
+    times: list[float] = []
+    for _ in range(9):
+        began = time.perf_counter()
+        act()
+        times.append((time.perf_counter() - began) * 1000)
+    return statistics.median(times)
 
 
 def draw_photo(folder: Path, megapixels: float, number: int) -> Path:

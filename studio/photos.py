@@ -57,6 +57,11 @@ def _read(data: bytes, max_megapixels: float) -> Photo:
     return Photo(upright, *_encoded(upright, lossless=kind == "PNG"))
 
 
+def written_like(image: Image.Image, suffix: str) -> Photo:
+    """A changed picture as a file of its own: a JPEG where it was one (`.jpg`), else a PNG that loses nothing."""
+    return Photo(image, *_encoded(image, lossless=suffix != ".jpg"))
+
+
 def plain_name(name: str) -> str:
     """A file's own name, without folders, fit to be shown: never used as a path."""
     last = PurePosixPath(name.replace("\\", "/")).name

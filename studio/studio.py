@@ -40,6 +40,8 @@ from studio.contracts import (
     Submitted,
     new_id,
 )
+from studio.dataset_check import DatasetCheck
+from studio.datasets import Datasets
 from studio.db import INVENTORY, Database, characters, engine_states
 from studio.doctor import gpu_available
 from studio.enlarging import Enlarging
@@ -93,6 +95,8 @@ class Studio:
         self.engines = Engines(settings, self.health, self.inventory, self.change_settings)
         self._casting = Casting(settings, shelf, self._characters, self._gallery)
         self.sheets = Sheets(settings, self._characters, self._gallery, self._jobs, self._orders, self._workshop)
+        self.datasets = Datasets(database, settings, self._gallery, self._characters)
+        self.dataset_check = DatasetCheck(self.datasets)
         self.trainings = Trainings(settings, self._characters, self._gallery, self._jobs, self._orders, shelf, toolkit)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
@@ -250,7 +254,8 @@ class Studio:
         return self._gallery.restore(ids)
 
     def empty_trash(self) -> int:
-        """Delete what is in the trash for good; gives how many pictures that were."""
+        """Delete what is in the trash for good, and the files of deleted datasets; gives how many pictures of the library that were."""
+        self.datasets.empty_trash()
         return self._gallery.empty_trash()
 
     def upload(self, data: bytes, name: str = "", *, kind: PictureKind = PictureKind.upload, category: str = "") -> Picture:

@@ -71,6 +71,11 @@ def collect(home: Path = HERE) -> Catalogue:
     for path in sorted((home / "assets").glob("*.js")):
         if path.name != "language.js":
             found |= _in_javascript(path)
+    if home == HERE:
+        # The check's sentences come from the studio, and the page translates them as they stand.
+        from studio.preflight import WORDS
+
+        found |= {text: text for words in WORDS.values() for text in words}
     return dict(sorted(found.items()))
 
 

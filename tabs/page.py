@@ -31,6 +31,7 @@ SHEETS = (
     "character_sheet.css",
     "making.css",
     "gallery.css",
+    "datasets.css",
     "analytics.css",
     "setup.css",
 )

@@ -8,6 +8,7 @@ from studio import VERSION
 from studio.api import (
     analytics,
     characters,
+    datasets,
     engines,
     enlarging,
     events,
@@ -49,6 +50,7 @@ def create_api(studio: Studio) -> FastAPI:
         # Before the single pictures: `enlarge` is no id.
         enlarging.routes(studio),
         pictures.routes(studio),
+        datasets.routes(studio),
         workflows.routes(studio),
         training.routes(studio, feed),
         analytics.routes(studio),

@@ -25,7 +25,7 @@ def bytes_answer(request: Request, path: Path, *, media_type: str, cache: str) -
     except FileNotFoundError as error:
         raise NotFound() from error
     headers = {"ETag": f'"{made:x}-{len(data):x}"', "Cache-Control": cache, "X-Content-Type-Options": "nosniff"}
-    if _has_it(request, headers["ETag"]):
+    if has_it(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(data, media_type=media_type, headers=headers)
 
@@ -33,7 +33,7 @@ def bytes_answer(request: Request, path: Path, *, media_type: str, cache: str) -
 def picture_answer(request: Request, picture: Picture, path: Path, *, download: bool) -> Response:
     """A whole picture, in ranges if asked for. Its content never changes, so its hash is its ETag."""
     headers = {"ETag": f'"{picture.sha256}"', "Cache-Control": FOREVER, "X-Content-Type-Options": "nosniff"}
-    if _has_it(request, headers["ETag"]):
+    if has_it(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     kind = "attachment" if download else "inline"
     headers["Content-Disposition"] = disposition(kind, filename(picture))
@@ -55,6 +55,7 @@ def disposition(kind: str, name: str) -> str:
     return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def _has_it(request: Request, etag: str) -> bool:
+def has_it(request: Request, etag: str) -> bool:
+    """Whether the caller says that it has the file with this ETag already."""
     asked = request.headers.get("if-none-match", "")
     return asked.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in asked.split(",")]

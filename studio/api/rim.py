@@ -19,7 +19,14 @@ MOST_JSON = 2 * 2**20
 ENVELOPE = 64 * 2**10
 
 # How many files of the largest size a request to these routes may hold.
-MOST_FILES = {"images": 1, "characters/import": 8, "characters/*/images": 8, "characters/*/evidence": 1}
+MOST_FILES = {
+    "images": 1,
+    "characters/import": 8,
+    "characters/*/images": 8,
+    "characters/*/evidence": 1,
+    "datasets/*/images": 8,
+    "datasets/*/import": 8,
+}
 
 log = logging.getLogger(__name__)
 

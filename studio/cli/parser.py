@@ -45,6 +45,7 @@ def build_parser(version: str = VERSION) -> argparse.ArgumentParser:
     _jobs(verbs)
     _images(verbs)
     _characters(verbs)
+    _datasets(verbs)
     _choices(verbs)
     _training(verbs)
     _engines(verbs)
@@ -258,6 +259,75 @@ def _sheets(steps: _Verbs) -> None:
         parser.add_argument("sheet", metavar="SHEET", help="its id")
         if name in ("keep", "throw"):
             parser.add_argument("views", metavar="VIEW", nargs="*", help="the name of a view")
+
+
+def _datasets(verbs: _Verbs) -> None:
+    sets = _group(_verb(verbs, "datasets", "choose what a character is learned from: pictures, captions, tags"), "action")
+    which = "a dataset, or a character's slug for its newest one"
+
+    def about(name: str, words: str) -> argparse.ArgumentParser:
+        parser = _verb(sets, name, words, f"datasets.{name}")
+        parser.add_argument("id", metavar="ID", help=which)
+        return parser
+
+    listing = _verb(sets, "list", "list datasets, newest first", "datasets.list")
+    listing.add_argument("--character", metavar="ID", help="only datasets of this character: its id or slug")
+    create = _verb(sets, "create", "make a dataset", "datasets.create")
+    create.add_argument("character", metavar="CHARACTER", help="whose it is: an id or a slug")
+    create.add_argument("--name", metavar="NAME", help="how it is called")
+    create.add_argument("--photos", action="store_true", help="begin with the character's photos")
+    create.add_argument("--picture", metavar="ID", action="append", default=[], help="a picture of the library; may be given several times")
+    show = about("show", "show a dataset and its pictures")
+    show.add_argument("--tag", metavar="TAG", help="only pictures with this tag")
+    show.add_argument("--flag", metavar="CODE", help="only pictures of which the check found this")
+    show.add_argument("--caption", choices=["missing", "present"], help="only pictures without a caption, or with one")
+    show.add_argument("--search", metavar="WORDS", default="", help="words in the caption, the name or a tag")
+    _paging(show, 100)
+    add = about("add", "add pictures: PNG, JPEG, WebP or HEIC, and .txt files with captions beside them")
+    add.add_argument("files", metavar="FILE", type=Path, nargs="*")
+    add.add_argument("--picture", metavar="ID", action="append", default=[], help="a picture of the library; may be given several times")
+    remove = about("remove", "take pictures out of a dataset")
+    remove.add_argument("pictures", metavar="PICTURE", nargs="+", help="ids, as `datasets show` gives them")
+    caption = about("caption", "change captions: of all pictures, or of some")
+    acts = caption.add_mutually_exclusive_group(required=True)
+    acts.add_argument("--write", metavar="TEXT", help="this caption for each")
+    acts.add_argument("--find", metavar="TEXT", help="look for this; goes with --replace")
+    acts.add_argument("--prefix", metavar="TEXT", help="put this before each")
+    acts.add_argument("--suffix", metavar="TEXT", help="put this behind each")
+    acts.add_argument("--trigger", action="store_true", help="put the character's trigger word first")
+    caption.add_argument("--replace", metavar="TEXT", default="", help="what stands where --find was found; left out: nothing")
+    caption.add_argument("--pattern", action="store_true", help="--find is a regular expression")
+    caption.add_argument("--case", action="store_true", help="tell capitals from small letters")
+    caption.add_argument("--words", action="store_true", help="find whole words only")
+    caption.add_argument("--picture", metavar="ID", action="append", default=[], help="only this picture; may be given several times")
+    caption.add_argument("--preview", action="store_true", help="only show what would change")
+    tag = about("tag", "give pictures tags, or take them away")
+    move = about("move", "move pictures into another dataset")
+    for parser in (tag, move):
+        parser.add_argument("pictures", metavar="PICTURE", nargs="+", help="ids, as `datasets show` gives them")
+    tag.add_argument("--add", metavar="TAG", action="append", default=[], help="may be given several times")
+    tag.add_argument("--remove", metavar="TAG", action="append", default=[], help="may be given several times")
+    move.add_argument("--to", metavar="DATASET", required=True, help="the other dataset's id")
+    crop = about("crop", "turn and crop a picture")
+    crop.add_argument("picture", metavar="PICTURE", help="its id")
+    crop.add_argument("--turns", metavar="N", type=int, default=0, help="quarter turns clockwise, before the crop")
+    for name, side in (("left", "the left edge"), ("top", "the upper edge")):
+        crop.add_argument(f"--{name}", metavar="PIXELS", type=int, default=0, help=f"how much is cut off at {side}")
+    for name in ("width", "height"):
+        crop.add_argument(f"--{name}", metavar="PIXELS", type=int, help=f"the {name} that is kept; by default all that is left")
+    check = about("check", "say what is good and what is missing before it is trained; fails where something blocks")
+    fix = about("fix", "do what the check proposes")
+    fix.add_argument("code", metavar="CODE", help="what to fix, as `datasets check` names it")
+    for parser in (check, fix):
+        parser.add_argument("--resolution", metavar="PIXELS", type=int, help="the side that will be trained at; by default what suits them")
+    about("undo", "take the last change back, also that it was deleted")
+    export = about("export", "write a dataset as a ZIP: pictures with a caption file beside each")
+    export.add_argument("--out", metavar="PATH", type=Path, help="a folder or a file name; by default here")
+    export.add_argument("--repeats", metavar="N", type=int, default=0, help="in a folder as kohya names them, such as 10_nova woman")
+    taking = about("import", "take in a folder or a ZIP of pictures with captions, as kohya and AI-Toolkit keep them")
+    taking.add_argument("path", metavar="PATH", type=Path, help="the folder or ZIP")
+    about("rename", "give a dataset another name").add_argument("name", metavar="NAME")
+    about("delete", "delete a dataset; `datasets undo` brings it back")
 
 
 def _waiting(parser: argparse.ArgumentParser) -> None:
