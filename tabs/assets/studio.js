@@ -22,6 +22,7 @@ import "./gallery.js";
 import "./analytics.js";
 import { warmCharts } from "./charts.js";
 import "./characters.js";
+import "./training.js";
 import { startSetup } from "./setup.js";
 import { startSidebar } from "./sidebar.js";
 
