@@ -62,7 +62,7 @@ export class LineChart {
       font: { family: "Likeness Sans, system-ui, sans-serif", size: Math.round(12 * size) },
       height: Math.round(this.height * size),
       xaxis: { ...axis, showgrid: false, tickformat: ",d", ...(lines[0]?.x.length < 7 ? { tickvals: lines[0].x } : {}) },
-      yaxis: { ...axis, nticks: 5, ...(log ? { type: "log", tickformat: "~g", dtick: "D2" } : { tickformat: "~g" }), ...(percent ? { range: [-4, 104], ticksuffix: " %", tickvals: [0, 25, 50, 75, 100] } : {}) },
+      yaxis: { ...axis, nticks: 5, ...(log ? { type: "log", tickformat: "~g", dtick: "D2" } : { tickformat: "~g" }), ...(percent ? { range: [-4, 104], tickvals: [0, 50, 100], ticktext: ["0 %", "50 %", "100 %"] } : {}) },
     };
     await drawn.react(this.plot, data, layout, { displayModeBar: false });
   }

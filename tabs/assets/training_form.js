@@ -9,8 +9,8 @@ import { complain, toast } from "./toast.js";
 import { duration, faultWords } from "./words.js";
 
 const FEW = 10;
-export const TARGETS = { attention: t("Attention only: less, a smaller file"), everything: t("All layers: more of a likeness") };
-export const SCHEDULES = { constant: t("Stays the same"), linear: t("Falls in a straight line"), cosine: t("Falls in a curve") };
+export const TARGETS = { attention: t("Attention only"), everything: t("All layers") };
+export const SCHEDULES = { constant: t("Constant"), linear: t("Linear"), cosine: t("Cosine") };
 const YES_NO = { true: t("Yes"), false: t("No") };
 // In the order in which they matter. `of` is the words for each choice.
 export const FIELDS = [
@@ -18,8 +18,8 @@ export const FIELDS = [
   { name: "learning_rate", label: t("Learning rate"), tip: t("How much each step changes. Too high and the pictures break, too low and nothing is learned."), min: 0, max: 0.1, step: "any" },
   { name: "rank", label: t("Rank"), tip: t("How much the LoRA can hold. A higher one learns finer traits and makes a larger file."), min: 1, max: 256 },
   { name: "alpha", label: t("Alpha"), tip: t("Divided by the rank it scales what is learned. Usually as large as the rank."), min: 1, max: 1024 },
-  { name: "targets", label: t("What it changes"), tip: t("Which layers of the model the LoRA changes."), of: TARGETS },
-  { name: "schedule", label: t("Schedule"), tip: t("How the learning rate goes on after its warm-up."), of: SCHEDULES },
+  { name: "targets", label: t("What it changes"), tip: t("Which layers of the model the LoRA changes. All of them: more of a likeness, a larger file."), of: TARGETS },
+  { name: "schedule", label: t("Schedule"), tip: t("How the learning rate goes on after its warm-up: it stays, or falls in a straight line or a curve."), of: SCHEDULES },
   { name: "warmup", label: t("Warm-up"), tip: t("Over so many steps the learning rate rises at the beginning."), min: 0, max: 10_000 },
   { name: "batch", label: t("Batch"), tip: t("How many pictures are looked at in each step. More want more memory."), min: 1, max: 64 },
   { name: "resolution", label: t("Resolution"), tip: t("Pictures are brought to about the area of a square with this side, in pixels."), min: 64, max: 2048 },
@@ -30,7 +30,10 @@ export const FIELDS = [
   { name: "seed", label: t("Seed"), tip: t("The same seed, pictures and settings learn the same LoRA again. Empty: another one each time."), min: 0, max: 2 ** 32 - 1 },
 ];
 
-export const settingWords = (field, value) => (field.of ? field.of[String(value)] ?? String(value) : number(value, { maximumSignificantDigits: 6, useGrouping: field.name !== "seed" }));
+export function settingWords(field, value) {
+  if (field.of) return field.of[String(value)] ?? String(value);
+  return field.name === "seed" ? String(value) : number(value, { maximumSignificantDigits: 6 });
+}
 
 // Its node is a <section>. `ordered(job)` is called when a training was accepted, `pictures()` leads to what it learns from.
 export class TrainingForm {
@@ -52,8 +55,9 @@ export class TrainingForm {
     this.button = h("button", { type: "submit", class: "button primary train-go", "data-tip": t("It goes on when you close the page") }, icon("sparkle"), h("span", {}, t("Train")));
     this.sum = h("p", { class: "train-sum soft", role: "status" });
     this.form = h("form", { class: "train-form", novalidate: true, onsubmit: (event) => (event.preventDefault(), this.order()) }, this.learns, this.obstacles, this.cards, this.more, this.counting, h("div", { class: "train-foot" }, this.button, this.sum));
-    this.form.addEventListener("input", () => this.summed());
-    this.form.addEventListener("change", () => this.summed());
+    const changed = (event) => (this.clearError(event.target.closest(".wrong")), this.summed());
+    this.form.addEventListener("input", changed);
+    this.form.addEventListener("change", changed);
     this.node = this.form;
   }
 
@@ -153,7 +157,7 @@ export class TrainingForm {
       else if (!about.of) control.placeholder = settingWords(about, recipe[about.name]);
       else {
         const before = control.value;
-        const usual = h("option", { value: "" }, t("As the preset says: {value}", { value: settingWords(about, recipe[about.name]) }));
+        const usual = h("option", { value: "" }, t("Preset: {value}", { value: settingWords(about, recipe[about.name]) }));
         control.replaceChildren(usual, ...Object.entries(about.of).map(([value, words]) => h("option", { value }, words)));
         control.value = before;
       }
@@ -184,7 +188,7 @@ export class TrainingForm {
     const work = ({ steps, batch, resolution }) => steps * batch * resolution ** 2;
     const seconds = chosen.seconds === null ? null : (chosen.seconds * work(recipe)) / work(chosen.recipe);
     const time = seconds === null ? t("how long it takes is known after the first one") : seconds > 0 ? t("about {time} on this computer", { time: duration(seconds) }) : "";
-    const steps = Number.isFinite(recipe.steps) ? tn("{count} step", "{count} steps", recipe.steps) : "";
+    const steps = recipe.steps > 0 ? tn("{count} step", "{count} steps", recipe.steps) : "";
     setText(this.sum, [steps, time].filter(Boolean).join(" · "));
     const names = Object.keys(own).map((name) => this.controls.get(name).label);
     const key = names.join();
@@ -255,12 +259,14 @@ export class TrainingForm {
     return true;
   }
 
-  // A field that is written in again is no longer wrong: form.js sees to that for every field of the page.
   clearErrors() {
-    for (const field of this.form.querySelectorAll(".wrong")) {
-      field.classList.remove("wrong");
-      field.querySelector(".field-error")?.remove();
-      field.querySelectorAll("[aria-invalid]").forEach((input) => (input.removeAttribute("aria-invalid"), input.removeAttribute("aria-describedby")));
-    }
+    for (const field of this.form.querySelectorAll(".wrong")) this.clearError(field);
+  }
+
+  clearError(field) {
+    if (!field) return;
+    field.classList.remove("wrong");
+    field.querySelector(".field-error")?.remove();
+    field.querySelectorAll("[aria-invalid]").forEach((input) => (input.removeAttribute("aria-invalid"), input.removeAttribute("aria-describedby")));
   }
 }
