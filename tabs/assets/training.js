@@ -119,7 +119,7 @@ class TrainingTab extends HTMLElement {
     this.list = h("ul", { class: "train-runs", "aria-label": t("Trainings of {name}", { name: character.name }) });
     this.kept = h("ul", { class: "train-versions", "aria-label": t("LoRA versions of {name}", { name: character.name }) });
     this.runsPanel = h("section", { class: "train-panel" }, h("h3", {}, t("Trainings")), this.list);
-    this.keptPanel = h("section", { class: "train-panel" }, h("h3", {}, t("LoRA versions")), this.kept);
+    this.keptPanel = h("section", { class: "train-panel train-kept" }, h("h3", {}, t("LoRA versions")), this.kept);
     this.side = h("div", { class: "train-side" }, this.runsPanel, this.keptPanel);
     this.main = h("div", { class: "train-main" });
     this.columns = h("div", { class: "train-columns", hidden: true }, this.side, this.main);
@@ -198,7 +198,8 @@ class TrainingTab extends HTMLElement {
       ...this.versions.map((one) => {
         const words = t("Version {version}", { version: number(one.version) });
         const use = h("button", { type: "button", class: "quiet", "data-tip": t("Pictures are made with this one again"), "aria-label": t("Use {version} again", { version: words }), onclick: () => this.useAgain(one, use) }, t("Use again"));
-        return h("li", { "data-used": one.used }, h("div", {}, h("p", {}, h("strong", {}, words), one.used ? h("span", { class: "tag good" }, t("In use")) : null, one.there ? null : h("span", { class: "tag warn" }, t("File is gone"))), h("p", { class: "soft train-small", title: moment(one.created_at) }, [tn("{count} step", "{count} steps", one.step), ago(one.created_at)].join(" · "))), one.used || !one.there ? null : use);
+        const make = h("button", { type: "button", class: "quiet", "data-tip": t("Opens Generate with {name}", { name: this.character.name }), onclick: () => showTab("generate") }, t("Make a picture"));
+        return h("li", { "data-used": one.used }, h("div", {}, h("p", {}, h("strong", {}, words), one.used ? h("span", { class: "tag good" }, t("In use")) : null, one.there ? null : h("span", { class: "tag warn" }, t("File is gone"))), h("p", { class: "soft train-small", title: moment(one.created_at) }, [tn("{count} step", "{count} steps", one.step), ago(one.created_at)].join(" · "))), !one.there ? null : one.used ? make : use);
       }),
     );
     if (focused) this.kept.querySelector("button")?.focus();

@@ -53,7 +53,7 @@ export class TrainingRun {
 
   build() {
     this.head = h("div", { class: "train-run-head" });
-    this.words = h("p", { class: "train-progress-words", role: "status" });
+    this.words = h("p", { class: "train-progress-words" });
     this.bar = h("div", { class: "bar train-bar-line", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": t("Progress of the training") }, h("i"));
     this.buttons = this.buildButtons();
     this.acts = h("div", { class: "train-acts" }, ...Object.values(this.buttons));
