@@ -125,8 +125,9 @@ export class TrainingRun {
   buildFolds() {
     this.settings = h("dl", { class: "train-settings" });
     this.level = h("select", { class: "cf-input", "aria-label": t("Which lines are shown"), onchange: () => this.drawLog() }, ...LEVELS.map(([value, words]) => h("option", { value, selected: value === "INFO" }, words)));
-    this.lines = h("ol", { class: "train-log", tabindex: "0", role: "region", lang: "en", "aria-label": t("Log of the training") });
-    this.logFold = h("details", { class: "train-fold", ontoggle: () => this.drawLog() }, h("summary", {}, t("Log")), this.level, this.lines);
+    this.lines = h("ol", { lang: "en" });
+    this.linesBox = h("div", { class: "train-log", tabindex: "0", role: "region", "aria-label": t("Log of the training") }, this.lines);
+    this.logFold = h("details", { class: "train-fold", ontoggle: () => this.drawLog() }, h("summary", {}, t("Log")), this.level, this.linesBox);
     this.other = h("select", { class: "cf-input", "aria-label": t("Compare with"), onchange: () => this.drawComparison() });
     this.comparison = h("div", { class: "train-comparison" });
     this.compareFold = h("details", { class: "train-fold", ontoggle: () => this.drawChoices() }, h("summary", {}, t("Compare with another training")), this.other, this.comparison);
@@ -424,9 +425,10 @@ export class TrainingRun {
     } catch (problem) {
       return this.lines.replaceChildren(h("li", {}, problem.message));
     }
-    const atEnd = this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight < 40;
+    const box = this.linesBox;
+    const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
     this.lines.replaceChildren(...(items.length ? items.map((line) => h("li", { "data-level": line.level }, h("time", {}, new Date(line.ts).toLocaleTimeString()), h("span", {}, line.msg))) : [h("li", {}, t("Nothing at this level."))]));
-    if (atEnd) this.lines.scrollTop = this.lines.scrollHeight;
+    if (atEnd) box.scrollTop = box.scrollHeight;
     return undefined;
   }
 
