@@ -134,7 +134,7 @@ class TrainingTab extends HTMLElement {
     let offer, lines, versions;
     try {
       const query = { character };
-      [offer, { items: lines }, { items: versions }] = await Promise.all([get("training/offer", { ...query, model: this.form.model.value, dataset: this.form.dataset }), get("training", query), get("loras/versions", query)]);
+      [offer, { items: lines }, { items: versions }] = await Promise.all([get("training/offer", { ...query, model: this.form.spec, dataset: this.form.dataset }), get("training", query), get("loras/versions", query)]);
     } catch (problem) {
       if (character === this.whose && !this.lines.length && this.fold.hidden) this.say(problem);
       return;

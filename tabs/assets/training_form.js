@@ -9,6 +9,8 @@ import { complain, toast } from "./toast.js";
 import { duration, faultWords } from "./words.js";
 
 const FEW = 10;
+// What AI-Toolkit trains stands among the models, told apart by this.
+const TOOLKIT = "aitoolkit/";
 export const TARGETS = { attention: t("Attention only"), everything: t("All layers") };
 export const SCHEDULES = { constant: t("Constant"), linear: t("Linear"), cosine: t("Cosine") };
 const YES_NO = { true: t("Yes"), false: t("No") };
@@ -51,10 +53,11 @@ export class TrainingForm {
     this.obstacles = h("div", { class: "train-obstacles", role: "status" });
     this.cards = h("div", { class: "train-presets", role: "radiogroup", "aria-label": t("How thoroughly"), id: "field-train-preset" });
     this.counting = h("p", { class: "train-small soft simple-only", role: "status" });
+    this.toolkit = h("p", { class: "train-toolkit", role: "status", hidden: true });
     this.more = h("details", { class: "train-more advanced-only" }, h("summary", {}, t("More settings")), this.buildFields());
     this.button = h("button", { type: "submit", class: "button primary train-go", "data-tip": t("It goes on when you close the page") }, icon("sparkle"), h("span", {}, t("Train")));
     this.sum = h("p", { class: "train-sum soft", role: "status" });
-    this.form = h("form", { class: "train-form", novalidate: true, onsubmit: (event) => (event.preventDefault(), this.order()) }, this.learns, this.obstacles, this.cards, this.more, this.counting, h("div", { class: "train-foot" }, this.button, this.sum));
+    this.form = h("form", { class: "train-form", novalidate: true, onsubmit: (event) => (event.preventDefault(), this.order()) }, this.learns, this.obstacles, this.cards, this.toolkit, this.more, this.counting, h("div", { class: "train-foot" }, this.button, this.sum));
     const changed = (event) => (this.clearError(event.target.closest(".wrong")), this.summed());
     this.form.addEventListener("input", changed);
     this.form.addEventListener("change", changed);
@@ -63,7 +66,7 @@ export class TrainingForm {
 
   buildFields() {
     const input = (attributes) => h("input", { class: "cf-input", autocomplete: "off", ...attributes });
-    this.model = h("select", { class: "cf-input", onchange: () => this.reload() });
+    this.model = h("select", { class: "cf-input", onchange: () => this.reload().then(() => this.drawHints()) });
     const fields = [this.field({ name: "model", label: t("Model"), tip: t("The LoRA will work with this model and those of its family.") }, this.model)];
     fields.push(this.field({ name: "name", label: t("Name of the LoRA"), tip: t("Written into its file. Empty: the character's name.") }, input({ type: "text", maxlength: 80, placeholder: this.character.name })));
     for (const about of FIELDS) {
@@ -87,11 +90,11 @@ export class TrainingForm {
 
   take(offer) {
     this.offer = offer;
-    const chosen = this.choice();
-    if (!chosen) this.preset = offer.presets[0]?.id ?? "";
+    this.drawModels();
+    if (!this.choice()) this.preset = offer.presets[0]?.id ?? "";
     this.drawLearns();
     this.drawObstacles();
-    this.drawModels();
+    this.drawToolkit();
     const key = JSON.stringify(offer.presets);
     if (key !== this.shown) {
       this.shown = key;
@@ -103,8 +106,32 @@ export class TrainingForm {
     this.summed();
   }
 
+  // What AI-Toolkit should train; null where the studio does it itself.
+  arch() {
+    const { value } = this.model;
+    return value.startsWith(TOOLKIT) ? this.offer.toolkit.find((one) => one.arch === value.slice(TOOLKIT.length)) ?? null : null;
+  }
+
+  // The studio's model that is chosen, as the offer is asked for.
+  get spec() {
+    return this.model.value.startsWith(TOOLKIT) ? null : this.model.value;
+  }
+
+  // What empty fields stand for, and how long that takes.
   choice() {
-    return this.offer.presets.find((one) => one.id === this.preset) ?? null;
+    const arch = this.arch();
+    return arch ? { recipe: arch.recipe, seconds: null } : this.offer.presets.find((one) => one.id === this.preset) ?? null;
+  }
+
+  drawToolkit() {
+    const arch = this.arch();
+    toggle(this.cards, "hidden", arch);
+    toggle(this.toolkit, "hidden", !arch);
+    if (!arch) return;
+    const parts = [t("AI-Toolkit trains {model}, with the settings that its makers suggest.", { model: arch.title })];
+    parts.push(arch.vram_gb === null ? t("How much graphics memory it needs is unknown until measured.") : t("It needs about {count} GB of graphics memory.", { count: number(arch.vram_gb) }));
+    if (arch.gated) parts.push(t("The model is gated: accept its licence on Hugging Face, and set your token on the Setup tab."));
+    setText(this.toolkit, parts.join(" "));
   }
 
   card(one) {
@@ -141,10 +168,15 @@ export class TrainingForm {
 
   drawModels() {
     const before = this.model.value || this.offer.model;
-    const key = this.offer.models.map((one) => one.id).join();
-    if (key !== this.models) this.model.replaceChildren(...this.offer.models.map((one) => h("option", { value: one.id, lang: "en" }, one.name)));
+    const { models, toolkit = [] } = this.offer;
+    const key = [...models.map((one) => one.id), ...toolkit.map((one) => one.arch)].join();
+    if (key !== this.models) {
+      const more = toolkit.map((one) => h("option", { value: `${TOOLKIT}${one.arch}`, lang: "en" }, one.title));
+      this.model.replaceChildren(...models.map((one) => h("option", { value: one.id, lang: "en" }, one.name)), more.length ? h("optgroup", { label: t("With AI-Toolkit") }, ...more) : "");
+    }
     this.models = key;
-    this.model.value = this.offer.models.some((one) => one.id === before) ? before : this.offer.model;
+    this.model.value = before;
+    if (!this.model.value) this.model.value = this.offer.model;
   }
 
   // What an empty field stands for: what the chosen preset says.
@@ -208,7 +240,7 @@ export class TrainingForm {
 
   async reload() {
     try {
-      this.take(await get("training/offer", { character: this.character.id, model: this.model.value, dataset: this.dataset }));
+      this.take(await get("training/offer", { character: this.character.id, model: this.spec, dataset: this.dataset }));
     } catch (problem) {
       complain(problem);
       if (!this.dataset) return;
@@ -221,7 +253,9 @@ export class TrainingForm {
     this.clearErrors();
     const unread = [...this.controls].find(([, { control }]) => control.validity.badInput);
     if (unread) return void this.showError({ field: unread[0], message: t("This is not a number."), remedy: t("Write one, or leave it empty.") });
-    const body = { character: this.character.id, preset: this.preset, model: this.model.value || null, dataset: this.dataset, ...this.own() };
+    const arch = this.arch();
+    const engine = arch ? { engine: "aitoolkit", model: arch.arch } : { preset: this.preset, model: this.spec || null };
+    const body = { character: this.character.id, ...engine, dataset: this.dataset, ...this.own() };
     this.button.disabled = true;
     let job;
     try {

@@ -31,7 +31,8 @@ export function runWords(job) {
   const made = new Date(job.created_at);
   const year = made.getFullYear() === new Date().getFullYear() ? undefined : "numeric";
   const when = made.toLocaleString(language, { year, day: "numeric", month: "short", hour: "numeric", minute: "2-digit" });
-  return t("{preset}, {when}", { preset: presetName(job.training.preset), when });
+  const { preset, engine } = job.training;
+  return t("{preset}, {when}", { preset: engine === "aitoolkit" ? "AI-Toolkit" : presetName(preset), when });
 }
 const percent = (share) => (share === null || share === undefined ? "–" : `${number(Math.round(100 * share))} %`);
 const lossWords = (loss) => number(loss, { maximumSignificantDigits: 3 });
