@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from studio.models import SAMPLERS, SCHEDULERS
 from studio.studio import Studio
-from tabs import analytics, characters, gallery, generate, languages, setup
+from tabs import analytics, characters, gallery, generate, languages, setup, train
 from tabs.languages import Catalogue, t
 from tabs.live import live
 from tabs.theme import theme
@@ -29,6 +29,7 @@ SHEETS = (
     "sidebar.css",
     "characters.css",
     "character_sheet.css",
+    "train.css",
     "making.css",
     "gallery.css",
     "datasets.css",
@@ -46,6 +47,8 @@ def build(studio: Studio, catalogues: Mapping[str, Catalogue] | None = None) -> 
                 setup.build()
             with gr.Tab(t("Characters"), id="characters", elem_id="characters"):
                 characters.build()
+            with gr.Tab(t("Train"), id="train", elem_id="train"):
+                train.build()
             with gr.Tab(t("Generate"), id="generate", elem_id="generate"):
                 generate.build(studio, blocks, tabs)
             with gr.Tab(t("Gallery"), id="gallery", elem_id="gallery"):

@@ -2,7 +2,7 @@
 
 import { onTab, showTab, tabShown } from "./header.js";
 
-const TABS = new Set(["setup", "characters", "generate", "gallery", "analytics"]);
+const TABS = new Set(["setup", "characters", "train", "generate", "gallery", "analytics"]);
 const TRY_MS = 50;
 const TRIES = 200;
 

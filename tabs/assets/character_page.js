@@ -117,6 +117,7 @@ export class CharacterPage {
           { class: "page-acts" },
           trashed ? button("restore", t("Restore"), t("Back among the active characters"), () => this.acts.archive(), "primary") : this.makeButton,
           trashed ? null : button("variations", t("Character sheet …"), t("From one portrait: other sides, moods, light and clothes, to be kept as photos"), () => this.newSheet()),
+          trashed || !one.photos ? null : button("person", t("Train"), t("Teach a model this face, from the photos"), () => this.acts.train()),
           button("pencil", t("Edit"), t("Change looks, words and settings"), () => this.acts.edit()),
           button("copy", t("Duplicate"), t("A new character with the same words and settings"), () => this.acts.copy()),
           h("a", { class: "button", href: address(`${this.path}/export`), download: "", "data-tip": t("Everything about this character in one zip file") }, icon("download"), t("Export")),

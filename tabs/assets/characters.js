@@ -345,7 +345,8 @@ class Characters extends HTMLElement {
       back: () => this.showLibrary(),
       edit: (section) => this.showForm(character.id).then(() => section && this.form?.goTo(section)),
       changed: () => this.changed(),
-      make: () => this.makeWith(character),
+      make: () => this.workWith(character, "generate"),
+      train: () => this.workWith(character, "train"),
       copy: () => this.duplicate(character),
       trash: () => this.trash(this.page.character),
       archive: () => this.archive(this.page.character),
@@ -355,9 +356,9 @@ class Characters extends HTMLElement {
     return undefined;
   }
 
-  makeWith(character) {
+  workWith(character, tab) {
     setActive(character.id);
-    showTab("generate");
+    showTab(tab);
   }
 
   async duplicate(character) {

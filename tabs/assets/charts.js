@@ -9,7 +9,7 @@ const CHARTS = { days: t("Pictures per day"), characters: t("Pictures by charact
 const QUIET_MS = 1000;
 
 let reading = null;
-const plotly = () =>
+export const plotly = () =>
   (reading ??= new Promise((resolve, reject) => {
     const src = new URL("plotly/plotly-basic.min.js", import.meta.url).href;
     const failed = () => {

@@ -74,6 +74,11 @@ const GROUPS = [
       ["aitoolkit_path", t("AI-Toolkit folder"), { wide: true }],
       ["hf_token", t("Hugging Face token")],
       ["runpod_api_key", t("RunPod key")],
+      ["caption_url", t("Address of the captioner"), { wide: true }],
+      ["caption_model", t("Model of the captioner")],
+      ["caption_key", t("Key of the captioner")],
+      ["caption_timeout_s", t("Seconds for a caption")],
+      ["caption_side", t("Pixels shown to the captioner")],
     ],
   },
 ];

@@ -46,6 +46,8 @@ class Stage extends HTMLElement {
     const refill = paced(() => this.fillStrip(), 1);
     feed.addEventListener("pictures", refill);
     document.addEventListener("likeness:look", (event) => {
+      const job = feed.job(event.detail);
+      if (job && !paints(job)) return; // Train's
       this.pinned = event.detail;
       this.setLarge(true);
       this.draw();
@@ -87,7 +89,7 @@ class Stage extends HTMLElement {
   job() {
     if (this.pinned) {
       const job = feed.job(this.pinned);
-      if (job) return job;
+      if (job && paints(job)) return job;
       this.pinned = null;
     }
     return feed.running.find(paints) ?? feed.ended.find((job) => paints(job) && (job.state === "done" || feed.pictures(job)?.length)) ?? feed.queued.find(paints) ?? null;

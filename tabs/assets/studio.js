@@ -23,6 +23,7 @@ import "./analytics.js";
 import { warmCharts } from "./charts.js";
 import "./characters.js";
 import "./datasets.js";
+import "./training.js";
 import { startSetup } from "./setup.js";
 import { startSidebar } from "./sidebar.js";
 

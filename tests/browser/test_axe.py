@@ -119,8 +119,14 @@ def test_the_first_run_shuts_nobody_out(fresh: Running, browser: Browser, size: 
     page.locator(".template").first.click()
     seen.look_at("first-run-3")
     seen.show_everything()
-    empty = (("Generate", "#make"), ("Characters", "likeness-characters h3"), ("Gallery", ".empty h2"), ("Analytics", ".empty h2"))
-    for tab, scene in empty:
+    empty = {
+        "Generate": "#make",
+        "Characters": "likeness-characters h3",
+        "Train": ".train-empty h3",
+        "Gallery": ".empty h2",
+        "Analytics": ".empty h2",
+    }
+    for tab, scene in empty.items():
         seen.tab(tab)
         page.locator(scene).locator("visible=true").first.wait_for()
         seen.look_at(f"empty-{tab.lower()}")
