@@ -97,7 +97,7 @@ class Studio:
         self.sheets = Sheets(settings, self._characters, self._gallery, self._jobs, self._orders, self._workshop)
         self.datasets = Datasets(database, settings, self._gallery, self._characters)
         self.dataset_check = DatasetCheck(self.datasets)
-        self.trainings = Trainings(settings, self._characters, self._gallery, self._jobs, self._orders, shelf, toolkit)
+        self.trainings = Trainings(settings, self._characters, self._gallery, self._jobs, self._orders, shelf, self.datasets, toolkit)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs

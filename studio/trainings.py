@@ -32,6 +32,7 @@ from studio.contracts import (
     Problem,
     TrainRequest,
 )
+from studio.datasets import Datasets
 from studio.db import jobs as job_table
 from studio.db import lora_versions, trainings
 from studio.errors import (
@@ -180,11 +181,13 @@ class Trainings:
         jobs: Jobs,
         orders: Orders,
         shelf: ModelShelf,
+        datasets: Datasets,
         toolkit: Callable[[], tuple[ToolkitArch, ...]],
     ) -> None:
         """`toolkit` gives what AI-Toolkit trains."""
         self.settings = settings
         self._toolkit = toolkit
+        self._datasets = datasets
         self.database = jobs.database
         self._characters = characters
         self._gallery = gallery
@@ -199,7 +202,7 @@ class Trainings:
         somebody = self._characters.character(character)
         can = self._trainable()
         spec = self._model(model, somebody)
-        learned = self._learned(somebody, dataset)
+        count = self._count(somebody, dataset)
         wanted = TrainRequest.model_validate({"character": somebody.id})
         choices = [
             TrainChoice(id=one.id, name=one.name, about=one.about, recipe=recipe, seconds=self._seconds(recipe))
@@ -213,8 +216,8 @@ class Trainings:
             models=can,
             presets=tuple(choices),
             toolkit=self._toolkit() if self.settings.aitoolkit_path else (),
-            pictures=len(learned.pictures),
-            obstacles=tuple(self._obstacles(somebody, learned)),
+            pictures=count,
+            obstacles=tuple(self._obstacles(somebody, count)),
         )
 
     def order(self, request: TrainRequest, *, correlation_id: str) -> Job:
@@ -242,17 +245,16 @@ class Trainings:
             self._shelf.check(spec, [])
         else:
             raise InvalidFieldValue(f"There is no trainer called “{engine}”.", field="engine", remedy=f"Use “{EMBEDDED}” or “{TOOLKIT}”.")
-        learned = self._learned(somebody, request.dataset)
-        if not learned.pictures:
+        if not self._count(somebody, request.dataset):
             raise InvalidFieldValue(
                 f"There are no pictures of {somebody.name} to learn from.", field="dataset", remedy="Add five photos or more first."
             )
         from studio import safety  # reading its rules takes a second, which the page must not wait for
 
-        for texts in ([caption for _, caption, _ in learned.pictures], list(recipe.samples)):
-            for text in dict.fromkeys(texts):
-                safety.check([text])
+        for text in recipe.samples:
+            safety.check([text])
         self._orders.check_space()
+        learned = self._learned(somebody, request.dataset)
         plan = TrainPlan(engine=engine, character=somebody.id, lora=request.name or somebody.name, recipe=recipe)
 
         def also(connection: sa.Connection, _batch: str, job_ids: tuple[str, ...]) -> None:
@@ -474,21 +476,31 @@ class Trainings:
         return spec
 
     def _learned(self, somebody: Character, dataset: str | None) -> Learned:
-        if dataset is not None:
-            raise NotFound(f"There is no dataset {dataset!r}.", remedy="Leave it out: the character's photos are used then.")
-        photos = [photo for photo in self._gallery.photos(somebody.id) if (self.settings.data / photo.path).is_file()]
-        return Learned(
-            dataset="", version=0, pictures=tuple((photo.path, caption_for(photo.caption, somebody), photo.sha256) for photo in photos)
-        )
+        """What a training learns from; where nobody said and there is no dataset yet, one is made of the photos."""
+        chosen = self._datasets.dataset(dataset) if dataset is not None else self._datasets.for_character(somebody.id)
+        if chosen.character_id != somebody.id:
+            raise InvalidFieldValue(
+                f"The dataset “{chosen.name}” is not one of {somebody.name}.", field="dataset", remedy="Choose one of this character's."
+            )
+        frozen = self._datasets.frozen(chosen.id)
+        pictures = tuple((one.path, caption_for(one.caption, somebody), one.sha256) for one in frozen)
+        return Learned(dataset=chosen.id, version=chosen.version, pictures=pictures)
 
-    def _obstacles(self, somebody: Character, learned: Learned) -> list[Problem]:
+    def _count(self, somebody: Character, dataset: str | None) -> int:
+        """How many pictures a training would learn from, without making anything."""
+        if dataset is not None:
+            return self._datasets.dataset(dataset).pictures
+        found = self._datasets.datasets(somebody.id)
+        return found[0].pictures if found else len(self._gallery.photos(somebody.id))
+
+    def _obstacles(self, somebody: Character, pictures: int) -> list[Problem]:
         found: list[Problem] = []
         if somebody.kind.real:
             try:
                 check_consent(somebody.consent, somebody.name)
             except LikenessError as error:
                 found.append(Problem(code=error.code, message=error.message, remedy=error.remedy, field="consent"))
-        if not learned.pictures:
+        if not pictures:
             found.append(
                 Problem(
                     code=InvalidFieldValue.code,
