@@ -257,6 +257,7 @@ class TrainingTab extends HTMLElement {
 
   learnFrom(dataset) {
     showView("runs");
+    this.refresh();
     if (!this.form) return;
     this.fold.open = true;
     this.form.from(dataset);
@@ -326,10 +327,13 @@ document.addEventListener("likeness:look", ({ detail: id }) => {
   const job = feed.job(id);
   if (!job || !paints(job)) lead((tab) => tab.lookAt(id));
 });
-document.addEventListener("likeness:train", (event) => {
-  const { detail } = event;
-  const dataset = detail && typeof detail === "object" ? (detail.dataset ?? detail.id ?? null) : detail;
+document.addEventListener("likeness:train", async ({ detail }) => {
+  const { dataset = null, character = null } = detail && typeof detail === "object" ? detail : { dataset: detail };
   showTab("train");
+  if (character && character !== active()) {
+    setActive(character);
+    await somebody.load();
+  }
   lead((tab) => tab.learnFrom(dataset));
 });
 feed.addEventListener("ended", ({ detail: job }) => {
