@@ -57,6 +57,7 @@ log = logging.getLogger(__name__)
 
 EMBEDDED, TOOLKIT = "embedded", "aitoolkit"
 TRAINABLE = (Family.starter, Family.sd15, Family.sd2, Family.sdxl)
+FEWEST = 2  # one alone teaches a picture, not a person
 POINTS = 600
 LOOKED_BACK = 12
 
@@ -245,10 +246,9 @@ class Trainings:
             self._shelf.check(spec, [])
         else:
             raise InvalidFieldValue(f"There is no trainer called “{engine}”.", field="engine", remedy=f"Use “{EMBEDDED}” or “{TOOLKIT}”.")
-        if not self._count(somebody, request.dataset):
-            raise InvalidFieldValue(
-                f"There are no pictures of {somebody.name} to learn from.", field="dataset", remedy="Add five photos or more first."
-            )
+        count = self._count(somebody, request.dataset)
+        if count < FEWEST:
+            raise InvalidFieldValue(_too_few(count, somebody), field="dataset", remedy="Add photos: ten or more are good.")
         from studio import safety  # reading its rules takes a second, which the page must not wait for
 
         for text in recipe.samples:
@@ -500,12 +500,12 @@ class Trainings:
                 check_consent(somebody.consent, somebody.name)
             except LikenessError as error:
                 found.append(Problem(code=error.code, message=error.message, remedy=error.remedy, field="consent"))
-        if not pictures:
+        if pictures < FEWEST:
             found.append(
                 Problem(
                     code=InvalidFieldValue.code,
-                    message=f"There are no pictures of {somebody.name} to learn from.",
-                    remedy="Add five photos or more on the character's page.",
+                    message=_too_few(pictures, somebody),
+                    remedy="Add photos on the character's page: ten or more are good.",
                     field="dataset",
                 )
             )
@@ -599,6 +599,12 @@ def points_of(progress: Sequence[Mapping[str, Any]]) -> tuple[Point, ...]:
             points.append(Point(step=one["step"], loss=round(sum(group) / len(group), 6), smooth=round(smooth, 6), rate=one["rate"]))
             group = []
     return tuple(points)
+
+
+def _too_few(count: int, somebody: Character) -> str:
+    if count:
+        return f"One picture of {somebody.name} is not enough to learn from."
+    return f"There are no pictures of {somebody.name} to learn from."
 
 
 def _work(recipe: TrainRecipe) -> float:

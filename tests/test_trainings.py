@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from app import HOME, open_studio
 from bench.rig import wait_until
 from studio.contracts import CharacterChange, CharacterFields, GenerateRequest, Job, JobKind, JobState, TrainRequest
+from studio.datasets import DatasetFields
 from studio.errors import Conflict, ConsentMissing, InvalidFieldValue, LikenessError, NotFound, SafetyFilter
 from studio.settings import Settings
 from studio.studio import Studio
@@ -97,7 +98,22 @@ def test_nothing_is_trained_without_pictures(studio: Studio) -> None:
         order(studio, nobody.slug)
     assert refused.value.field == "dataset" and "photos" in refused.value.remedy
     assert [one.field for one in studio.trainings.offer(nobody.id).obstacles] == ["dataset"]
-    assert studio.jobs().items == () and studio.trainings.trainings() == ()
+    studio.add_photos(nobody.id, [("0.png", drawn(0))])
+    with pytest.raises(InvalidFieldValue, match="One picture"):
+        order(studio, nobody.slug)
+    assert studio.jobs().items == () and studio.trainings.trainings() == () and studio.datasets.datasets() == ()
+
+
+def test_a_training_learns_from_the_dataset_that_is_named(studio: Studio, mara: str) -> None:
+    photos = [photo.id for photo in studio.photos(mara)]
+    chosen, _ = studio.datasets.create(DatasetFields.model_validate({"character": mara, "name": "Two", "pictures": photos[:2]}))
+    other = studio.create_character(CharacterFields.model_validate({"name": "Other"}))
+    studio.add_photos(other.id, [(f"{number}.png", drawn(number)) for number in range(3)])
+    with pytest.raises(InvalidFieldValue, match="not one of Other"):
+        order(studio, other.id, dataset=chosen.id)
+    run = studio.trainings.training(order(studio, mara, dataset=chosen.id).id)
+    assert (run.dataset, run.pictures) == (chosen.id, 2)
+    assert studio.trainings.offer(mara, dataset=chosen.id).pictures == 2
 
 
 def test_a_real_person_is_trained_with_consent_alone(studio: Studio) -> None:
