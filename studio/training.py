@@ -15,9 +15,11 @@ exactly as it would have gone, and no state of a random generator needs to be ke
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 LORA = "lora.safetensors"
 STATE = "state.safetensors"
 PROGRESS = "progress.jsonl"
+_TAIL = 4096  # bytes
 
 
 class Ask(StrEnum):
@@ -238,6 +241,22 @@ def read_progress(folder: Path) -> list[dict[str, Any]]:
         except ValueError:
             log.warning("A line of %s can't be read", folder / PROGRESS)
     return steps
+
+
+def last_loss(folder: Path) -> float | None:
+    """The mean loss of the newest steps (about 60), from the end of the file alone; None before the first."""
+    try:
+        with (folder / PROGRESS).open("rb") as file:
+            begin = max(0, file.seek(0, os.SEEK_END) - _TAIL)
+            file.seek(begin)
+            lines = file.read().splitlines()[1 if begin else 0 :]
+    except FileNotFoundError:
+        return None
+    losses: list[float] = []
+    for line in lines:
+        with contextlib.suppress(ValueError, KeyError):  # halved by a power cut
+            losses.append(float(json.loads(line)["loss"]))
+    return sum(losses) / len(losses) if losses else None
 
 
 def forget_after(folder: Path, step: int) -> None:

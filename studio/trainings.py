@@ -150,7 +150,7 @@ class Training(Contract):
 
 
 class TrainingLine(Contract):
-    """A run in a list. `loss` is the smoothed one of its last step."""
+    """A run in a list. `loss` is the mean of its newest steps."""
 
     job: Job
     character: str
@@ -442,7 +442,6 @@ class Trainings:
     def _line(self, job_id: str, names: Mapping[str, str]) -> TrainingLine:
         row, job, plan = self._found(job_id)
         folder = self.folder(job_id)
-        points = points_of(training.read_progress(folder))
         return TrainingLine(
             job=job,
             character=row["character_id"],
@@ -450,7 +449,7 @@ class Trainings:
             lora=plan.lora,
             model=plan.recipe.model,
             preset=job.training.preset if job.training else "",
-            loss=points[-1].smooth if points else None,
+            loss=training.last_loss(folder),
             checkpoints=len(training.checkpoints(folder)),
         )
 

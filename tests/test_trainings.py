@@ -23,7 +23,7 @@ from studio.datasets import DatasetFields
 from studio.errors import Conflict, ConsentMissing, InvalidFieldValue, LikenessError, NotFound, SafetyFilter
 from studio.settings import Settings
 from studio.studio import Studio
-from studio.training import Ask
+from studio.training import Ask, last_loss
 from studio.training_presets import presets
 from studio.trainings import points_of
 
@@ -198,6 +198,15 @@ def test_the_loss_is_told_in_a_few_points_that_keep_its_ends() -> None:
     assert points[0].loss > points[10].loss > points[-1].loss
     assert points[-1].smooth < points[0].smooth
     assert points_of([]) == ()
+
+
+def test_the_newest_loss_is_read_from_the_end_of_the_file(tmp_path: Path) -> None:
+    assert last_loss(tmp_path) is None
+    lines = [json.dumps({"step": step, "loss": 1.0 if step < 900 else 0.25, "rate": 0.001, "seconds": 0.1}) for step in range(1, 1001)]
+    (tmp_path / "progress.jsonl").write_text("\n".join(lines[:3]) + "\n")
+    assert last_loss(tmp_path) == 1.0
+    (tmp_path / "progress.jsonl").write_text("\n".join(lines) + '\n{"step": 1001, "lo')
+    assert last_loss(tmp_path) == 0.25
 
 
 # States
