@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import collections
 import json
+import os
+import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from app import HOME
 from engines.embedded import Embedded
 from studio import training
 from studio.contracts import Recipe
@@ -241,3 +246,52 @@ def _draw(engine: Embedded, lora: TrainedLora | None = None) -> np.ndarray:
     )
     (artifact,) = engine.generate(recipe, Inputs(STARTER, loras=(lora.path,) if lora else ()), "run", Said())
     return np.asarray(artifact.image, dtype=float)
+
+
+FILL_UP = """
+import subprocess, sys, warnings
+from pathlib import Path
+warnings.simplefilter("ignore")
+import diffusers, peft
+from engines.embedded import Embedded
+from studio import training
+from studio.errors import DiskFull
+from studio.settings import Settings
+from studio.training import TrainingPicture, TrainRecipe
+
+model, picture, small, beside = map(Path, sys.argv[1:])
+recipe = TrainRecipe.model_validate_json((beside / "recipe.json").read_bytes())
+pictures = [TrainingPicture(picture, "portrait of zxmia person")]
+engine = Embedded(Settings(data=beside / "data"))
+class Silent:
+    def __call__(self, *said, **more): pass
+    def wants_preview(self): return False
+try:
+    engine.train(recipe, model, pictures, small, Silent())
+    print("finished on a disk that was too small")
+except DiskFull as error:
+    print(error.code, bool(error.remedy))
+kept = [one.step for one in training.checkpoints(small)]
+left = [path.name for path in small.rglob("*") if path.is_file() and path.name.startswith((".", "tmp"))]
+print(bool(kept), max(kept) < recipe.steps, left)
+subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
+done = engine.train(recipe, model, pictures, small, Silent())
+steps = [one["step"] for one in training.read_progress(small)]
+print(done.steps == recipe.steps, steps == list(range(1, recipe.steps + 1)))
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="a small disk of its own needs Linux and root")
+def test_a_disk_that_is_full_at_a_save_keeps_the_newest_checkpoint_and_the_run_goes_on_with_room(
+    pictures: list[TrainingPicture], tmp_path: Path
+) -> None:
+    small, script = tmp_path / "small", tmp_path / "fill_up.py"
+    small.mkdir()
+    script.write_text(FILL_UP)
+    recipe = SMALL.model_copy(update={"rank": 8, "steps": 4, "save_every": 1})
+    (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
+    command = f"mount -t tmpfs -o size=20m tmpfs {small} && exec {sys.executable} {script} {STARTER} {pictures[0].path} {small} {tmp_path}"
+    told = subprocess.run(
+        ["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(HOME)}, check=False
+    )
+    assert told.stdout.splitlines() == ["DISK_FULL True", "True True []", "True True"], told.stderr
