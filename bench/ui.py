@@ -28,7 +28,7 @@ from studio.db import migrate, open_database
 from tests.browser.browsing import DESKTOP, PROMPT, every_control, open_browser, usable
 
 CHARACTERS, PICTURES = 20, 1_000
-TABS = ("setup", "characters", "generate", "gallery", "analytics")
+TABS = ("setup", "characters", "train", "generate", "gallery", "analytics")
 PHOTO = (4000, 3000)
 AT_ONCE = 8
 SLOW = {"steps": 150, "width": 192, "height": 192}
@@ -42,6 +42,7 @@ USABLE = """(people) => document.querySelector('#make') && document.querySelecto
 SEEN = """{
     setup: () => shown('[data-setting] input') && ['engine', 'places'].every((one) => document.querySelector(`likeness-setup .${one}`)),
     characters: () => shown('.person-card:not(.ghost)') && drawn('.person-card img'),
+    train: () => shown('.train-empty, .train-new'),
     generate: () => shown('#make') && shown('likeness-stage .easel'),
     gallery: () => shown('likeness-gallery .cell img') && drawn('likeness-gallery .cell img'),
     analytics: () => shown('.analytics-card') && ['days', 'characters', 'presets'].every((name) => shown(`#analytics-${name} .bars path`)),

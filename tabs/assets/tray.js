@@ -6,7 +6,7 @@ import { ended, feed, paints } from "./feed.js";
 import { showTab } from "./header.js";
 import { number, t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
-import { endWords, jobTitle, learnMore, nameOf, progressWords } from "./words.js";
+import { duration, endWords, jobTitle, learnMore, nameOf, progressWords } from "./words.js";
 
 const QUEUED_SHOWN = 12;
 const ENDED_SHOWN = 12;
@@ -189,7 +189,9 @@ class Row {
     this.words.title = job.request?.prompt ?? "";
     const made = pictures?.length ?? 0;
     const many = count === 1 ? null : !made ? tn("{count} picture", "{count} pictures", count) : t("{made} of {count}", { made, count });
-    setText(this.status, over ? endWords(job, pictures ? made : undefined) : [progressWords(job), many].filter(Boolean).join(" · "));
+    const behind = job.state === "queued" && job.recipe?.engine === "embedded" && feed.running.find((one) => one.training); // the device learns meanwhile
+    const waits = behind && (behind.eta_s ? t("Waits for a training, about {time}", { time: duration(behind.eta_s) }) : t("Waits for a training"));
+    setText(this.status, over ? endWords(job, pictures ? made : undefined) : [waits || progressWords(job), many].filter(Boolean).join(" · "));
     toggle(this.bar, "hidden", job.state !== "running");
     this.bar.setAttribute("aria-valuenow", Math.round(job.progress * 100));
     this.bar.firstElementChild.style.setProperty("--done", job.progress);

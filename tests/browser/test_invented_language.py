@@ -227,9 +227,10 @@ def walk_characters(walk: Walk) -> None:
 
 def walk_train(walk: Walk, studio: Running) -> None:
     page = walk.page
-    photo = io.BytesIO()
-    Image.radial_gradient("L").resize((64, 64)).save(photo, "PNG")
-    httpx.post(f"{studio.url}/api/v1/characters/nova/images", files={"file": ("海.png", photo.getvalue())}).raise_for_status()
+    for drawn in (Image.radial_gradient("L"), Image.linear_gradient("L")):
+        photo = io.BytesIO()
+        drawn.resize((64, 64)).save(photo, "PNG")
+        httpx.post(f"{studio.url}/api/v1/characters/nova/images", files={"file": ("海.png", photo.getvalue())}).raise_for_status()
     learn = {"character": "nova", "preset": "quick", "steps": 2, "save_every": 2, "sample_every": 1, "batch": 1, "resolution": 64}
     studio.post("training", learn | {"samples": ["{trigger_word}"]})
     walk.tab("train", ".train-run .train-state")

@@ -505,7 +505,8 @@ def test_an_idle_page_asks_for_nothing_and_nothing_comes_from_elsewhere(studio: 
     show(page, "Gallery")
     page.wait_for_load_state("load")
     page.wait_for_selector(".cell:not([data-empty])")
-    # What the page still fetches for its first sight ends; then nothing may follow.
+    # What the page still fetches for its first sight, and for that of Analytics, ends; then nothing may follow.
+    page.locator(".analytics-early .bars path").first.wait_for(state="attached")
     wait_until(lambda: _calm(page, asked), 20, "the page never comes to rest")
     before = len(asked)
     page.wait_for_timeout(5_000)
