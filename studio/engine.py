@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from PIL.Image import Image
 
 from studio.contracts import EngineState, Inventory, Recipe
-from studio.judging import Judgement
 from studio.training import TrainedLora, TrainingPicture, TrainRecipe
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from studio.judging import Judgement
 
 
 class Cancelled(Exception):

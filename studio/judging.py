@@ -15,13 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
 from studio.contracts import Contract, Family
 from studio.files import write_atomically
 from studio.training import TrainingPicture, TrainRecipe
+
+if TYPE_CHECKING:
+    import numpy as np
 
 log = logging.getLogger(__name__)
 
@@ -207,6 +210,8 @@ class Look:
 
 def distances(person: np.ndarray, dataset: np.ndarray, measure: Measure) -> np.ndarray:
     """How far each of `n` people is from the middle of the dataset's (m × b): n numbers, NaN where nobody was found."""
+    import numpy as np
+
     middle = np.nanmean(dataset, axis=0)
     if measure is Measure.faces:
         return np.linalg.norm(person - middle, axis=1)
@@ -216,6 +221,8 @@ def distances(person: np.ndarray, dataset: np.ndarray, measure: Measure) -> np.n
 
 def own_distance(dataset: np.ndarray, measure: Measure) -> float:
     """How far the dataset's pictures (m × b) are from the middle of the others, on average; 0 for a single one."""
+    import numpy as np
+
     found = dataset[~np.isnan(dataset).any(axis=1)]
     if len(found) < 2:
         return 0.0
@@ -243,6 +250,8 @@ def copies(trial: Trial, whole: np.ndarray, dataset: np.ndarray, captions: Seque
 
     Nearly: at most a quarter as far from it as training pictures usually are from the one that is most like them.
     """
+    import numpy as np
+
     if len(dataset) < 2:
         return 0
     among = 1 - dataset @ dataset.T + 2 * np.eye(len(dataset))
@@ -266,6 +275,8 @@ def weigh(
     loss: float | None,
 ) -> Verdict:
     """What a checkpoint's pictures tell by themselves. `samples` and `look` are in the order of the trial's cells."""
+    import numpy as np
+
     far = distances(look.person, dataset.person, measure)
     found = ~np.isnan(far)
     seeds = [far[i :: len(trial.seeds)] for i in range(len(trial.seeds))]
@@ -297,6 +308,8 @@ def _by_cell(trial: Trial, rows: np.ndarray) -> np.ndarray:
 
 def _apart(groups: np.ndarray) -> float:
     """The mean cosine distance between two rows of a group (groups × rows × numbers, of length 1)."""
+    import numpy as np
+
     rows = groups.shape[1]
     if rows < 2:
         return 0.0
