@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from studio.db import Database
+    from studio.feed import Feed
     from studio.studio import Studio
     from studio.training import ToolkitArch
     from studio.worker import Worker
@@ -181,8 +182,8 @@ def web(args: argparse.Namespace) -> int:
     studio = opened[0]
     if isinstance(studio, LikenessError):
         raise studio
-    application, close_streams = _assemble(settings, studio)
-    threading.Thread(target=studio.warm_up, daemon=True).start()
+    application, feed = _assemble(settings, studio)
+    threading.Thread(target=studio.warm_up, args=(feed.listened_to,), daemon=True).start()
     gc.freeze()
     gc.enable()
     config = uvicorn.Config(
@@ -203,7 +204,7 @@ def web(args: argparse.Namespace) -> int:
 
     def close_streams_and_leave(sig: int, frame: FrameType | None) -> None:
         # The server waits for open streams before it leaves, and they would never end by themselves.
-        close_streams()
+        feed.close()
         leave(sig, frame)
 
     server.handle_exit = close_streams_and_leave
@@ -289,13 +290,13 @@ def _toolkit_arches() -> tuple[ToolkitArch, ...]:
     )
 
 
-def _assemble(settings: Settings, studio: Studio) -> tuple[ASGIApp, Callable[[], None]]:
+def _assemble(settings: Settings, studio: Studio) -> tuple[ASGIApp, Feed]:
     from studio.api import create_api
     from studio.auth import Door
     from tabs import page
 
     api = create_api(studio)
-    return Door(page.mount(api, studio), settings, listen=settings.listen), api.state.feed.close
+    return Door(page.mount(api, studio), settings, listen=settings.listen), api.state.feed
 
 
 def _settings(args: argparse.Namespace) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -372,14 +373,18 @@ class Studio:
         health = self.health()
         return health.ok and health.worker == "running"
 
-    def warm_up(self) -> None:
-        """Do soon what the first click would have to wait for, but not while the first sight of the page is being made."""
+    def warm_up(self, page_open: threading.Event) -> None:
+        """Do soon what the first click would have to wait for, but not while the first sight of the page is being made.
+
+        `page_open` is set once a page is there and listens for news.
+        """
         time.sleep(1)
         self._jobs.warm_up()
         self.shelf.models()
         self.preset_shelf.presets()
         # Reading the rules takes a second.
-        time.sleep(4)
+        page_open.wait(4)
+        time.sleep(1)
         from studio import safety
 
         safety.check(["a first prompt"])

@@ -74,9 +74,9 @@ export class ComfyCard {
     );
   }
 
-  async load() {
+  async load(settings = get("settings")) {
     try {
-      const [info, { items }] = await Promise.all([get("engines/comfyui"), get("settings")]);
+      const [info, { items }] = await Promise.all([get("engines/comfyui"), settings]);
       const setting = items.find((item) => item.name === "comfyui_url");
       this.show(info, setting);
     } catch (problem) {

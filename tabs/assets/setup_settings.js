@@ -96,9 +96,9 @@ export class SettingsCard {
     );
   }
 
-  async load() {
+  async load(settings = get("settings")) {
     try {
-      const { items } = await get("settings");
+      const { items } = await settings;
       this.draw(items);
     } catch (problem) {
       this.body.replaceChildren(h("p", { class: "empty-line" }, `${problem.message} ${problem.remedy}`));
