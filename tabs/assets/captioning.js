@@ -18,7 +18,8 @@ const dollars = (amount) => number(amount, { style: "currency", currency: "USD",
 function whereWords(way) {
   if (way.captioner) return t("{model} from the models folder: no picture leaves this computer.", { model: way.model });
   if (!way.sends_away) return t("Pictures go to {model} at {url}, on this computer.", { model: way.model, url: way.url });
-  return t("Pictures leave this computer: they are sent to {host}, by {model} at {url}.", { host: way.host, model: way.model, url: way.url });
+  if (new URL(way.url).hostname === way.host) return t("Pictures leave this computer: they are sent to {model} at {url}.", { model: way.model, url: way.url });
+  return t("Pictures leave this computer: {url} passes them on to {host}, where {model} runs.", { host: way.host, model: way.model, url: way.url });
 }
 
 const choice = (name, value, words, about, checked, change) =>
@@ -51,25 +52,28 @@ export function writeCaptions(asked, leave = () => {}) {
         const leads = one.field?.startsWith("caption_");
         parts.push(h("div", { class: "caption-obstacle", role: "alert" }, icon("warn"), h("p", { class: "caption-said" }, h("strong", {}, one.message), " ", one.remedy), leads ? h("button", { type: "button", class: "button", onclick: setUp }, t("Set it up")) : null));
       }
+      if (ways.length > (way ? 1 : 0)) {
+        const choose = h("select", { onchange: () => ((said.captioner = choose.value || null), ask()) }, ...ways.map((one) => h("option", { value: one.captioner }, one.captioner ? t("{model}, in the models folder", { model: one.model }) : `${one.model} · ${one.host}`)));
+        choose.value = way ? way.captioner : null;
+        parts.push(h("label", { class: "dataset-field" }, h("span", {}, t("Vision model")), choose));
+      }
       if (way) {
-        if (!missing) said.replace = true;
+        said.replace ||= !missing;
+        if (missing < pictures)
+          parts.push(
+            group(
+              t("Which pictures"),
+              choice("caption-which", "missing", t("Those without a caption"), tn("{count} picture", "{count} pictures", missing), !said.replace, () => ((said.replace = false), tell())),
+              choice("caption-which", "all", tn("All {count}", "All {count}", pictures), t("Captions that are there are written anew; it can be undone."), said.replace, () => ((said.replace = true), tell())),
+            ),
+          );
         parts.push(
-          group(
-            t("Which pictures"),
-            choice("caption-which", "missing", t("Those without a caption"), tn("{count} picture", "{count} pictures", missing), !said.replace, () => ((said.replace = false), tell())),
-            choice("caption-which", "all", tn("All {count}", "All {count}", pictures), t("Captions that are there are written anew; it can be undone."), said.replace, () => ((said.replace = true), tell())),
-          ),
           group(
             t("How"),
             choice("caption-style", "natural", t("Sentences"), t("For FLUX, Qwen-Image, Z-Image and other models that read sentences"), said.style === "natural", () => (said.style = "natural")),
             choice("caption-style", "tags", t("Tags"), t("For SD 1.5 and SDXL models that were taught by tags"), said.style === "tags", () => (said.style = "tags")),
           ),
         );
-        if (ways.length > 1) {
-          const choose = h("select", { onchange: () => ((said.captioner = choose.value || null), ask()) }, ...ways.map((one) => h("option", { value: one.captioner }, one.captioner ? t("{model}, in the models folder", { model: one.model }) : `${one.model} · ${one.host}`)));
-          choose.value = way.captioner;
-          parts.push(h("label", { class: "dataset-field" }, h("span", {}, t("Vision model")), choose));
-        }
         const cost = offer.usd_each ? t("A caption cost about {usd} lately.", { usd: dollars(offer.usd_each) }) : way.sends_away ? t("What it costs is known after the first ones, if the server says so.") : "";
         parts.push(h("p", { class: "caption-where", dataset: { away: String(way.sends_away) } }, icon(way.sends_away ? "upload" : "lock"), h("span", {}, whereWords(way), cost ? ` ${cost}` : "")));
         if (way.sends_away) parts.push(...people());
@@ -77,6 +81,12 @@ export function writeCaptions(asked, leave = () => {}) {
       }
       body.replaceChildren(...parts);
       tell();
+    };
+
+    // Drawn anew under somebody's hands: the keys stay where they were.
+    const again = (where) => {
+      draw();
+      body.querySelector(where)?.focus();
     };
 
     const people = () => {
@@ -87,8 +97,8 @@ export function writeCaptions(asked, leave = () => {}) {
       return [
         group(
           t("Do they show real people?"),
-          choice("caption-real", "no", t("No"), t("Drawings, places, invented faces"), said.real_person === false, () => ((said.real_person = false), draw())),
-          choice("caption-real", "yes", t("Yes"), t("Photos of somebody"), said.real_person === true, () => ((said.real_person = true), draw())),
+          choice("caption-real", "no", t("No"), t("Drawings, places, invented faces"), said.real_person === false, () => ((said.real_person = false), again("[name=caption-real]:checked"))),
+          choice("caption-real", "yes", t("Yes"), t("Photos of somebody"), said.real_person === true, () => ((said.real_person = true), again("[name=caption-real]:checked"))),
         ),
         said.real_person ? h("div", { class: "dataset-ticks" }, agreed) : null,
       ].filter(Boolean);
@@ -99,6 +109,7 @@ export function writeCaptions(asked, leave = () => {}) {
       const count = said.replace ? pictures : missing;
       const shows = real ?? said.real_person;
       const unsaid = way?.sends_away && (shows === null || (shows && !said.allow_remote_for_real));
+      toggle(go, "hidden", !way);
       go.disabled = !way || !count || unsaid || obstacles.length > 0;
       setText(go, count ? tn("Write {count} caption", "Write {count} captions", count) : t("Write captions"));
       setText(sum, !way || count ? "" : t("There is nothing to write."));
@@ -107,7 +118,8 @@ export function writeCaptions(asked, leave = () => {}) {
     const ask = async () => {
       try {
         offer = await post("captions/offer", { ...asked, captioner: said.captioner });
-        draw();
+        if (body.contains(document.activeElement)) again("select");
+        else draw();
       } catch (problem) {
         body.replaceChildren(h("p", { class: "caption-said" }, [problem.message, problem.remedy].filter(Boolean).join(" ")));
       }
