@@ -245,7 +245,8 @@ class Datasets extends HTMLElement {
     toggle(this.check.node, "hidden", !one);
     toggle(this.tagFilter, "hidden", true);
     toggle(this.flagFilter, "hidden", true);
-    this.check.follow(one);
+    // While captions come in, what the check says would be old with the next one.
+    if (!this.writing.job) this.check.follow(one);
     this.writing.follow(one && { dataset: one.id });
     if (!one) return setText(this.facts, "");
     setText(this.facts, one.pictures ? t("{captioned} of {pictures} have a caption", { captioned: number(one.captioned), pictures: number(one.pictures) }) : t("Nothing in it yet"));
