@@ -72,9 +72,12 @@ def make_worker(settings: Settings, database: Database) -> Worker:
     from engines.aitoolkit import AIToolkit
     from engines.comfyui import Address, Comfy, Fingerprints, ManagedComfy, Uploaded
     from engines.embedded import Embedded
+    from engines.embedded.captioner import load_captioner
     from engines.embedded.classifier import load_judge
+    from studio.caption import write_captions
     from studio.characters import Characters
     from studio.contracts import JobKind, Recipe
+    from studio.datasets import Datasets
     from studio.engine import Generator
     from studio.gallery import Gallery
     from studio.generate import make_pictures
@@ -119,26 +122,37 @@ def make_worker(settings: Settings, database: Database) -> Worker:
     embedded, toolkit = Embedded(settings), AIToolkit(settings)
     engines: dict[str, Generator] = {"embedded": embedded, "comfyui": comfy}
     shelf = ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL])
+    jobs, gallery, characters = Jobs(database), Gallery(database, settings.data), Characters(database)
     generate = functools.partial(
         make_pictures,
-        jobs=Jobs(database),
-        gallery=Gallery(database, settings.data),
+        jobs=jobs,
+        gallery=gallery,
         engines=engines,
         shelf=shelf,
-        characters=Characters(database),
+        characters=characters,
         judge=functools.partial(load_judge, settings.data),
         explicit_from=settings.explicit_threshold,
     )
     train = functools.partial(
         train_lora,
-        jobs=Jobs(database),
+        jobs=jobs,
         trainers={embedded.name: embedded, toolkit.name: toolkit},
         picker=embedded,
         shelf=shelf,
-        characters=Characters(database),
+        characters=characters,
         data=settings.data,
     )
-    return Worker(settings, database, engines, {JobKind.generate: generate, JobKind.train: train}, at_end=managed.close)
+    caption = functools.partial(
+        write_captions,
+        jobs=jobs,
+        datasets=Datasets(database, settings, gallery, characters),
+        gallery=gallery,
+        characters=characters,
+        settings=lambda: reread(settings),
+        load=load_captioner,
+    )
+    handlers = {JobKind.generate: generate, JobKind.train: train, JobKind.caption: caption}
+    return Worker(settings, database, engines, handlers, at_end=managed.close)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from studio import VERSION, metadata
 from studio.analytics import Analytics, analyse
+from studio.captionings import Captionings
 from studio.casting import Casting
 from studio.characters import Characters, Counts, Template, load_templates
 from studio.contracts import (
@@ -99,6 +100,7 @@ class Studio:
         self.datasets = Datasets(database, settings, self._gallery, self._characters)
         self.dataset_check = DatasetCheck(self.datasets)
         self.trainings = Trainings(settings, self._characters, self._gallery, self._jobs, self._orders, shelf, self.datasets, toolkit)
+        self.captionings = Captionings(settings, self._characters, self._gallery, self._jobs, self._orders, self.datasets)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs
@@ -164,7 +166,12 @@ class Studio:
         return self._jobs.cancel_all(batch_id=batch_id)
 
     def retry(self, job_id: str) -> Job:
-        """Start a failed, cancelled or poisoned job again with the same recipe. Raises Conflict otherwise."""
+        """Start a failed, cancelled or poisoned job again with the same recipe. Raises Conflict otherwise.
+
+        Captions go on with those that are missing, also where the job is done and some failed.
+        """
+        if self._jobs.job(job_id).kind is JobKind.caption:
+            return self.captionings.retry(job_id)
         return self._jobs.retry(job_id)
 
     def move(self, job_id: str, to: Literal["first", "last"]) -> Job:
