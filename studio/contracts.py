@@ -272,6 +272,13 @@ class TrainRequest(Asked):
     resolution: int | None = Field(None, ge=64, le=2048)
     caption_dropout: float | None = Field(None, ge=0, le=1)
     gradient_checkpointing: bool | None = None
+    prior_weight: float | None = Field(
+        None, ge=0, le=10, description="Prior preservation: how much class pictures, drawn by the model itself, count; 0 is none"
+    )
+    prior_pictures: int | None = Field(None, ge=2, le=1000, description="How many class pictures are drawn before the first step")
+    prior_prompt: Annotated[Prompt, StringConstraints(min_length=1)] | None = Field(
+        None, description="What class pictures show; by default a portrait of a person, woman or man, as the character is one"
+    )
     seed: int = Field(-1, ge=-1, le=MAX_SEED)
     save_every: int | None = Field(None, ge=1)
     sample_every: int | None = Field(None, ge=1)

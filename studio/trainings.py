@@ -209,7 +209,8 @@ class Trainings:
             TrainChoice(id=one.id, name=one.name, about=one.about, recipe=recipe, seconds=self._seconds(recipe))
             for one in presets()
             if spec.family in one.families
-            for recipe in [recipe_for(wanted.model_copy(update={"preset": one.id}), somebody.trigger_word, spec, seed=0)]
+            for asked in [wanted.model_copy(update={"preset": one.id})]
+            for recipe in [recipe_for(asked, somebody.trigger_word, spec, seed=0, looks=somebody.appearance)]
         ]
         return TrainOffer(
             character=somebody.id,
@@ -242,7 +243,7 @@ class Trainings:
             recipe = toolkit_recipe_for(request, somebody.trigger_word, local, self._toolkit(), seed=seed)
         elif engine == EMBEDDED:
             spec = self._model(request.model, somebody)
-            recipe = recipe_for(request, somebody.trigger_word, spec, seed=seed)
+            recipe = recipe_for(request, somebody.trigger_word, spec, seed=seed, looks=somebody.appearance)
             self._shelf.check(spec, [])
         else:
             raise InvalidFieldValue(f"There is no trainer called “{engine}”.", field="engine", remedy=f"Use “{EMBEDDED}” or “{TOOLKIT}”.")
@@ -251,7 +252,7 @@ class Trainings:
             raise InvalidFieldValue(_too_few(count, somebody), field="dataset", remedy="Add photos: ten or more are good.")
         from studio import safety  # reading its rules takes a second, which the page must not wait for
 
-        for text in recipe.samples:
+        for text in (*recipe.samples, *((recipe.prior_prompt,) if recipe.prior_weight else ())):
             safety.check([text])
         self._orders.check_space()
         learned = self._learned(somebody, request.dataset)
@@ -607,7 +608,8 @@ def _too_few(count: int, somebody: Character) -> str:
 
 
 def _work(recipe: TrainRecipe) -> float:
-    return recipe.steps * recipe.batch * recipe.resolution**2
+    # As many class pictures are learned in each step.
+    return recipe.steps * recipe.batch * recipe.resolution**2 * (2 if recipe.prior_weight else 1)
 
 
 def _sha256(data: bytes) -> str:
