@@ -514,6 +514,22 @@ class CharacterFields(Asked):
         return value
 
 
+class FaceVariant(Asked):
+    """A named look of a character: a face of its own, drawn by a LoRA of its own over the face of a finished picture.
+
+    `portrait` is the id of one of the character's own pictures, `handles` are its social handles, by channel.
+    """
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
+    lora: Name
+    lora_strength: float = Field(1.0, ge=-4, le=4)
+    portrait: Name | None = None
+    handles: dict[Name, Name] = Field(default_factory=dict, max_length=30)
+
+
+MOST_VARIANTS = 3
+
+
 class CharacterChange(Asked):
     """What is to change of a character; what is left out stays. With `version`, only if nobody changed it meanwhile."""
 
@@ -537,6 +553,7 @@ class CharacterChange(Asked):
     lora_strength: float | None = Field(None, ge=-4, le=4)
     handles: dict[Name, Name] | None = None
     consent: Consent | None = None
+    variants: tuple[FaceVariant, ...] | None = Field(None, max_length=MOST_VARIANTS, description="All of its face variants")
 
 
 class Character(CharacterFields):
@@ -550,6 +567,11 @@ class Character(CharacterFields):
     version: int
     created_at: datetime
     updated_at: datetime
+    variants: tuple[FaceVariant, ...] = Field((), max_length=MOST_VARIANTS)
+
+    def loras(self) -> tuple[str, ...]:
+        """The LoRAs that it is drawn with, its variants' among them, by their names in the LoRA folder."""
+        return (*((self.lora,) if self.lora else ()), *(variant.lora for variant in self.variants))
 
 
 class Look(Contract):

@@ -48,6 +48,7 @@ from studio.enlarging import Enlarging
 from studio.errors import LikenessError, NotFound
 from studio.gallery import Filters, Gallery
 from studio.jobs import Jobs
+from studio.keeping import Keeping
 from studio.logs import job_folder, read_job_log
 from studio.managed import Engines
 from studio.models import resolve_model
@@ -98,6 +99,7 @@ class Studio:
         self.datasets = Datasets(database, settings, self._gallery, self._characters)
         self.dataset_check = DatasetCheck(self.datasets)
         self.trainings = Trainings(settings, self._characters, self._gallery, self._jobs, self._orders, shelf, self.datasets, toolkit)
+        self.keeping = Keeping(self._characters, shelf, self.trainings)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs
@@ -254,8 +256,9 @@ class Studio:
         return self._gallery.restore(ids)
 
     def empty_trash(self) -> int:
-        """Delete what is in the trash for good, and the files of deleted datasets; gives how many pictures of the library that were."""
+        """Delete what is in the trash for good, with deleted LoRAs and datasets; gives how many pictures of the library that were."""
         self.datasets.empty_trash()
+        self.keeping.empty_trash()
         return self._gallery.empty_trash()
 
     def upload(self, data: bytes, name: str = "", *, kind: PictureKind = PictureKind.upload, category: str = "") -> Picture:

@@ -130,6 +130,7 @@ class LoraVersion(Contract):
     created_at: datetime
     used: bool
     there: bool = Field(description="False where its file was taken away")
+    trashed: bool = Field(default=False, description="True where it was moved to the trash")
 
 
 class Training(Contract):
@@ -300,7 +301,7 @@ class Trainings:
         return Training(
             job=job,
             character=row["character_id"],
-            name=self._name(row["character_id"]),
+            name=self.name_of(row["character_id"]),
             plan=plan,
             pictures=len(json.loads(row["pictures"])),
             dataset=row["dataset_id"],
@@ -407,6 +408,7 @@ class Trainings:
                 created_at=datetime.fromtimestamp(row["created_at"], UTC),
                 used=(row["character_id"], row["path"]) in used,
                 there=(self._shelf.loras_folder / row["path"]).is_file(),
+                trashed=self._shelf.trashed_lora(row["path"]).is_file(),
             )
             for row in rows
         )
@@ -429,6 +431,13 @@ class Trainings:
     def folder(self, job_id: str) -> Path:
         """Where a run keeps what it learned."""
         return training_folder(self.settings.data, job_id)
+
+    def name_of(self, character_id: str) -> str:
+        """What a character is called; empty where there is none."""
+        try:
+            return self._characters.character(character_id).name
+        except NotFound:
+            return ""
 
     # Below
 
@@ -453,12 +462,6 @@ class Trainings:
             loss=training.last_loss(folder),
             checkpoints=len(training.checkpoints(folder)),
         )
-
-    def _name(self, character_id: str) -> str:
-        try:
-            return self._characters.character(character_id).name
-        except NotFound:
-            return ""
 
     def _trainable(self) -> tuple[ModelSpec, ...]:
         return tuple(spec for spec in self._shelf.models() if spec.family in TRAINABLE)

@@ -15,6 +15,7 @@ from studio.api.refusals import RESPONSES, correlation_id, with_errors
 from studio.api.views import SEARCHABLE, Id, Limit
 from studio.contracts import Asked, Contract, Job, Name, TrainRequest
 from studio.feed import Feed
+from studio.keeping import Cleanup, LoraDelete, LoraMoved
 from studio.studio import Studio
 from studio.training import Ask
 from studio.trainings import LoraVersion, Training, TrainingLine, TrainOffer
@@ -45,7 +46,7 @@ class Pick(Asked):
 
 
 class Use(Asked):
-    """A version by its name in the LoRA folder."""
+    """A LoRA by its name in the LoRA folder."""
 
     path: Name
 
@@ -132,6 +133,28 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
     def pick(id: Id, body: Pick | None = None) -> LoraVersion:
         """It is copied into the LoRA folder as the next version and used from now on; older versions stay."""
         return studio.trainings.pick(id, body.step if body else None)
+
+    @router.get("/training/{id}/cleanup", summary="What cleaning up after a training would delete", responses=changes)
+    def cleanup(id: Id) -> Cleanup:
+        """Nothing is touched. Versions of the character's LoRA are kept, and what a run needs to go on."""
+        return studio.keeping.cleanup(id)
+
+    @router.post("/training/{id}/cleanup", summary="Delete the checkpoints that nobody uses", responses=changes)
+    def clean(id: Id) -> Cleanup:
+        """For good: all but those that became a version, and the newest two of a run that can go on. Where none was taken, the proposed
+        one stays.
+        """
+        return studio.keeping.clean(id)
+
+    @router.delete("/loras", tags=["choices"], summary="Move a LoRA to the trash", responses=changes)
+    def delete(body: LoraDelete) -> LoraMoved:
+        """None that a character or a waiting job uses. A version of a character's LoRA wants its name once more, as `confirm`."""
+        return studio.keeping.delete(body)
+
+    @router.post("/loras/restore", tags=["choices"], summary="Take a LoRA out of the trash", responses=changes)
+    def restore(body: Use) -> LoraMoved:
+        """Under the name that it had."""
+        return studio.keeping.restore(body.path)
 
     @router.get("/loras/versions", tags=["choices"], summary="The versions of characters' LoRAs", responses=with_errors(404))
     def versions(

@@ -9,10 +9,34 @@ from studio.cli.generating import followed, why
 from studio.cli.words import items_of, table
 from studio.contracts import JobState, TrainRequest, new_id
 from studio.errors import from_validation
+from studio.keeping import Cleanup, LoraDelete
 from studio.training import Ask
 from studio.trainings import LoraVersion, Training
 
-_SAID = ("dataset", "preset", "engine", "model", "name", "steps", "rank", "alpha", "batch", "resolution", "learning_rate", "seed")
+_SAID = (
+    "dataset",
+    "preset",
+    "engine",
+    "model",
+    "name",
+    "steps",
+    "rank",
+    "alpha",
+    "targets",
+    "learning_rate",
+    "schedule",
+    "warmup",
+    "batch",
+    "resolution",
+    "caption_dropout",
+    "gradient_checkpointing",
+    "prior_weight",
+    "prior_pictures",
+    "prior_prompt",
+    "save_every",
+    "sample_every",
+    "seed",
+)
 
 
 def train(desk: Desk) -> Answer:
@@ -89,6 +113,28 @@ def use_version(desk: Desk) -> Answer:
     return Answer(version.model_dump(mode="json"), f"{version.path} is used from now on.")
 
 
+def clean_training(desk: Desk) -> Answer:
+    keeping = desk.studio.keeping
+    done = desk.args.yes
+    told = keeping.clean(desk.args.id) if done else keeping.cleanup(desk.args.id)
+    return Answer({"done": done, **told.model_dump(mode="json")}, _cleaned(told, done=done))
+
+
+def delete_lora(desk: Desk) -> Answer:
+    said = {"path": desk.args.path} | ({"confirm": desk.args.confirm} if desk.args.confirm else {})
+    try:
+        wish = LoraDelete.model_validate(said)
+    except ValidationError as error:
+        raise from_validation(error) from error
+    moved = desk.studio.keeping.delete(wish)
+    return Answer(moved.model_dump(mode="json"), f"{moved.path} is in the trash. `loras restore {moved.path}` brings it back.")
+
+
+def restore_lora(desk: Desk) -> Answer:
+    moved = desk.studio.keeping.restore(desk.args.path)
+    return Answer(moved.model_dump(mode="json"), f"{moved.path} is back.")
+
+
 def compare_versions(desk: Desk) -> Answer:
     studio = desk.studio
     pair = [studio.trainings.version(path) for path in (desk.args.one, desk.args.other)]
@@ -96,6 +142,16 @@ def compare_versions(desk: Desk) -> Answer:
     sides = [_facts(version, run) for version, run in zip(pair, runs, strict=True)]
     rows = [(name, *(str(side[name]) for side in sides), "" if sides[0][name] == sides[1][name] else "differs") for name in sides[0]]
     return Answer({"one": sides[0], "other": sides[1]}, table(rows))
+
+
+def _cleaned(told: Cleanup, *, done: bool) -> str:
+    if not told.freed and not told.state_bytes:
+        return "There is nothing to clean up."
+    size = f"{told.bytes / 2**20:.1f} MB"
+    what = f"the checkpoints after {', '.join(map(str, told.freed))} steps" if told.freed else "what it needed to go on"
+    lines = [f"Deleted {what}: {size} are free." if done else f"This would delete {what}, {size}, for good."]
+    lines += [f"  kept: after {step} steps. {why}" for step, why in told.why.items()]
+    return "\n".join(lines if done else [*lines, f"`python launch.py training clean {told.training} --yes` does it."])
 
 
 def _facts(version: LoraVersion, run: Training) -> dict[str, object]:

@@ -163,7 +163,9 @@ def test_prior_preservation_draws_its_class_pictures_once_and_goes_on_to_the_ver
     training.class_picture(stopped, 1).unlink()
     training.class_picture(stopped, 2).write_bytes(drawn["002.png"][:100])
     went_on = engine.train(recipe, STARTER, pictures, stopped, Said())
-    assert {path.name: path.read_bytes() for path in (stopped / "class").iterdir()} == drawn, "the model draws them before it wears anything"
+    assert {path.name: path.read_bytes() for path in (stopped / "class").iterdir()} == drawn, (
+        "the model draws them before it wears anything"
+    )
     assert _learned(went_on.path) == _learned(straight.path)
     said = Said()
     engine.train(recipe, STARTER, pictures, whole, said)
