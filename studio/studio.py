@@ -15,6 +15,7 @@ from studio import VERSION, metadata
 from studio.analytics import Analytics, analyse
 from studio.casting import Casting
 from studio.characters import Characters, Counts, Template, load_templates
+from studio.comparing import Comparing
 from studio.contracts import (
     Character,
     CharacterChange,
@@ -100,6 +101,7 @@ class Studio:
         self.dataset_check = DatasetCheck(self.datasets)
         self.trainings = Trainings(settings, self._characters, self._gallery, self._jobs, self._orders, shelf, self.datasets, toolkit)
         self.keeping = Keeping(self._characters, shelf, self.trainings)
+        self.comparing = Comparing(self.trainings, self._jobs, self._orders)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs

@@ -13,7 +13,8 @@ from studio.api.answers import bytes_answer
 from studio.api.events import HEADERS, LAST, STREAM, one_job
 from studio.api.refusals import RESPONSES, correlation_id, with_errors
 from studio.api.views import SEARCHABLE, Id, Limit
-from studio.contracts import Asked, Contract, Job, Name, TrainRequest
+from studio.comparing import CompareRequest, Comparison
+from studio.contracts import Asked, Contract, Job, Name, Submitted, TrainRequest
 from studio.feed import Feed
 from studio.keeping import Cleanup, LoraDelete, LoraMoved
 from studio.studio import Studio
@@ -25,6 +26,8 @@ EXAMPLES: dict[str, Example] = {
     "some parameters": {"value": {"character": "mara", "preset": "balanced", "steps": 300, "rank": 8, "seed": 7}},
 }
 Whose = Annotated[str, Query(description="A character: an id or a slug", max_length=100, pattern=SEARCHABLE)]
+
+Compared = Annotated[str, Query(description="A version's name in the LoRA folder, or a checkpoint as TRAINING@STEP", max_length=400)]
 
 
 class TrainingList(Contract):
@@ -164,6 +167,22 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
     ) -> Versions:
         """Newest first; `used` is the one that the character has now."""
         return Versions(items=studio.trainings.versions(character))
+
+    @router.get("/loras/compare", tags=["choices"], summary="Two versions or checkpoints side by side", responses=with_errors(404))
+    def compare(one: Compared, other: Compared) -> Comparison:
+        """How they were trained and judged, and pictures of both at the same prompts and seeds, where both were judged."""
+        return studio.comparing.compare(one, other)
+
+    @router.post(
+        "/loras/compare",
+        status_code=202,
+        tags=["choices"],
+        summary="Make the same picture with two versions",
+        responses=with_errors(403, 404, 409, 507),
+    )
+    def draw_both(request: Request, body: CompareRequest) -> Submitted:
+        """Two jobs of one batch: the same words, the same seed, each with its LoRA alone."""
+        return studio.comparing.draw(body, correlation_id=correlation_id(request))
 
     @router.post("/loras/versions/use", tags=["choices"], summary="Go back to an older version", responses=with_errors(404))
     def use(body: Use) -> LoraVersion:

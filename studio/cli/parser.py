@@ -374,9 +374,14 @@ def _choices(verbs: _Verbs) -> None:
     deleting.add_argument("path", metavar="NAME", help="as `loras list` shows it")
     deleting.add_argument("--confirm", metavar="NAME", help="its name once more, for a version of a character's LoRA")
     _verb(loras, "restore", "take a LoRA out of the trash", "loras.restore").add_argument("path", metavar="NAME")
-    compare = _verb(loras, "compare", "show how two versions were trained, side by side", "loras.compare")
-    compare.add_argument("one", metavar="NAME", help="as `loras versions` shows it")
+    compare = _verb(
+        loras, "compare", "put two versions or checkpoints side by side: settings, and pictures at the same seeds", "loras.compare"
+    )
+    compare.add_argument("one", metavar="NAME", help="as `loras versions` shows it, or a checkpoint as TRAINING@STEP")
     compare.add_argument("other", metavar="NAME")
+    compare.add_argument("--prompt", metavar="TEXT", help="make the same picture with both, from these words at one seed")
+    compare.add_argument("--seed", metavar="S", type=int, default=-1, help="the seed of both; a random one by default")
+    compare.add_argument("--wait", action="store_true", help="wait until both pictures are made")
     workflows = _group(_verb(verbs, "workflows", "see the workflows of ComfyUI, take in your own"), "action")
     _verb(workflows, "list", "list workflows, those that run on your servers first", "workflows.list")
     _verb(workflows, "show", "show one workflow and what can be set in it", "workflows.show").add_argument("id", metavar="ID")
