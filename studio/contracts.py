@@ -280,6 +280,13 @@ class TrainRequest(Asked):
     resolution: int | None = Field(None, ge=64, le=2048)
     caption_dropout: float | None = Field(None, ge=0, le=1)
     gradient_checkpointing: bool | None = None
+    prior_weight: float | None = Field(
+        None, ge=0, le=10, description="Prior preservation: how much class pictures, drawn by the model itself, count; 0 is none"
+    )
+    prior_pictures: int | None = Field(None, ge=2, le=1000, description="How many class pictures are drawn before the first step")
+    prior_prompt: Annotated[Prompt, StringConstraints(min_length=1)] | None = Field(
+        None, description="What class pictures show; by default a portrait of a person, woman or man, as the character is one"
+    )
     seed: int = Field(-1, ge=-1, le=MAX_SEED)
     save_every: int | None = Field(None, ge=1)
     sample_every: int | None = Field(None, ge=1)
@@ -540,6 +547,22 @@ class CharacterFields(Asked):
         return value
 
 
+class FaceVariant(Asked):
+    """A named look of a character: a face of its own, drawn by a LoRA of its own over the face of a finished picture.
+
+    `portrait` is the id of one of the character's own pictures, `handles` are its social handles, by channel.
+    """
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
+    lora: Name
+    lora_strength: float = Field(1.0, ge=-4, le=4)
+    portrait: Name | None = None
+    handles: dict[Name, Name] = Field(default_factory=dict, max_length=30)
+
+
+MOST_VARIANTS = 3
+
+
 class CharacterChange(Asked):
     """What is to change of a character; what is left out stays. With `version`, only if nobody changed it meanwhile."""
 
@@ -563,6 +586,7 @@ class CharacterChange(Asked):
     lora_strength: float | None = Field(None, ge=-4, le=4)
     handles: dict[Name, Name] | None = None
     consent: Consent | None = None
+    variants: tuple[FaceVariant, ...] | None = Field(None, max_length=MOST_VARIANTS, description="All of its face variants")
 
 
 class Character(CharacterFields):
@@ -576,6 +600,11 @@ class Character(CharacterFields):
     version: int
     created_at: datetime
     updated_at: datetime
+    variants: tuple[FaceVariant, ...] = Field((), max_length=MOST_VARIANTS)
+
+    def loras(self) -> tuple[str, ...]:
+        """The LoRAs that it is drawn with, its variants' among them, by their names in the LoRA folder."""
+        return (*((self.lora,) if self.lora else ()), *(variant.lora for variant in self.variants))
 
 
 class Look(Contract):

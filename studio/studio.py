@@ -17,6 +17,7 @@ from studio.analytics import Analytics, analyse
 from studio.captionings import Captionings
 from studio.casting import Casting
 from studio.characters import Characters, Counts, Template, load_templates
+from studio.comparing import Comparing
 from studio.contracts import (
     Character,
     CharacterChange,
@@ -50,6 +51,7 @@ from studio.enlarging import Enlarging
 from studio.errors import LikenessError, NotFound
 from studio.gallery import Filters, Gallery
 from studio.jobs import Jobs
+from studio.keeping import Keeping
 from studio.logs import job_folder, read_job_log
 from studio.managed import Engines
 from studio.models import resolve_model
@@ -101,6 +103,8 @@ class Studio:
         self.dataset_check = DatasetCheck(self.datasets)
         self.trainings = Trainings(settings, self._characters, self._gallery, self._jobs, self._orders, shelf, self.datasets, toolkit)
         self.captionings = Captionings(settings, self._characters, self._gallery, self._jobs, self._orders, self.datasets)
+        self.keeping = Keeping(self._characters, shelf, self.trainings)
+        self.comparing = Comparing(self.trainings, self._jobs, self._orders)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs
@@ -262,8 +266,9 @@ class Studio:
         return self._gallery.restore(ids)
 
     def empty_trash(self) -> int:
-        """Delete what is in the trash for good, and the files of deleted datasets; gives how many pictures of the library that were."""
+        """Delete what is in the trash for good, with deleted LoRAs and datasets; gives how many pictures of the library that were."""
         self.datasets.empty_trash()
+        self.keeping.empty_trash()
         return self._gallery.empty_trash()
 
     def upload(self, data: bytes, name: str = "", *, kind: PictureKind = PictureKind.upload, category: str = "") -> Picture:

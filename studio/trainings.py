@@ -130,6 +130,7 @@ class LoraVersion(Contract):
     created_at: datetime
     used: bool
     there: bool = Field(description="False where its file was taken away")
+    trashed: bool = Field(default=False, description="True where it was moved to the trash")
 
 
 class Training(Contract):
@@ -209,7 +210,8 @@ class Trainings:
             TrainChoice(id=one.id, name=one.name, about=one.about, recipe=recipe, seconds=self._seconds(recipe))
             for one in presets()
             if spec.family in one.families
-            for recipe in [recipe_for(wanted.model_copy(update={"preset": one.id}), somebody.trigger_word, spec, seed=0)]
+            for asked in [wanted.model_copy(update={"preset": one.id})]
+            for recipe in [recipe_for(asked, somebody.trigger_word, spec, seed=0, looks=somebody.appearance)]
         ]
         return TrainOffer(
             character=somebody.id,
@@ -242,7 +244,7 @@ class Trainings:
             recipe = toolkit_recipe_for(request, somebody.trigger_word, local, self._toolkit(), seed=seed)
         elif engine == EMBEDDED:
             spec = self._model(request.model, somebody)
-            recipe = recipe_for(request, somebody.trigger_word, spec, seed=seed)
+            recipe = recipe_for(request, somebody.trigger_word, spec, seed=seed, looks=somebody.appearance)
             self._shelf.check(spec, [])
         else:
             raise InvalidFieldValue(f"There is no trainer called “{engine}”.", field="engine", remedy=f"Use “{EMBEDDED}” or “{TOOLKIT}”.")
@@ -251,7 +253,7 @@ class Trainings:
             raise InvalidFieldValue(_too_few(count, somebody), field="dataset", remedy="Add photos: ten or more are good.")
         from studio import safety  # reading its rules takes a second, which the page must not wait for
 
-        for text in recipe.samples:
+        for text in (*recipe.samples, *((recipe.prior_prompt,) if recipe.prior_weight else ())):
             safety.check([text])
         self._orders.check_space()
         learned = self._learned(somebody, request.dataset)
@@ -299,7 +301,7 @@ class Trainings:
         return Training(
             job=job,
             character=row["character_id"],
-            name=self._name(row["character_id"]),
+            name=self.name_of(row["character_id"]),
             plan=plan,
             pictures=len(json.loads(row["pictures"])),
             dataset=row["dataset_id"],
@@ -406,6 +408,7 @@ class Trainings:
                 created_at=datetime.fromtimestamp(row["created_at"], UTC),
                 used=(row["character_id"], row["path"]) in used,
                 there=(self._shelf.loras_folder / row["path"]).is_file(),
+                trashed=self._shelf.trashed_lora(row["path"]).is_file(),
             )
             for row in rows
         )
@@ -428,6 +431,13 @@ class Trainings:
     def folder(self, job_id: str) -> Path:
         """Where a run keeps what it learned."""
         return training_folder(self.settings.data, job_id)
+
+    def name_of(self, character_id: str) -> str:
+        """What a character is called; empty where there is none."""
+        try:
+            return self._characters.character(character_id).name
+        except NotFound:
+            return ""
 
     # Below
 
@@ -452,12 +462,6 @@ class Trainings:
             loss=training.last_loss(folder),
             checkpoints=len(training.checkpoints(folder)),
         )
-
-    def _name(self, character_id: str) -> str:
-        try:
-            return self._characters.character(character_id).name
-        except NotFound:
-            return ""
 
     def _trainable(self) -> tuple[ModelSpec, ...]:
         return tuple(spec for spec in self._shelf.models() if spec.family in TRAINABLE)
@@ -607,7 +611,8 @@ def _too_few(count: int, somebody: Character) -> str:
 
 
 def _work(recipe: TrainRecipe) -> float:
-    return recipe.steps * recipe.batch * recipe.resolution**2
+    # As many class pictures are learned in each step.
+    return recipe.steps * recipe.batch * recipe.resolution**2 * (2 if recipe.prior_weight else 1)
 
 
 def _sha256(data: bytes) -> str:

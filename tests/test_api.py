@@ -893,6 +893,7 @@ def test_the_manual_is_whole_and_needs_no_other_site(still: httpx.Client) -> Non
     assert '"null"' not in json.dumps(openapi), "3.0 says nullable"
     references = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(openapi)))
     assert references <= set(openapi["components"]["schemas"])
+    assert not [name for name in openapi["components"]["schemas"] if "__" in name], "two contracts share a name"
     for path, item in openapi["paths"].items():
         for route in item.values():
             assert route["tags"] and route["summary"] and route["description"], path

@@ -398,9 +398,18 @@ def _choices(verbs: _Verbs) -> None:
     _verb(loras, "use", "go back to an older version", "loras.use").add_argument(
         "path", metavar="NAME", help="as `loras versions` shows it"
     )
-    compare = _verb(loras, "compare", "show how two versions were trained, side by side", "loras.compare")
-    compare.add_argument("one", metavar="NAME", help="as `loras versions` shows it")
+    deleting = _verb(loras, "delete", "move a LoRA to the trash; none that a character is drawn with", "loras.delete")
+    deleting.add_argument("path", metavar="NAME", help="as `loras list` shows it")
+    deleting.add_argument("--confirm", metavar="NAME", help="its name once more, for a version of a character's LoRA")
+    _verb(loras, "restore", "take a LoRA out of the trash", "loras.restore").add_argument("path", metavar="NAME")
+    compare = _verb(
+        loras, "compare", "put two versions or checkpoints side by side: settings, and pictures at the same seeds", "loras.compare"
+    )
+    compare.add_argument("one", metavar="NAME", help="as `loras versions` shows it, or a checkpoint as TRAINING@STEP")
     compare.add_argument("other", metavar="NAME")
+    compare.add_argument("--prompt", metavar="TEXT", help="make the same picture with both, from these words at one seed")
+    compare.add_argument("--seed", metavar="S", type=int, default=-1, help="the seed of both; a random one by default")
+    compare.add_argument("--wait", action="store_true", help="wait until both pictures are made")
     workflows = _group(_verb(verbs, "workflows", "see the workflows of ComfyUI, take in your own"), "action")
     _verb(workflows, "list", "list workflows, those that run on your servers first", "workflows.list")
     _verb(workflows, "show", "show one workflow and what can be set in it", "workflows.show").add_argument("id", metavar="ID")
@@ -447,6 +456,20 @@ def _training(verbs: _Verbs) -> None:
     train.add_argument("--batch", metavar="N", type=int, help="how many pictures a step")
     train.add_argument("--resolution", metavar="N", type=int, help="the side of the square whose area pictures are brought to, in pixels")
     train.add_argument("--learning-rate", metavar="X", type=float, help="how far a step goes")
+    train.add_argument("--schedule", metavar="NAME", help="how the learning rate goes on after its warm-up: constant, linear or cosine")
+    train.add_argument("--warmup", metavar="N", type=int, help="over so many steps the learning rate rises")
+    train.add_argument("--targets", metavar="NAME", help="which layers it changes: attention or everything")
+    train.add_argument("--caption-dropout", metavar="X", type=float, help="the share of pictures learned without their words, from 0 to 1")
+    train.add_argument(
+        "--gradient-checkpointing", action=argparse.BooleanOptionalAction, default=None, help="less memory, and a third more time"
+    )
+    train.add_argument(
+        "--prior-weight", metavar="X", type=float, help="prior preservation: how much pictures of just anybody count (0: there are none)"
+    )
+    train.add_argument("--prior-pictures", metavar="N", type=int, help="how many of those the model draws before the first step")
+    train.add_argument("--prior-prompt", metavar="TEXT", help="what they show; by default a portrait of a person, woman or man")
+    train.add_argument("--save-every", metavar="N", type=int, help="keep a checkpoint after so many steps")
+    train.add_argument("--sample-every", metavar="N", type=int, help="draw the samples after so many steps")
     train.add_argument("--seed", metavar="S", type=int, help="same seed, same LoRA; a random one by default")
     train.add_argument(
         "--sample", metavar="PROMPT", action="append", default=[], help="a prompt to draw on the way; several times for more"
@@ -466,6 +489,9 @@ def _training(verbs: _Verbs) -> None:
     resume = _verb(runs, "resume", "let one go on after its newest checkpoint", "training.resume")
     resume.add_argument("id", metavar="ID")
     resume.add_argument("--wait", action="store_true", help="wait until it has ended; Ctrl-C pauses it")
+    clean = _verb(runs, "clean", "say which checkpoints nobody uses; with --yes delete them", "training.clean")
+    clean.add_argument("id", metavar="ID")
+    clean.add_argument("--yes", action="store_true", help="delete them for good")
     pick = _verb(runs, "pick", "make a checkpoint the character's LoRA", "training.pick")
     pick.add_argument("id", metavar="ID")
     pick.add_argument("step", metavar="STEP", type=int, nargs="?", help="after so many steps; by default the proposed one, or the newest")

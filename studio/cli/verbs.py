@@ -66,10 +66,13 @@ from studio.cli.generating import generate
 from studio.cli.sheets import add_views, enlarge_images, keep_views, list_sheets, make_sheet, offer_sheet, show_sheet, throw_views
 from studio.cli.sorting import caption_image, favourite_images, show_analytics, unfavourite_images, zip_images
 from studio.cli.training import (
+    clean_training,
     compare_versions,
+    delete_lora,
     list_trainings,
     list_versions,
     pick_checkpoint,
+    restore_lora,
     resume_training,
     sample_training,
     save_training,
@@ -335,6 +338,9 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "loras.versions": list_versions,
     "loras.use": use_version,
     "loras.compare": compare_versions,
+    "loras.delete": delete_lora,
+    "loras.restore": restore_lora,
+    "training.clean": clean_training,
     "train": train,
     "training.list": list_trainings,
     "training.show": show_training,
