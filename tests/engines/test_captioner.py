@@ -134,9 +134,9 @@ def test_a_job_has_a_dataset_captioned_without_any_address(taught: Path, tmp_pat
         file = tmp_path / f"{colour}.png"
         flat(colour).save(file)
         studio.datasets.add_files(dataset.id, [(file.name, file.read_bytes())])
-    request = CaptionRequest(dataset=dataset.id, captioner="llava")
+    request = CaptionRequest(dataset=dataset.id, captioner="blip")
     offer = studio.captionings.offer(request)
-    assert offer.way is not None and (offer.way.captioner, offer.way.sends_away, offer.real) == ("llava", False, True)
+    assert offer.way is not None and (offer.way.captioner, offer.way.sends_away, offer.real) == ("blip", False, True)
     job = studio.captionings.order(request, correlation_id="test")
     worker = make_worker(studio.settings, studio.database)
     run = worker.jobs.begin(f"{job.id}-1")
