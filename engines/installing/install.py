@@ -1,4 +1,4 @@
-"""Getting a ComfyUI onto this computer: the archive of a commit, an environment of its own, and the packages it needs.
+"""Getting a program onto this computer: the archive of a commit, an environment of its own, and the packages it needs.
 
 Every step is done or not done, and a step that is done is not done again: an installation that was interrupted goes on.
 """
@@ -23,8 +23,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import httpx
 import psutil
 
-from engines.comfyui.torch_builds import choose, this_machine
-from engines.comfyui.tree import SHA1, SHA256, NotATree, archive_ids
+from engines.installing.torch_builds import Choice, choose, this_machine
+from engines.installing.tree import SHA1, SHA256, NotATree, archive_ids
 from studio.errors import (
     ChecksumMismatch,
     ChecksumMissing,
@@ -37,13 +37,16 @@ from studio.errors import (
     from_os_error,
 )
 from studio.files import replace_quickly, write_atomically
-from studio.managed import Installation, Pin, is_alive, is_comfyui, version_in
+from studio.managed import Installation, is_alive
+from studio.pins import Pin, Program, Tree
 
 MB = 1_000_000
 TRIES = 4
 STALLED_S = 30.0
 LARGEST_ARCHIVE = 2000 * MB
 LARGEST_UNPACKED = 4000 * MB
+# A repository at a commit, as requirements name it.
+GIT = re.compile(r"(?:[\w.\[\]-]+ *@ *)?git\+(?P<repository>https?://[^@\s#]+)@(?P<commit>[0-9a-f]{40})(?:#\S*)?")
 DONE = "installed.json"
 # From this version on pip says how far a download is in lines that a program can read. Python 3.11 and 3.12 come with older ones.
 TELLS_PROGRESS, NO_PIP = (24, 1), (0, 0)
@@ -69,61 +72,112 @@ Say = Callable[[float, str], None]
 """Progress from 0 to 1 and what is being done. Raises what ends the installation."""
 
 
-def install(root: Path, pin: Pin, commit: str, say: Say, *, shared: Path | None = None, build: str = "") -> Installation:
-    """Install a commit below `root/versions`. `shared` is a Python whose packages it uses, `build` a torch of the pins file by its name.
+@dataclass(frozen=True)
+class Place:
+    """Where a program is put: `root` is all of it, `folder` one commit's, with `source` and `venv` in it, `log` what is said meanwhile."""
+
+    root: Path
+    folder: Path
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "source"
+
+    @property
+    def python(self) -> Path:
+        return Path(python_in(str(self.folder / "venv"), windows=os.name == "nt"))
+
+    @property
+    def log(self) -> Path:
+        return self.root / "install.log"
+
+
+def install(
+    program: Program,
+    root: Path,
+    pin: Pin,
+    commit: str,
+    say: Say,
+    *,
+    shared: Path | None = None,
+    build: str = "",
+    choice: Callable[[], Choice] | None = None,
+    proof: Sequence[str] = (),
+) -> Installation:
+    """Install a commit below `root/versions`. `shared` is a Python whose packages it uses, `build` a torch of the pins file by its name,
+    `choice` finds one where none is named. `proof` is what its Python must be able to run in the end.
 
     Raises DiskFull before anything is written or with nothing half done, DownloadFailed, ChecksumMismatch, ChecksumMissing,
     DependencyMissing, InvalidFieldValue, and what `say` raises. What was downloaded is kept for the next time.
     """
-    place = root / "versions" / commit[:12]
-    source, venv, log = place / "source", place / "venv", root / "install.log"
-    python = Path(python_in(str(venv), windows=os.name == "nt"))
-    found = Installation(folder=str(source), python=str(python), version="", commit=commit, own=True)
-    if (place / DONE).is_file():
-        before = Installation.model_validate_json((place / DONE).read_bytes())
-        return found.model_copy(update={"version": version_in(source), "torch": before.torch})
+    place = Place(root, root / "versions" / commit[:12])
+    found = Installation(folder=str(place.source), python=str(place.python), version="", commit=commit, own=True)
+    if (place.folder / DONE).is_file():
+        before = Installation.model_validate_json((place.folder / DONE).read_bytes())
+        return found.model_copy(update={"version": program.version_in(place.source), "torch": before.torch})
     try:
         root.mkdir(parents=True, exist_ok=True)
         _end_leftover(root)
         if shared is None:
-            build, because = _torch_for(pin, build)
+            base = _base_python(program, pin)
+            build, because = _torch_for(program, pin, build, choice or (lambda: choose(this_machine(), program)))
             found = found.model_copy(update={"torch": build})
-            _check_disk(root, pin.torch[build].disk_mb)
-            _note(log, f"Installing ComfyUI {commit} with torch for {build}: {because}")
+            _check_disk(program, root, pin.torch[build].disk_mb)
+            _note(place.log, f"Installing {program.title} {commit} with torch for {build}: {because}")
         else:
-            # An environment that shares its packages holds ComfyUI and little more.
-            _check_disk(root, min(torch.disk_mb for torch in pin.torch.values()) // 5)
-            _note(log, f"Installing ComfyUI {commit} with the packages of {shared}")
-        if not source.is_dir():
-            _note(log, f"Getting {pin.archive.replace('{commit}', commit)}")
-            archive = _download(root / "downloads", pin, commit, say)
-            proven = _check_or_discard(archive, pin, commit, say)
-            _note(log, proven)
-            say(0.2, "Unpacking ComfyUI")
-            _unpack(archive, source, say)
-            archive.unlink()
-        pip = _environment(venv, python, log, say, shared)
-        if shared is None:
-            torch = pin.torch[build]
-            index = ["--index-url", torch.index] if torch.index else []
-            step = Step("install torch", f"Installing torch for {build}", 0.3, 0.8)
-            run_step([*pip, *torch.packages, *index], log, say, step)
-        kept = ["-c", pin.constraints] if pin.constraints and commit == pin.commit else []
-        step = Step("install what ComfyUI needs", "Installing what ComfyUI needs", 0.8, 0.98)
-        run_step([*pip, "-r", str(source / "requirements.txt"), *kept], log, say, step)
+            base = shared
+            # An environment that shares its packages holds the program and little more.
+            _check_disk(program, root, min(torch.disk_mb for torch in pin.torch.values()) // 5)
+            _note(place.log, f"Installing {program.title} {commit} with the packages of {shared}")
+        _fill(program, place, pin, commit, say, base, build, shared=shared)
+        if proof:
+            run_step(
+                [str(place.python), *proof],
+                place.log,
+                say,
+                Step(f"start {program.title}", f"Seeing whether {program.title} starts", 0.97, 0.98),
+                folder=place.source,
+            )
         say(0.98, "Almost done")
-        found = found.model_copy(update={"version": version_in(source)})
-        write_atomically(place / DONE, found.model_dump_json().encode())
-        _note(log, "Installed")
+        found = found.model_copy(update={"version": program.version_in(place.source)})
+        write_atomically(place.folder / DONE, found.model_dump_json().encode())
+        _note(place.log, "Installed")
     except OSError as error:
-        problem = from_os_error(error, "install ComfyUI")
+        problem = from_os_error(error, f"install {program.title}")
         if isinstance(problem, DiskFull):
-            _make_room(root, place)
+            _make_room(place)
         raise problem from error
     except DiskFull:
-        _make_room(root, place)
+        _make_room(place)
         raise
     return found
+
+
+def _fill(program: Program, place: Place, pin: Pin, commit: str, say: Say, base: Path, build: str, *, shared: Path | None) -> None:
+    log, downloads = place.log, place.root / "downloads"
+    if not place.source.is_dir():
+        tree = pin.tree if commit == pin.commit else None
+        archive = _fetched(Archive(program.title, pin.archive.replace("{commit}", commit), commit, tree), downloads, log, say, 0.0, 0.2)
+        say(0.2, f"Unpacking {program.title}")
+        _unpack(program, archive, place.source, say)
+        archive.unlink()
+    pip = _environment(program, place, base, say, shared)
+    kept = ["-c", pin.constraints] if pin.constraints and commit == pin.commit else []
+    if shared is None:
+        torch = pin.torch[build]
+        index = ["--index-url", torch.index] if torch.index else []
+        run_step([*pip, *torch.packages, *index], log, say, Step("install torch", f"Installing torch for {build}", 0.3, 0.8))
+        # Nothing that is asked for afterwards may bring another torch: the parts of this one fit together.
+        versions = "".join(f"{package}\n" for package in torch.packages if "==" in package)
+        write_atomically(place.folder / "torch.txt", versions.encode())
+    own_torch = ["-c", str(place.folder / "torch.txt")] if shared is None else []
+    what = f"what {program.title} needs"
+    requirements = _without_git(program, place, pin, downloads, say)
+    run_step([*pip, "-r", str(requirements), *kept, *own_torch], log, say, Step(f"install {what}", f"Installing {what}", 0.8, 0.96))
+    if pin.more and shared is None:
+        run_step([*pip, *pin.more, *own_torch], log, say, Step(f"install {what}", f"Installing {what}", 0.96, 0.97))
+    for archive in downloads.glob("*.zip"):
+        archive.unlink()
 
 
 def python_in(venv: str, *, windows: bool) -> str:
@@ -131,68 +185,117 @@ def python_in(venv: str, *, windows: bool) -> str:
     return str(PureWindowsPath(venv, "Scripts", "python.exe") if windows else PurePosixPath(venv, "bin", "python"))
 
 
-def _torch_for(pin: Pin, wanted: str) -> tuple[str, str]:
+def _torch_for(program: Program, pin: Pin, wanted: str, choice: Callable[[], Choice]) -> tuple[str, str]:
     """The build by its name, and why it is that one. Raises DependencyMissing for a driver that suits none, InvalidFieldValue."""
+    variable = program.variable("torch")
     if wanted:
         if wanted not in pin.torch:
             raise InvalidFieldValue(
-                f"There is no torch “{wanted}”.", field="comfyui_torch", remedy=f"Choose one of {', '.join(sorted(pin.torch))}."
+                f"There is no torch “{wanted}”.", field=f"{program.name}_torch", remedy=f"Choose one of {', '.join(sorted(pin.torch))}."
             )
-        return wanted, "LIKENESS_COMFYUI_TORCH says so"
-    choice = choose(this_machine())
-    if choice.problem:
-        raise DependencyMissing(choice.problem, remedy=choice.remedy)
-    if choice.build not in pin.torch:
-        raise ContractMismatch(f"The pins file says nothing of a torch “{choice.build}”.", remedy="Add it, or set LIKENESS_COMFYUI_TORCH.")
-    return choice.build, choice.because
+        return wanted, f"{variable} says so"
+    chosen = choice()
+    if chosen.problem:
+        raise DependencyMissing(chosen.problem, remedy=chosen.remedy)
+    if chosen.build not in pin.torch:
+        raise ContractMismatch(f"The pins file says nothing of a torch “{chosen.build}”.", remedy=f"Add it, or set {variable}.")
+    return chosen.build, chosen.because
 
 
-def _check_disk(root: Path, needed: int) -> None:
+def _base_python(program: Program, pin: Pin) -> Path:
+    """A Python that the program runs with: ours, or another one of this computer. Raises DependencyMissing."""
+    own = sys.version_info[:2]
+    if not pin.python:
+        return Path(sys.executable)
+    oldest, newest = (tuple(int(part) for part in version.split(".")) for version in (pin.python[0], pin.python[-1]))
+    if oldest <= own <= newest:
+        return Path(sys.executable)
+    for minor in range(newest[1], oldest[1] - 1, -1):
+        found = shutil.which(f"python{newest[0]}.{minor}")
+        if found and not subprocess.run([found, "-c", "import venv, ensurepip"], capture_output=True).returncode:
+            return Path(found)
+    raise DependencyMissing(
+        f"{program.title} {pin.version} runs with Python {pin.python[0]} to {pin.python[-1]}, and this is {own[0]}.{own[1]}.",
+        remedy=f"Install Python {pin.python[-1]} beside it, so that `python{pin.python[-1]}` starts it, then press Install again.",
+    )
+
+
+def _check_disk(program: Program, root: Path, needed: int) -> None:
     free = shutil.disk_usage(root).free // MB
     if free < needed:
         raise DiskFull(
-            f"ComfyUI needs about {needed / 1000:.1f} GB, and {free / 1000:.1f} GB are free.",
+            f"{program.title} needs about {needed / 1000:.1f} GB, and {free / 1000:.1f} GB are free.",
             remedy="Free some space on the drive of the data folder, or choose another folder with --data.",
         )
 
 
-def _make_room(root: Path, place: Path) -> None:
+def _make_room(place: Place) -> None:
     """A full disk keeps everything else from working: nothing half done stays on it."""
-    shutil.rmtree(root / "downloads", ignore_errors=True)
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.rmtree(place.with_name(f"{place.name}.part"), ignore_errors=True)
+    shutil.rmtree(place.root / "downloads", ignore_errors=True)
+    shutil.rmtree(place.folder, ignore_errors=True)
+    shutil.rmtree(_part(place.folder), ignore_errors=True)
 
 
-def _download(folder: Path, pin: Pin, commit: str, say: Say) -> Path:
-    url, whole = pin.archive.replace("{commit}", commit), folder / f"{commit}.zip"
-    part = whole.with_suffix(".zip.part")
-    folder.mkdir(parents=True, exist_ok=True)
-    if not whole.is_file():
-        for attempt in range(TRIES):
-            try:
-                _fetch(url, part, say)
-                break
-            except httpx.HTTPError as error:
-                if attempt == TRIES - 1:
-                    words = f"ComfyUI could not be downloaded from {httpx.URL(url).host}: {_reason(error)}."
-                    raise DownloadFailed(words, remedy="Check the connection and press Install again; what arrived is kept.") from error
-                for _ in range(10 * 2**attempt):
-                    say(0.0, f"The line broke ({_reason(error)}); it goes on in a moment")
-                    time.sleep(0.1)
-        part.rename(whole)
+def _part(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.part")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive of a commit: of what, where it is, and its tree where that is known."""
+
+    title: str
+    url: str
+    commit: str
+    tree: Tree | None
+
+
+def _fetched(archive: Archive, folder: Path, log: Path, say: Say, begin: float, end: float) -> Path:
+    """Download what isn't there yet, and check it; what is wrong is thrown away."""
+    whole = folder / f"{archive.commit}.zip"
+    _note(log, f"Getting {archive.url}")
+    _download(archive, whole, say, begin, end)
+    try:
+        proven = _check(whole, archive, lambda note: say(end, note))
+    except LikenessError:
+        # Bytes that are wrong don't become right by going on with them.
+        whole.unlink()
+        raise
+    _note(log, proven)
     return whole
 
 
-def _fetch(url: str, part: Path, say: Say) -> None:
+def _download(archive: Archive, whole: Path, say: Say, begin: float, end: float) -> None:
+    part = whole.with_suffix(".zip.part")
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    if whole.is_file():
+        return
+    for attempt in range(TRIES):
+        try:
+            _fetch(archive, part, say, begin, end)
+            break
+        except httpx.HTTPError as error:
+            if attempt == TRIES - 1:
+                words = f"{archive.title} could not be downloaded from {httpx.URL(archive.url).host}: {_reason(error)}."
+                raise DownloadFailed(words, remedy="Check the connection and press Install again; what arrived is kept.") from error
+            for _ in range(10 * 2**attempt):
+                say(begin, f"The line broke ({_reason(error)}); it goes on in a moment")
+                time.sleep(0.1)
+    part.rename(whole)
+
+
+def _fetch(archive: Archive, part: Path, say: Say, begin: float, end: float) -> None:
     have = part.stat().st_size if part.is_file() else 0
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
-    with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=STALLED_S) as answer:
+    with httpx.stream("GET", archive.url, headers=headers, follow_redirects=True, timeout=STALLED_S) as answer:
         if answer.status_code == 416:
             # All of it was here already, or it is another file by now: from the start, then.
             part.unlink()
             raise httpx.ReadError("what was here does not fit")
         if answer.status_code in (404, 410):
-            raise DownloadFailed("This commit of ComfyUI is not there to download.", remedy="Check the commit, or take the pinned one.")
+            raise DownloadFailed(
+                f"This commit of {archive.title} is not there to download.", remedy="Check the commit, or take the pinned one."
+            )
         answer.raise_for_status()
         goes_on = answer.status_code == 206
         got = have if goes_on else 0
@@ -203,40 +306,32 @@ def _fetch(url: str, part: Path, say: Say) -> None:
                 file.write(chunk)
                 got += len(chunk)
                 if got > LARGEST_ARCHIVE:
-                    raise DownloadFailed("What came is far too large to be ComfyUI.", remedy="Check the address in engines/pins.json.")
+                    raise _too_large(archive.title)
                 of = f" of {total / MB:.0f}" if total else ""
-                say(0.2 * got / total if total else 0.05, f"Downloading ComfyUI: {got / MB:.0f}{of} MB")
+                far = got / total if total else 0.25
+                say(begin + (end - begin) * far, f"Downloading {archive.title}: {got / MB:.0f}{of} MB")
         if total and got < total:
             raise httpx.ReadError("the line broke")
 
 
-def _check_or_discard(archive: Path, pin: Pin, commit: str, say: Say) -> str:
-    try:
-        return _check(archive, pin, commit, say)
-    except LikenessError:
-        # Bytes that are wrong don't become right by going on with them.
-        archive.unlink()
-        raise
-
-
-def _check(archive: Path, pin: Pin, commit: str, say: Say) -> str:
+def _check(path: Path, archive: Archive, tell: Callable[[str], None]) -> str:
     """What is proven of an archive, in words. Raises ChecksumMismatch, ChecksumMissing, DownloadFailed."""
-    tree = pin.tree if commit == pin.commit else None
+    title, tree = archive.title, archive.tree
     try:
-        with zipfile.ZipFile(archive) as opened:
-            _check_size(opened)
+        with zipfile.ZipFile(path) as opened:
+            _check_size(opened, title)
             # An archive that git made says which commit it is; one that was packed anew holds the same files and doesn't.
             said = opened.comment.decode("ascii", "replace").strip()
-            if said and said != commit:
+            if said and said != archive.commit:
                 raise ChecksumMismatch("What was downloaded is another commit than was asked for; it was thrown away.")
             if tree is not None:
-                say(0.2, "Checking what was downloaded")
-                found = archive_ids(opened, lambda: say(0.2, ""))
+                tell("Checking what was downloaded")
+                found = archive_ids(opened, lambda: tell(""))
                 if found != {SHA1: tree.sha1, SHA256: tree.sha256}:
-                    raise ChecksumMismatch("What was downloaded is not the ComfyUI that was pinned; it was thrown away.")
+                    raise ChecksumMismatch(f"What was downloaded is not the {title} that was pinned; it was thrown away.")
                 return f"Every file is that of the pinned commit: tree {tree.sha1}, by SHA-256 {tree.sha256}"
     except NotATree as error:
-        raise ChecksumMismatch(f"What was downloaded is not the ComfyUI that was pinned; it was thrown away. {error}") from error
+        raise ChecksumMismatch(f"What was downloaded is not the {title} that was pinned; it was thrown away. {error}") from error
     except (zipfile.BadZipFile, EOFError) as error:
         raise ChecksumMismatch("What was downloaded is not a whole archive; it was thrown away.") from error
     if not said:
@@ -247,13 +342,17 @@ def _check(archive: Path, pin: Pin, commit: str, say: Say) -> str:
     return "The archive says that it is this commit. Its files were not checked one by one: nothing is pinned for it"
 
 
-def _check_size(archive: zipfile.ZipFile) -> None:
+def _too_large(title: str) -> LikenessError:
+    return DownloadFailed(f"What came is far too large to be {title}.", remedy="Check the address in engines/pins.json.")
+
+
+def _check_size(archive: zipfile.ZipFile, title: str) -> None:
     if sum(entry.file_size for entry in archive.infolist()) > LARGEST_UNPACKED:
-        raise DownloadFailed("What came is far too large to be ComfyUI.", remedy="Check the address in engines/pins.json.")
+        raise _too_large(title)
 
 
-def _unpack(archive: Path, source: Path, say: Say) -> None:
-    part = source.parent.with_name(f"{source.parent.name}.part")
+def _unpack(program: Program, archive: Path, source: Path, say: Say) -> None:
+    part = _part(source.parent)
     shutil.rmtree(part, ignore_errors=True)
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -269,8 +368,10 @@ def _unpack(archive: Path, source: Path, say: Say) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(entry) as packed, target.open("wb") as file:
                     shutil.copyfileobj(packed, file)
-        if not is_comfyui(part):
-            raise ContractMismatch("What was downloaded is not ComfyUI.", remedy="Check the address in engines/pins.json.")
+        if not program.is_in(part):
+            raise ContractMismatch(f"What was downloaded is not {program.title}.", remedy="Check the address in engines/pins.json.")
+        for name in program.blank:
+            (part / name).touch()
         source.parent.mkdir(parents=True, exist_ok=True)
         part.rename(source)
     except zipfile.BadZipFile as error:
@@ -280,15 +381,53 @@ def _unpack(archive: Path, source: Path, say: Say) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _environment(venv: Path, python: Path, log: Path, say: Say, shared: Path | None) -> list[str]:
+def _without_git(program: Program, place: Place, pin: Pin, downloads: Path, say: Say) -> Path:
+    """The requirements as a file in which what lies in repositories comes as archives of its commits: git need not be here, and what is
+    pinned is checked. A repository without a commit is left to pip.
+    """
+    plain = place.source / "requirements.txt"
+    lines = _lines(plain)
+    if not any(GIT.fullmatch(line) for line in lines):
+        return plain
+    made: list[str] = []
+    for line in lines:
+        if (found := GIT.fullmatch(line)) is None:
+            made.append(line)
+            continue
+        repository, commit = found["repository"].removesuffix(".git"), found["commit"]
+        title = repository.rpartition("/")[2]
+        archive = Archive(title, f"{repository}/archive/{commit}.zip", commit, pin.sources.get(commit))
+        made.append(str(_fetched(archive, downloads, place.log, say, 0.8, 0.8)))
+    flat = place.folder / "requirements.txt"
+    write_atomically(flat, "".join(f"{line}\n" for line in made).encode())
+    return flat
+
+
+def _lines(file: Path, depth: int = 0) -> list[str]:
+    """What a file of requirements asks for, with the files that it names. Raises ContractMismatch for one that names itself."""
+    if depth > 9:
+        raise ContractMismatch("The requirements name each other in a circle.", remedy="Take another commit.")
+    found: list[str] = []
+    for raw in file.read_text("utf-8").splitlines():
+        line = re.sub(r"(^|\s)#.*", "", raw).strip()
+        if other := re.fullmatch(r"(?:-r|--requirement)[ =]?\s*(\S+)", line):
+            found += _lines(file.parent / other[1], depth + 1)
+        elif line:
+            found.append(line)
+    return found
+
+
+def _environment(program: Program, place: Place, base: Path, say: Say, shared: Path | None) -> list[str]:
     """Make it where it isn't yet; gives the command that installs packages into it."""
+    python, log = place.python, place.log
     step = Step("make a Python environment", "Making its Python environment", 0.25, 0.25)
     say(step.begin, step.note)
     version = _pip_version(python)
     if version == NO_PIP:
-        run_step([str(shared or sys.executable), "-m", "venv", "--without-pip", "--clear", str(venv)], log, say, step)
+        venv = place.folder / "venv"
+        run_step([str(base), "-m", "venv", "--without-pip", "--clear", str(venv)], log, say, step)
         if shared is not None:
-            _share(shared, python)
+            _share(program, shared, python)
             version = _pip_version(python)
     if version == NO_PIP:
         # Not by venv itself, which keeps to itself what went wrong in it.
@@ -300,11 +439,11 @@ def _environment(venv: Path, python: Path, log: Path, say: Say, shared: Path | N
     return [str(python), *_PIP, "install", *(["--progress-bar", "raw"] if version >= TELLS_PROGRESS else [])]
 
 
-def _share(shared: Path, python: Path) -> None:
+def _share(program: Program, shared: Path, python: Path) -> None:
     """Let one Python find what another has installed."""
     ask = "import json, sysconfig; print(json.dumps([sysconfig.get_path('purelib'), sysconfig.get_path('platlib')]))"
-    theirs = _asked([str(shared), "-c", ask])
-    own = _asked([str(python), "-c", ask])
+    theirs = _asked(program, [str(shared), "-c", ask])
+    own = _asked(program, [str(python), "-c", ask])
     write_atomically(Path(own[0]) / "shared.pth", "".join(f"{path}\n" for path in dict.fromkeys(theirs)).encode())
 
 
@@ -317,13 +456,14 @@ def _pip_version(python: Path) -> tuple[int, int]:
     return (int(version[1]), int(version[2])) if version else NO_PIP
 
 
-def _asked(command: Sequence[str]) -> list[str]:
+def _asked(program: Program, command: Sequence[str]) -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise DependencyMissing(f"{command[0]} doesn't work as a Python.", remedy="Check LIKENESS_COMFYUI_PYTHON.")
+        raise DependencyMissing(f"{command[0]} doesn't work as a Python.", remedy=f"Check {program.variable('python')}.")
     return json.loads(done.stdout)
 
 
+_SECRET = ("TOKEN", "SECRET", "PASSWORD", "API_KEY", "DATABASE_URL")
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
 
 
@@ -337,8 +477,8 @@ class Step:
     end: float
 
 
-def run_step(command: Sequence[str], log: Path, say: Say, step: Step) -> None:
-    """Run a program to its end; what it says goes to the log line by line, how far its downloads are to `say`.
+def run_step(command: Sequence[str], log: Path, say: Say, step: Step, *, folder: Path | None = None) -> None:
+    """Run a program to its end, in `folder`; what it says goes to the log line by line, how far its downloads are to `say`.
 
     Raises DiskFull, DownloadFailed, DependencyMissing, and what `say` raises, having ended the program.
     """
@@ -350,7 +490,8 @@ def run_step(command: Sequence[str], log: Path, say: Say, step: Step) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"},
+        cwd=folder,
+        env={**harmless(), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"},
     )
     running = log.parent / RUNNING
     replace_quickly(running, json.dumps([process.pid, _born(process.pid)]).encode())
@@ -371,6 +512,15 @@ def run_step(command: Sequence[str], log: Path, say: Say, step: Step) -> None:
         raise said.trouble
     if process.returncode:
         raise what_failed(step.what, said.lines)
+
+
+def harmless() -> dict[str, str]:
+    """Our environment without our settings and without what is secret, for programs of others."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("LIKENESS_") and not any(word in name.upper() for word in _SECRET)
+    }
 
 
 class _Said:
@@ -427,7 +577,7 @@ def what_failed(what: str, said: Sequence[str]) -> LikenessError:
         return DependencyMissing(
             f"Could not {what}: {last[:300]}",
             remedy=f"Perhaps there is none for Python {sys.version_info.major}.{sys.version_info.minor} on this system: "
-            "install Python 3.12 and start Likeness with it, or connect to a ComfyUI elsewhere. "
+            "install Python 3.12 and start Likeness with it. "
             "Perhaps the connection is down: then press Install again.",
         )
     return DependencyMissing(
