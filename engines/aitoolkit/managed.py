@@ -14,7 +14,7 @@ from engines.aitoolkit.config import CPU
 from engines.installing.caretaker import Caretaker
 from engines.installing.install import install
 from engines.installing.torch_builds import CUDA, CUDA_12, Choice, Machine, choose, this_machine
-from studio.errors import Conflict, DownloadFailed, LikenessError
+from studio.errors import Conflict, DependencyMissing, DownloadFailed, LikenessError
 from studio.managed import Installation, Order, unfit_toolkit
 from studio.pins import AITOOLKIT, pin_of
 from studio.settings import Settings
@@ -51,6 +51,8 @@ class ManagedToolkit(Caretaker):
             if not isinstance(error, DownloadFailed):
                 # Whatever is wrong with it stays wrong; a line that broke is another matter.
                 self._keep_only(before)
+            if isinstance(error, DependencyMissing):
+                error.remedy = "Look at the log; another commit may do."
             error.message = f"The new AI-Toolkit could not be installed, so the one before was kept: {error.message}"
             raise
         while True:

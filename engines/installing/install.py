@@ -568,6 +568,7 @@ def what_failed(what: str, said: Sequence[str]) -> LikenessError:
     if any(sign in line for line in said for sign in ("No space left on device", "[Errno 28]", "not enough space on the disk")):
         return DiskFull(f"The disk is full: could not {what}.")
     last = next((line for line in reversed(said) if "ERROR" in line), said[-1] if said else "it said nothing")
+    last = f"{last[:300].rstrip('.')}."
     if any(sign in line for line in said for sign in NO_LINE):
         return DownloadFailed(
             f"Could not {what}: the place where Python packages come from can't be reached.",
@@ -575,14 +576,12 @@ def what_failed(what: str, said: Sequence[str]) -> LikenessError:
         )
     if any("No matching distribution found" in line for line in said):
         return DependencyMissing(
-            f"Could not {what}: {last[:300]}",
+            f"Could not {what}: {last}",
             remedy=f"Perhaps there is none for Python {sys.version_info.major}.{sys.version_info.minor} on this system: "
             "install Python 3.12 and start Likeness with it. "
             "Perhaps the connection is down: then press Install again.",
         )
-    return DependencyMissing(
-        f"Could not {what}: {last[:300]}", remedy="Look at the log, then press Install again; it goes on where it was."
-    )
+    return DependencyMissing(f"Could not {what}: {last}", remedy="Look at the log, then press Install again; it goes on where it was.")
 
 
 def _end_leftover(root: Path) -> None:

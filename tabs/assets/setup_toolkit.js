@@ -43,10 +43,10 @@ export class ToolkitCard extends EngineCard {
     this.drawNext(info);
     const facts = [
       [t("Version"), info.version],
+      [t("Licence"), info.reachable ? info.licence : ""],
       [t("Folder"), info.folder],
-      [t("Licence"), info.licence],
     ].filter(([, fact]) => fact);
-    this.facts.replaceChildren(...(info.installed ? facts.map(([name, fact]) => h("div", {}, h("dt", {}, name), h("dd", {}, fact))) : []));
+    this.facts.replaceChildren(...(info.installed ? facts.map(([name, fact]) => h("div", { class: fact === info.folder ? "wide" : null }, h("dt", {}, name), h("dd", {}, fact))) : []));
     const rows = info.actions.includes("connect") ? info.found_folders.map((folder) => [folder, () => this.order("connect", { folder }), t("Use this folder"), false]) : [];
     this.drawFound(info, rows, t("No AI-Toolkit was found in the usual folders."));
     this.acts.replaceChildren(...this.actButtons(info, "install").filter(Boolean));

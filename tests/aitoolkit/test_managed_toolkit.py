@@ -441,7 +441,7 @@ def somebody(studio: Running) -> str:
         for number in range(3):
             made = io.BytesIO()
             Image.new("RGB", (128, 128), (60 * number, 120, 200)).save(made, "PNG")
-            api.post(f"characters/{character}/images", files={"files": (f"{number}.png", made.getvalue())}).raise_for_status()
+            api.post(f"characters/{character}/images", files={"file": (f"{number}.png", made.getvalue())}).raise_for_status()
     return character
 
 
