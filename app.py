@@ -69,7 +69,7 @@ def create_web(settings: Settings, studio: Studio | None = None) -> ASGIApp:
 
 def make_worker(settings: Settings, database: Database) -> Worker:
     """The worker with every engine and the handler of every kind of job."""
-    from engines.aitoolkit import AIToolkit
+    from engines.aitoolkit import AIToolkit, ManagedToolkit
     from engines.comfyui import Address, Comfy, Fingerprints, ManagedComfy, Uploaded
     from engines.embedded import Embedded
     from engines.embedded.captioner import load_captioner
@@ -119,7 +119,8 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         keep_nodes=node_files(settings.data).keep,
         fingerprints=Fingerprints(own_folders, settings.fingerprints_path),
     )
-    embedded, toolkit = Embedded(settings), AIToolkit(settings)
+    embedded, toolkit = Embedded(settings), AIToolkit(lambda: reread(settings))
+    managed_toolkit = ManagedToolkit(lambda: reread(settings), toolkit.resting)
     engines: dict[str, Generator] = {"embedded": embedded, "comfyui": comfy}
     shelf = ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL])
     jobs, gallery, characters = Jobs(database), Gallery(database, settings.data), Characters(database)
@@ -152,7 +153,12 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         load=load_captioner,
     )
     handlers = {JobKind.generate: generate, JobKind.train: train, JobKind.caption: caption}
-    return Worker(settings, database, engines, handlers, at_end=managed.close)
+
+    def close() -> None:
+        managed.close()
+        managed_toolkit.close()
+
+    return Worker(settings, database, engines, handlers, at_end=close)
 
 
 @contextmanager

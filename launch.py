@@ -43,7 +43,7 @@ APP_VERBS = {
     "train": "train a LoRA of a character",
     "training": "follow trainings, stop them, let them go on, take their LoRA",
     "workflows": "see the workflows of ComfyUI, take in your own",
-    "engines": "see the engines; connect, install, start, stop and update ComfyUI",
+    "engines": "see the engines; install, update and remove ComfyUI and AI-Toolkit",
     "analytics": "show the last days in numbers",
     "health": "say how the studio is",
     "doctor": "check everything that a studio needs",

@@ -179,7 +179,8 @@ class Feed:
 
     def _look(self) -> tuple[int | None, EngineWork | None]:
         """The mark of what changed, and what is being done with an engine: how it ended, the once that it is over."""
-        work = self._studio.engines.work()
-        if work is None and self._work is not None:
+        work = self._studio.engines.work(self._work)
+        if self._work is not None and (work is None or work.order != self._work.order):
+            # How that ended is told before what another engine is at.
             work = self._studio.engines.outcome(self._work)
         return self._studio.change_mark(), work

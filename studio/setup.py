@@ -30,6 +30,7 @@ AT_ONCE = frozenset(
         "max_upload_megapixels",
         "comfyui_url",
         "comfyui_arguments",
+        "aitoolkit_path",
         "caption_url",
         "caption_model",
         "caption_timeout_s",
@@ -37,7 +38,7 @@ AT_ONCE = frozenset(
     }
 )
 # They say which programs run: that is for whoever starts the studio, not for whoever reaches its page.
-OUTSIDE = frozenset({"comfyui_python", "comfyui_torch", "engine_pins"})
+OUTSIDE = frozenset({"comfyui_python", "comfyui_torch", "aitoolkit_python", "aitoolkit_torch", "engine_pins"})
 # A start may be told otherwise on its command line, for that once.
 ON_COMMAND_LINE = frozenset({"port", "listen"})
 CHOICES: dict[str, tuple[str, ...]] = {

@@ -61,7 +61,7 @@ from studio.parcel import pack as pack_pictures
 from studio.presets import runs_on
 from studio.remote import Remote, WorkflowShelf
 from studio.settings import Settings
-from studio.setup import AT_ONCE, Value, change_settings
+from studio.setup import AT_ONCE, Value, change_settings, fixed_by
 from studio.sheets import Sheets
 from studio.shelf import ModelShelf, PresetShelf, find_classifier
 from studio.training import ToolkitArch
@@ -96,7 +96,6 @@ class Studio:
         self._remote = Remote(database, workflow_shelf, node_files(settings.data))
         self._workshop = Workshop(self._remote)
         self._orders = Orders(settings, shelf, preset_shelf, self._characters, self._gallery, self._remote)
-        self.engines = Engines(settings, self.health, self.inventory, self.change_settings)
         self._casting = Casting(settings, shelf, self._characters, self._gallery)
         self.sheets = Sheets(settings, self._characters, self._gallery, self._jobs, self._orders, self._workshop)
         self.datasets = Datasets(database, settings, self._gallery, self._characters)
@@ -105,6 +104,7 @@ class Studio:
         self.captionings = Captionings(settings, self._characters, self._gallery, self._jobs, self._orders, self.datasets)
         self.keeping = Keeping(self._characters, shelf, self.trainings)
         self.comparing = Comparing(self.trainings, self._jobs, self._orders)
+        self.engines = Engines(settings, self.health, self.inventory, self.change_settings, fixed_by, self.trainings.is_running_with)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs

@@ -498,32 +498,34 @@ def _training(verbs: _Verbs) -> None:
 
 
 def _engines(verbs: _Verbs) -> None:
-    engines = _group(_verb(verbs, "engines", "see the engines; connect, install, start, stop and update ComfyUI"), "action")
+    engines = _group(_verb(verbs, "engines", "see the engines; install, update and remove ComfyUI and AI-Toolkit"), "action")
     _verb(engines, "list", "list engines: their state, and what to do next", "engines.list")
     status = _verb(engines, "status", "how the engines are, or one of them", "engines.status")
-    status.add_argument("name", metavar="NAME", nargs="?", help="embedded or comfyui; both by default")
+    status.add_argument("name", metavar="NAME", nargs="?", help="embedded, comfyui or aitoolkit; all by default")
     for name, about in (
         ("show", "show one engine"),
-        ("find", "look for a ComfyUI on this computer"),
+        ("find", "look for one on this computer"),
         ("start", "start the ComfyUI of this computer; it starts with the studio from then on"),
-        ("stop", "stop it"),
-        ("remove", "move it to the trash folder of the engines"),
+        ("stop", "stop the ComfyUI of this computer"),
+        ("remove", "move it to the trash folder of the engines; a folder of yours is only forgotten"),
         ("cancel", "stop what is being done; what was downloaded is kept"),
     ):
-        _verb(engines, name, about, f"engines.{name}").add_argument("name", metavar="NAME", help="embedded or comfyui")
+        _verb(engines, name, about, f"engines.{name}").add_argument("name", metavar="NAME", help="embedded, comfyui or aitoolkit")
     for name, about in (
         ("install", "install it into the data folder; an interrupted installation goes on"),
         ("update", "update it; a commit that doesn't start is taken back"),
     ):
         parser = _verb(engines, name, about, f"engines.{name}")
-        parser.add_argument("name", metavar="NAME", help="comfyui")
+        parser.add_argument("name", metavar="NAME", help="comfyui or aitoolkit")
         parser.add_argument("commit", metavar="COMMIT", nargs="?", help="its 40 letters and digits; by default the pinned one")
-    connect = _verb(engines, "connect", "use a running ComfyUI by its address, or the one in a folder", "engines.connect")
-    connect.add_argument("name", metavar="NAME", help="comfyui")
+    connect = _verb(engines, "connect", "use a running ComfyUI by its address, or a ComfyUI or AI-Toolkit in a folder", "engines.connect")
+    connect.add_argument("name", metavar="NAME", help="comfyui or aitoolkit")
     connect.add_argument("url", metavar="URL", nargs="?", help="such as http://127.0.0.1:8188; several with commas; '' forgets them")
-    connect.add_argument("--folder", metavar="DIR", help="a ComfyUI on this computer, to start and stop")
-    log = _verb(engines, "log", "show the log of ComfyUI", "engines.log")
-    log.add_argument("name", metavar="NAME", help="comfyui")
+    connect.add_argument(
+        "--folder", metavar="DIR", help="a ComfyUI to start, or an AI-Toolkit to train with as it lies there; '' forgets it"
+    )
+    log = _verb(engines, "log", "show the log of ComfyUI, or of an installation", "engines.log")
+    log.add_argument("name", metavar="NAME", help="comfyui or aitoolkit")
     log.add_argument("--install", action="store_true", help="what its installation said")
     log.add_argument("--lines", metavar="N", type=int, default=200, help="how many (by default 200)")
     log.add_argument("--follow", "-f", action="store_true", help="go on with what is written, until Ctrl-C")

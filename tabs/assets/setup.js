@@ -8,6 +8,7 @@ import { showTab } from "./header.js";
 import { number, t } from "./language.js";
 import { ComfyCard } from "./setup_comfyui.js";
 import { SettingsCard } from "./setup_settings.js";
+import { ToolkitCard } from "./setup_toolkit.js";
 import { toast } from "./toast.js";
 import { Walkthrough, whereItWas } from "./walkthrough.js";
 import { duration } from "./words.js";
@@ -47,7 +48,7 @@ class Setup extends HTMLElement {
       if (now && !this.seen) this.refresh();
       this.seen = now;
     }).observe(this);
-    const engines = paced(() => this.board && this.visible() && (this.loadEngines(), this.comfy.load()), 0.5);
+    const engines = paced(() => this.board && this.visible() && this.loadMoving(), 0.5);
     feed.addEventListener("change", engines);
     setInterval(() => !document.hidden && engines(), LOOK_AGAIN_MS);
     // Who was led here for one part of it gets that; the walkthrough waits behind its button.
@@ -96,6 +97,7 @@ class Setup extends HTMLElement {
     this.settings = new SettingsCard();
     // The check-up tells of it too.
     this.comfy = new ComfyCard(() => this.loadDoctor());
+    this.toolkit = new ToolkitCard(() => this.loadDoctor());
     const walk = h(
       "button",
       { type: "button", class: "button", "data-tip": t("What this is, a check-up, a first character, a first picture: two minutes"), onclick: () => (this.startWalk(), this.walk.arrive()) },
@@ -116,6 +118,7 @@ class Setup extends HTMLElement {
             card(t("Check-up"), "doctor-title", this.checks, this.again),
             card(t("Engine and models"), "engines-title", this.engines),
             this.comfy.node,
+            this.toolkit.node,
             card(t("Where things lie"), "where-title", this.places),
           ),
           h("div", { class: "setup-column" }, this.settings.node),
@@ -129,9 +132,13 @@ class Setup extends HTMLElement {
     if (!this.board) return;
     setText(this.summary, t("Checking …"));
     const [where, settings] = [get("where"), get("settings")];
-    await Promise.all([this.loadPlaces(where), this.settings.load(settings), this.loadEngines(where, settings)]);
-    this.comfy.load(settings);
+    await Promise.all([this.loadPlaces(where), this.settings.load(settings), this.loadMoving(where, settings)]);
     this.loadDoctor(); // it looks at the whole machine, and the rest need not wait for that
+  }
+
+  // What changes by itself while one looks on.
+  loadMoving(where = this.known ?? get("where"), settings = get("settings")) {
+    return Promise.all([this.loadEngines(where, settings), this.comfy.load(settings), this.toolkit.load(settings)]);
   }
 
   async loadDoctor() {
@@ -147,7 +154,7 @@ class Setup extends HTMLElement {
     this.again.disabled = false;
   }
 
-  async loadEngines(where = this.known ?? get("where"), settings = get("settings")) {
+  async loadEngines(where, settings) {
     let found;
     try {
       found = await Promise.all([get("health"), get("models"), where, settings]);

@@ -84,6 +84,8 @@ const GROUPS = [
       ["comfyui_torch", t("ComfyUI's torch")],
       ["engine_pins", t("File of pinned versions"), { wide: true }],
       ["aitoolkit_path", t("AI-Toolkit folder"), { wide: true }],
+      ["aitoolkit_python", t("AI-Toolkit's Python"), { wide: true }],
+      ["aitoolkit_torch", t("AI-Toolkit's torch")],
       ["hf_token", t("Hugging Face token")],
       ["runpod_api_key", t("RunPod key")],
     ],
