@@ -265,18 +265,18 @@ def walk_train(walk: Walk, studio: Running) -> None:
 
 def walk_the_rest(walk: Walk) -> None:
     page = walk.page
-    walk.tab("gallery", ".cell:not([data-empty])")
+    walk.tab("gallery", "likeness-gallery .cell:not([data-empty])")
     page.locator(".filters").hover()
     walk.look("gallery")
-    page.locator(".cell").first.click()
+    page.locator("likeness-gallery .cell").first.click()
     page.locator(".viewer-facts dl").wait_for()
     walk.look("viewer")
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
     for number in (0, 1):
-        page.locator(".cell").nth(number).focus()
+        page.locator("likeness-gallery .cell").nth(number).focus()
         page.keyboard.press("Space")
-        expect(page.locator(".cell[aria-selected=true]")).to_have_count(number + 1)
+        expect(page.locator("likeness-gallery .cell[aria-selected=true]")).to_have_count(number + 1)
     walk.look("a selection")
     walk.press("Compare")
     page.locator("dialog.compare").wait_for()
