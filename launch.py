@@ -35,6 +35,7 @@ APP_VERBS = {
     "jobs": "see and steer the queue",
     "characters": "invent characters, give them photos, take them along",
     "datasets": "choose what a character is learned from: pictures, captions, tags",
+    "captions": "have captions written by a vision model",
     "images": "see and sort the pictures",
     "presets": "see the presets",
     "models": "see the models",

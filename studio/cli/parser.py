@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from studio import VERSION
-from studio.contracts import MAX_COUNT, CharacterKind, CharacterStatus, EnlargeWay, JobState, PictureKind, Quality, Tone
+from studio.contracts import MAX_COUNT, CaptionStyle, CharacterKind, CharacterStatus, EnlargeWay, JobState, PictureKind, Quality, Tone
 
 
 class Usage(Exception):
@@ -46,6 +46,7 @@ def build_parser(version: str = VERSION) -> argparse.ArgumentParser:
     _images(verbs)
     _characters(verbs)
     _datasets(verbs)
+    _captions(verbs)
     _choices(verbs)
     _training(verbs)
     _engines(verbs)
@@ -351,6 +352,33 @@ def _character_fields(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--consent-by", metavar="WHO", help="who agreed, for a real person")
     parser.add_argument("--consent-for", metavar="WHAT", help="to what they agreed")
     parser.add_argument("--consent-until", metavar="DATE", help="until when, as 2027-12-31; left out: until it is taken back")
+
+
+def _captions(verbs: _Verbs) -> None:
+    captions = _group(_verb(verbs, "captions", "have captions written by a vision model"), "action")
+    offer = _verb(captions, "offer", "say what could be written, by which model, and where pictures would go", "captions.offer")
+    write = _verb(captions, "write", "have captions written: of a dataset, or of references", "captions.write")
+    for parser in (offer, write):
+        parser.add_argument("id", metavar="ID", nargs="?", help="a dataset, or a character's slug for its newest one")
+        parser.add_argument("--references", action="store_true", help="of the reference library instead")
+        parser.add_argument("--category", metavar="NAME", default="", help="only references of this category")
+        parser.add_argument("--picture", metavar="ID", action="append", default=[], help="only this picture; may be given several times")
+        styles = [style.value for style in CaptionStyle]
+        parser.add_argument("--style", choices=styles, default=CaptionStyle.natural.value, help="sentences (by default), or tags")
+        parser.add_argument("--all", action="store_true", help="write those anew that have a caption, too")
+        parser.add_argument("--captioner", metavar="NAME", help="a model in the folder `captioners`; by default the one at the address")
+        parser.add_argument("--real-person", choices=["yes", "no"], help="whether references show real people, where they are sent away")
+        parser.add_argument("--allow-remote-for-real", action="store_true", help="the real people shown agreed that they are sent there")
+    write.add_argument("--wait", action="store_true", help="wait until it has ended; Ctrl-C cancels it")
+    listing = _verb(captions, "list", "list caption jobs, newest first", "captions.list")
+    listing.add_argument("--limit", metavar="N", type=int, default=50, help="the most to show (by default 50)")
+    _verb(captions, "show", "show how one went, and what failed", "captions.show").add_argument("id", metavar="ID")
+    retry = _verb(captions, "retry", "ask again for the pictures that failed or were not asked for", "captions.retry")
+    retry.add_argument("id", metavar="ID")
+    retry.add_argument("--wait", action="store_true", help="wait until it has ended; Ctrl-C cancels it")
+    undo = _verb(captions, "undo", "put the captions back that were there before, where nobody changed them since", "captions.undo")
+    undo.add_argument("id", metavar="ID")
+    _verb(captions, "try", "try the vision model of the settings with a small drawing", "captions.try")
 
 
 def _choices(verbs: _Verbs) -> None:

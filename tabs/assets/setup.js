@@ -42,13 +42,13 @@ class Setup extends HTMLElement {
   connectedCallback() {
     if (this.childElementCount) return;
     this.begin();
-    this.seen = false;
+    this.seen = this.visible(); // then the board has asked already
     new ResizeObserver(() => {
       const now = this.visible();
       if (now && !this.seen) this.refresh();
       this.seen = now;
     }).observe(this);
-    const engines = paced(() => this.board && this.visible() && (this.loadEngines(), this.comfy.load(), this.toolkit.load()), 0.5);
+    const engines = paced(() => this.board && this.visible() && this.lookAgain(), 0.5);
     feed.addEventListener("change", engines);
     setInterval(() => !document.hidden && engines(), LOOK_AGAIN_MS);
     // Who was led here for one part of it gets that; the walkthrough waits behind its button.
@@ -91,7 +91,7 @@ class Setup extends HTMLElement {
     this.board = true;
     this.summary = h("p", { class: "soft setup-summary", role: "status" });
     this.again = h("button", { type: "button", class: "button", "data-tip": t("Look at everything once more"), onclick: () => this.loadDoctor() }, icon("retry"), t("Check again"));
-    this.checks = h("div", { class: "card-body" });
+    this.checks = h("div", { class: "card-body" }, h("div", { class: "waiting", "aria-hidden": "true" }));
     this.engines = h("div", { class: "card-body" });
     this.places = h("div", { class: "card-body" });
     this.settings = new SettingsCard();
@@ -128,19 +128,25 @@ class Setup extends HTMLElement {
     if (this.visible()) this.refresh();
   }
 
-  refresh() {
+  async refresh() {
     if (!this.board) return;
-    this.loadDoctor();
-    this.loadEngines();
-    this.loadPlaces();
-    this.comfy.load();
-    this.toolkit.load();
-    this.settings.load();
+    setText(this.summary, t("Checking …"));
+    const [where, settings] = [get("where"), get("settings")];
+    await Promise.all([this.loadPlaces(where), this.settings.load(settings), this.loadEngines(where, settings)]);
+    this.comfy.load(settings);
+    this.toolkit.load(settings);
+    this.loadDoctor(); // it looks at the whole machine, and the rest need not wait for that
+  }
+
+  lookAgain() {
+    const settings = get("settings");
+    this.loadEngines(undefined, settings);
+    this.comfy.load(settings);
+    this.toolkit.load(settings);
   }
 
   async loadDoctor() {
     this.again.disabled = true;
-    if (!this.checks.childElementCount) this.checks.replaceChildren(h("div", { class: "waiting", "aria-hidden": "true" }));
     setText(this.summary, t("Checking …"));
     try {
       const { checks } = await get("doctor");
@@ -152,16 +158,15 @@ class Setup extends HTMLElement {
     this.again.disabled = false;
   }
 
-  async loadEngines() {
+  async loadEngines(where = this.known ?? get("where"), settings = get("settings")) {
     let found;
     try {
-      found = await Promise.all([get("health"), get("models"), this.known ?? get("where"), get("settings")]);
+      found = await Promise.all([get("health"), get("models"), where, settings]);
     } catch {
       return;
     }
-    const [health, models, where, settings] = found;
-    this.known = where;
-    const idle = settings.items.find((item) => item.name === "idle_unload_s")?.value;
+    const [health, models, { models: folder }, { items }] = found;
+    const idle = items.find((item) => item.name === "idle_unload_s")?.value;
     const here = health.engines.filter((engine) => engine.name === "embedded");
     const key = JSON.stringify([health.worker, here.map(({ updated_at: _, memory_mb: memory, ...rest }) => ({ ...rest, memory: Math.round(memory / 32) })), models, idle]);
     if (this.engines.dataset.key === key) return;
@@ -184,14 +189,13 @@ class Setup extends HTMLElement {
         ),
       ),
       h("p", { class: "soft more-models" }, t("More models: put a .safetensors file or a diffusers folder into this folder. They appear here by themselves.")),
-      pathRow(t("Models folder"), where.models),
+      pathRow(t("Models folder"), folder),
     );
   }
 
-  async loadPlaces() {
+  async loadPlaces(asked) {
     try {
-      const where = await get("where");
-      this.known = where;
+      const where = (this.known = await asked);
       const rows = PLACES.filter(([name]) => where[name]).map(([name, title, about]) => placeRow(title, about, where[name]));
       if (!where.database_file) rows.push(placeRow(t("Database"), t("On a server of its own; its address is in the environment or .env"), where.database, false));
       this.places.replaceChildren(h("dl", { class: "places" }, ...rows));

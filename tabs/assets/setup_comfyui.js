@@ -40,8 +40,8 @@ export class ComfyCard extends EngineCard {
     );
   }
 
-  load() {
-    return this.look("comfyui_url");
+  load(settings) {
+    return this.look("comfyui_url", settings);
   }
 
   show(info, setting) {

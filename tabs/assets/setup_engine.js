@@ -56,10 +56,10 @@ export class EngineCard {
     );
   }
 
-  // The setting that says where it is.
-  async look(setting) {
+  // `setting` says where it is; `settings` are all of them, where they were asked for already.
+  async look(setting, settings = get("settings")) {
     try {
-      const [info, { items }] = await Promise.all([get(`engines/${this.name}`), get("settings")]);
+      const [info, { items }] = await Promise.all([get(`engines/${this.name}`), settings]);
       this.show(info, items.find((item) => item.name === setting));
     } catch (problem) {
       this.tell(`${problem.message} ${problem.remedy}`);

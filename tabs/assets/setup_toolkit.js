@@ -27,8 +27,8 @@ export class ToolkitCard extends EngineCard {
     this.frame(this.facts, h("div", { class: "engine-connect" }, this.fieldLabel, h("div", { class: "engine-row" }, this.folder, this.using, this.finding), this.fault, this.help, this.found));
   }
 
-  load() {
-    return this.look("aitoolkit_path");
+  load(settings) {
+    return this.look("aitoolkit_path", settings);
   }
 
   show(info, setting) {
