@@ -143,14 +143,6 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         characters=characters,
         data=settings.data,
     )
-<<<<<<< HEAD
-
-    def close() -> None:
-        managed.close()
-        managed_toolkit.close()
-
-    return Worker(settings, database, engines, {JobKind.generate: generate, JobKind.train: train}, at_end=close)
-=======
     caption = functools.partial(
         write_captions,
         jobs=jobs,
@@ -161,8 +153,12 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         load=load_captioner,
     )
     handlers = {JobKind.generate: generate, JobKind.train: train, JobKind.caption: caption}
-    return Worker(settings, database, engines, handlers, at_end=managed.close)
->>>>>>> main
+
+    def close() -> None:
+        managed.close()
+        managed_toolkit.close()
+
+    return Worker(settings, database, engines, handlers, at_end=close)
 
 
 @contextmanager

@@ -99,11 +99,8 @@ class Studio:
         self.datasets = Datasets(database, settings, self._gallery, self._characters)
         self.dataset_check = DatasetCheck(self.datasets)
         self.trainings = Trainings(settings, self._characters, self._gallery, self._jobs, self._orders, shelf, self.datasets, toolkit)
-<<<<<<< HEAD
         self.engines = Engines(settings, self.health, self.inventory, self.change_settings, fixed_by, self.trainings.is_running_with)
-=======
         self.captionings = Captionings(settings, self._characters, self._gallery, self._jobs, self._orders, self.datasets)
->>>>>>> main
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs
