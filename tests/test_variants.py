@@ -94,8 +94,8 @@ def test_nobody_gets_the_face_of_another_character(studio: Studio, face: str) ->
         studio.variants.put(other.id, variant)
     with pytest.raises(SafetyFilter):
         studio.change_character(other.id, CharacterChange.model_validate({"variants": (variant,)}))
+    twice = (FaceVariant(name="A", lora=face), FaceVariant(name="a", lora=face))
     with pytest.raises(InvalidFieldValue, match="same name"):
-        twice = (FaceVariant(name="A", lora=face), FaceVariant(name="a", lora=face))
         studio.change_character("mara", CharacterChange.model_validate({"variants": twice}))
     assert studio.variants.of(other.id) == studio.variants.of("mara") == ()
 
@@ -106,16 +106,16 @@ def test_nobody_gets_the_face_of_another_character(studio: Studio, face: str) ->
 def test_only_pictures_that_were_made_of_the_character_are_drawn_over(studio: Studio, face: str) -> None:
     studio.variants.put("mara", FaceVariant(name="Younger", lora=face))
     photo = studio.photos("mara")[0]
-    upload = studio.upload(b"".join([png(8)]), "somebody.png")
+    upload = studio.upload(png(8), "somebody.png")
     for picture in (photo, upload):
         with pytest.raises(SafetyFilter) as told:
             studio.variants.use("mara", "Younger", VariantUse(ids=(picture.id,)))
         assert told.value.remedy
     with pytest.raises(NotFound):
         studio.variants.use("mara", "Younger", VariantUse(ids=("nothing",)))
-    with pytest.raises(NotFound, match="There are|no face variant"):
+    with pytest.raises(NotFound, match="no face variant"):
         studio.variants.use("mara", "Older", VariantUse(ids=(photo.id,)))
-    assert studio.jobs().items == ()
+    assert studio.jobs(states=[JobState.queued]).items == ()
 
 
 def test_a_real_persons_photo_never_gets_another_face(studio: Studio, face: str) -> None:
@@ -163,7 +163,7 @@ def test_a_request_with_an_impossible_variant_is_refused(studio: Studio, face: s
     with pytest.raises(InvalidFieldValue) as told:
         studio.generate(GenerateRequest.model_validate(asked))
     assert told.value.field == "variant" and told.value.remedy
-    assert studio.jobs().items == ()
+    assert studio.jobs(states=[JobState.queued]).items == ()
 
 
 def test_where_a_face_lies_is_found_or_said_to_be_nowhere() -> None:
@@ -172,7 +172,7 @@ def test_where_a_face_lies_is_found_or_said_to_be_nowhere() -> None:
     mask = face_mask(ground, "starter")
     assert mask is not None and mask.size == ground.size
     seen = np.asarray(mask)
-    assert seen[40, 100] == 255 and seen[0].max() < 40 and seen[:, 0].max() == 0 and seen[-1].max() == 0
+    assert seen[40, 100] == 255 and seen[:, :20].max() == seen[:, -20:].max() == seen[-8:].max() == 0
 
 
 # For real

@@ -174,7 +174,7 @@ def test_a_run_whose_model_is_gone_is_not_sent_on_its_way(studio: Studio, settin
     studio.add_photos(
         mara.id, [(f"{number}.png", picture(tmp_path / f"{number}.png", (96 + number, 96)).path.read_bytes()) for number in (1, 2)]
     )
-    job = order(studio, mara.id, model="own")
+    job = order(studio, mara.id, model="starter (2)")
     studio.trainings.stop(job.id)
     copy.rename(tmp_path / "elsewhere")
     with pytest.raises(InvalidFieldValue) as told:
