@@ -47,8 +47,9 @@ from studio.files import write_atomically
 from studio.gallery import Gallery
 from studio.jobs import Jobs, Work
 from studio.judging import Judgement, read_judgement
+from studio.managed import has_toolkit
 from studio.orders import Orders
-from studio.settings import Settings
+from studio.settings import Settings, reread
 from studio.shelf import ModelShelf
 from studio.training import Ask, ToolkitArch, TrainingPicture, TrainRecipe
 from studio.training_presets import presets, recipe_for, toolkit_recipe_for
@@ -130,6 +131,7 @@ class LoraVersion(Contract):
     created_at: datetime
     used: bool
     there: bool = Field(description="False where its file was taken away")
+    trashed: bool = Field(default=False, description="True where it was moved to the trash")
 
 
 class Training(Contract):
@@ -209,14 +211,15 @@ class Trainings:
             TrainChoice(id=one.id, name=one.name, about=one.about, recipe=recipe, seconds=self._seconds(recipe))
             for one in presets()
             if spec.family in one.families
-            for recipe in [recipe_for(wanted.model_copy(update={"preset": one.id}), somebody.trigger_word, spec, seed=0)]
+            for asked in [wanted.model_copy(update={"preset": one.id})]
+            for recipe in [recipe_for(asked, somebody.trigger_word, spec, seed=0, looks=somebody.appearance)]
         ]
         return TrainOffer(
             character=somebody.id,
             model=spec.id,
             models=can,
             presets=tuple(choices),
-            toolkit=self._toolkit() if self.settings.aitoolkit_path else (),
+            toolkit=self._toolkit() if has_toolkit(reread(self.settings)) else (),
             pictures=count,
             obstacles=tuple(self._obstacles(somebody, count)),
         )
@@ -234,15 +237,13 @@ class Trainings:
         seed = secrets.randbelow(MAX_SEED + 1) if request.seed < 0 else request.seed
         engine = request.engine or EMBEDDED
         if engine == TOOLKIT:
-            if self.settings.aitoolkit_path is None:
-                raise DependencyMissing(
-                    "There is no AI-Toolkit yet.", remedy="Set AITOOLKIT_PATH to its folder, or use the embedded trainer."
-                )
+            if not has_toolkit(reread(self.settings)):
+                raise DependencyMissing("There is no AI-Toolkit yet.", remedy="Install it on the Setup tab, or use the embedded trainer.")
             local = next((spec for spec in self._shelf.models() if spec.id == request.model), None)
             recipe = toolkit_recipe_for(request, somebody.trigger_word, local, self._toolkit(), seed=seed)
         elif engine == EMBEDDED:
             spec = self._model(request.model, somebody)
-            recipe = recipe_for(request, somebody.trigger_word, spec, seed=seed)
+            recipe = recipe_for(request, somebody.trigger_word, spec, seed=seed, looks=somebody.appearance)
             self._shelf.check(spec, [])
         else:
             raise InvalidFieldValue(f"There is no trainer called “{engine}”.", field="engine", remedy=f"Use “{EMBEDDED}” or “{TOOLKIT}”.")
@@ -251,7 +252,7 @@ class Trainings:
             raise InvalidFieldValue(_too_few(count, somebody), field="dataset", remedy="Add photos: ten or more are good.")
         from studio import safety  # reading its rules takes a second, which the page must not wait for
 
-        for text in recipe.samples:
+        for text in (*recipe.samples, *((recipe.prior_prompt,) if recipe.prior_weight else ())):
             safety.check([text])
         self._orders.check_space()
         learned = self._learned(somebody, request.dataset)
@@ -285,6 +286,13 @@ class Trainings:
         names = {each.id: each.name for each in self._characters.characters(None)}
         return tuple(self._line(job_id, names) for job_id in found)
 
+    def is_running_with(self, engine: str) -> bool:
+        """Whether a training runs with an engine."""
+        running = (job_table.c.kind == JobKind.train.value, job_table.c.state == JobState.running.value)
+        wanted = sa.select(job_table.c.recipe).where(*running)
+        with self.database.read() as connection:
+            return any(json.loads(recipe)["engine"] == engine for recipe in connection.execute(wanted).scalars())
+
     def training(self, job_id: str) -> Training:
         """One run with everything that is known of it. Raises NotFound."""
         row, job, plan = self._found(job_id)
@@ -299,7 +307,7 @@ class Trainings:
         return Training(
             job=job,
             character=row["character_id"],
-            name=self._name(row["character_id"]),
+            name=self.name_of(row["character_id"]),
             plan=plan,
             pictures=len(json.loads(row["pictures"])),
             dataset=row["dataset_id"],
@@ -328,13 +336,18 @@ class Trainings:
         return self._jobs.job(job_id)
 
     def resume(self, job_id: str) -> Job:
-        """Let a run go on after its newest checkpoint. Raises NotFound, Conflict, ConsentMissing."""
-        row, job, _ = self._found(job_id)
+        """Let a run go on after its newest checkpoint.
+
+        Raises NotFound, Conflict, ConsentMissing, InvalidFieldValue for a model that is gone, ModelInvalid.
+        """
+        row, job, plan = self._found(job_id)
         if job.state is JobState.done:
             raise Conflict("This training is done.", remedy="Choose one of its checkpoints, or begin a new training.")
         somebody = self._characters.character(row["character_id"])
         if somebody.kind.real:
             check_consent(somebody.consent, somebody.name)
+        if plan.engine == EMBEDDED:
+            self._shelf.check(self._model(plan.recipe.model, somebody), [])
         with self.database.begin() as connection:
             connection.execute(sa.update(trainings).where(trainings.c.job_id == job_id).values(asked=""))
         return self._jobs.resume(job_id)
@@ -406,6 +419,7 @@ class Trainings:
                 created_at=datetime.fromtimestamp(row["created_at"], UTC),
                 used=(row["character_id"], row["path"]) in used,
                 there=(self._shelf.loras_folder / row["path"]).is_file(),
+                trashed=self._shelf.trashed_lora(row["path"]).is_file(),
             )
             for row in rows
         )
@@ -428,6 +442,13 @@ class Trainings:
     def folder(self, job_id: str) -> Path:
         """Where a run keeps what it learned."""
         return training_folder(self.settings.data, job_id)
+
+    def name_of(self, character_id: str) -> str:
+        """What a character is called; empty where there is none."""
+        try:
+            return self._characters.character(character_id).name
+        except NotFound:
+            return ""
 
     # Below
 
@@ -452,12 +473,6 @@ class Trainings:
             loss=training.last_loss(folder),
             checkpoints=len(training.checkpoints(folder)),
         )
-
-    def _name(self, character_id: str) -> str:
-        try:
-            return self._characters.character(character_id).name
-        except NotFound:
-            return ""
 
     def _trainable(self) -> tuple[ModelSpec, ...]:
         return tuple(spec for spec in self._shelf.models() if spec.family in TRAINABLE)
@@ -607,7 +622,8 @@ def _too_few(count: int, somebody: Character) -> str:
 
 
 def _work(recipe: TrainRecipe) -> float:
-    return recipe.steps * recipe.batch * recipe.resolution**2
+    # As many class pictures are learned in each step.
+    return recipe.steps * recipe.batch * recipe.resolution**2 * (2 if recipe.prior_weight else 1)
 
 
 def _sha256(data: bytes) -> str:
