@@ -230,13 +230,13 @@ def through_studio(studio: Running, request: Callable[[int], dict[str, Any]], co
 
 
 def asked(studio: Running, request: dict[str, Any]) -> str:
-    """The id of a job that was taken. On a crowded machine the server is away for moments, and nothing is taken for it then."""
+    """The id of a job that was taken. On a crowded machine the server is away for moments, and its models with it."""
     until = time.monotonic() + 60
     while True:
         try:
             answer: Any = studio.post("generate", request)
         except urllib.error.HTTPError as error:
-            if error.code != 503 or time.monotonic() > until:
+            if error.code not in (422, 503) or time.monotonic() > until:
                 raise
             time.sleep(0.5)
         else:
