@@ -238,6 +238,7 @@ def worker(args: argparse.Namespace) -> int:
     from studio.db import migrate, open_database
     from studio.worker import run_worker
 
+    supervisor.share_one_heap()
     supervisor.exit_when_orphaned()
     settings = _settings(args)
     _log("worker", settings)

@@ -34,6 +34,7 @@ APP_VERBS = {
     "generate": "make pictures from here",
     "jobs": "see and steer the queue",
     "characters": "invent characters, give them photos, take them along",
+    "variants": "give a character named looks, and draw their faces over pictures",
     "datasets": "choose what a character is learned from: pictures, captions, tags",
     "captions": "have captions written by a vision model",
     "images": "see and sort the pictures",

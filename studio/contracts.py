@@ -221,6 +221,7 @@ class GenerateRequest(Asked):
     prompt: Prompt = ""
     negative_prompt: Prompt = ""
     character: Name | None = None
+    variant: Name | None = Field(None, description="One of the character's face variants: its face is drawn over that of each picture")
     as_written: bool = False
     image: Name | None = None
     mask: Name | None = None
@@ -317,6 +318,18 @@ class CaptionRequest(Asked):
     )
 
 
+class FacePass(Contract):
+    """The face of a finished picture drawn anew by the LoRA of a face variant, `denoise` saying how much of it.
+
+    `alone` draws nothing else: the recipe's `image` stays as it is around the face.
+    """
+
+    variant: str
+    lora: LoraUse
+    denoise: float = 0.6
+    alone: bool = False
+
+
 class Recipe(Contract):
     """A request with nothing left open: same recipe, same device, same pixels.
 
@@ -348,6 +361,7 @@ class Recipe(Contract):
     grain: float = 0
     tone: Tone = Tone.none
     tone_strength: float = 1
+    face: FacePass | None = None
     reference: str | None = None
     parent: str | None = None
     real_person: bool = False

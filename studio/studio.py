@@ -66,6 +66,7 @@ from studio.sheets import Sheets
 from studio.shelf import ModelShelf, PresetShelf, find_classifier
 from studio.training import ToolkitArch
 from studio.trainings import Trainings
+from studio.variants import Variants
 from studio.workshop import ImportChoices, Inspected, WorkflowChange, WorkflowView, Workshop
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
@@ -105,6 +106,7 @@ class Studio:
         self.keeping = Keeping(self._characters, shelf, self.trainings)
         self.comparing = Comparing(self.trainings, self._jobs, self._orders)
         self.engines = Engines(settings, self.health, self.inventory, self.change_settings, fixed_by, self.trainings.is_running_with)
+        self.variants = Variants(self._characters, self._gallery, self._jobs, self._orders, shelf, self.trainings)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs
@@ -429,6 +431,8 @@ class Studio:
 
     def change_character(self, name: str, change: CharacterChange) -> Character:
         """Change a character. Raises Conflict when it was changed since `change.version`, InvalidFieldValue, NotFound."""
+        if change.variants is not None:
+            self.variants.check(name, change.variants)
         return self._characters.change(name, change)
 
     def duplicate_character(self, name: str) -> Character:

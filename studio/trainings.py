@@ -336,13 +336,18 @@ class Trainings:
         return self._jobs.job(job_id)
 
     def resume(self, job_id: str) -> Job:
-        """Let a run go on after its newest checkpoint. Raises NotFound, Conflict, ConsentMissing."""
-        row, job, _ = self._found(job_id)
+        """Let a run go on after its newest checkpoint.
+
+        Raises NotFound, Conflict, ConsentMissing, InvalidFieldValue for a model that is gone, ModelInvalid.
+        """
+        row, job, plan = self._found(job_id)
         if job.state is JobState.done:
             raise Conflict("This training is done.", remedy="Choose one of its checkpoints, or begin a new training.")
         somebody = self._characters.character(row["character_id"])
         if somebody.kind.real:
             check_consent(somebody.consent, somebody.name)
+        if plan.engine == EMBEDDED:
+            self._shelf.check(self._model(plan.recipe.model, somebody), [])
         with self.database.begin() as connection:
             connection.execute(sa.update(trainings).where(trainings.c.job_id == job_id).values(asked=""))
         return self._jobs.resume(job_id)

@@ -45,6 +45,7 @@ def build_parser(version: str = VERSION) -> argparse.ArgumentParser:
     _jobs(verbs)
     _images(verbs)
     _characters(verbs)
+    _variants(verbs)
     _datasets(verbs)
     _captions(verbs)
     _choices(verbs)
@@ -120,6 +121,7 @@ def _generate(verbs: _Verbs) -> None:
     parser.add_argument("--prompt-suffix", metavar="TEXT", default="", help="words to put after the prompt and the preset's")
     parser.add_argument("--negative-suffix", metavar="TEXT", default="", help="words to put after the negative prompt")
     parser.add_argument("--preset", metavar="ID", help="a preset; `presets list` shows them")
+    parser.add_argument("--variant", metavar="NAME", help="a face variant of the character, drawn over each picture's face")
     parser.add_argument("--style", metavar="ID", help="a style beside the preset; `presets list --category style` shows them")
     parser.add_argument("--quality", choices=[quality.value for quality in Quality], default=Quality.standard.value)
     parser.add_argument("--engine", metavar="NAME", help="the engine; by default the model's")
@@ -206,6 +208,29 @@ def _images(verbs: _Verbs) -> None:
     enlarge.add_argument("--by", choices=[way.value for way in EnlargeWay], default=EnlargeWay.twice.value, help="how (by default 2x)")
     enlarge.add_argument("--real-person", choices=["yes", "no"], help="whether uploads among them show real people")
     _waiting(enlarge)
+
+
+def _variants(verbs: _Verbs) -> None:
+    variants = _group(_verb(verbs, "variants", "give a character named looks, and draw their faces over pictures"), "action")
+
+    def about(name: str, words: str) -> argparse.ArgumentParser:
+        parser = _verb(variants, name, words, f"variants.{name}")
+        parser.add_argument("character", metavar="CHARACTER", help="an id or a slug")
+        if name != "list":
+            parser.add_argument("name", metavar="NAME", help="what the variant is called")
+        return parser
+
+    about("list", "list the face variants of a character")
+    setting = about("set", "make a face variant, or change the one of that name")
+    setting.add_argument("--lora", metavar="NAME", required=True, help="the LoRA that draws its face, as `loras list` shows it")
+    setting.add_argument("--strength", metavar="X", type=float, default=1.0, help="how strongly it acts (1: as trained)")
+    setting.add_argument("--portrait", metavar="ID", help="one of the character's pictures that stands for it")
+    setting.add_argument("--handle", metavar="CHANNEL=NAME", action="append", default=[], help="a social handle; several times for more")
+    about("remove", "take a face variant away; its LoRA and its pictures stay")
+    use = about("use", "draw its face over pictures of the character: a new picture of each")
+    use.add_argument("pictures", metavar="PICTURE", nargs="+", help="ids of pictures that were made of the character")
+    use.add_argument("--denoise", metavar="X", type=float, help="how much of the face is drawn anew, from 0 to 1 (by default 0.6)")
+    use.add_argument("--wait", action="store_true", help="wait until the pictures are made")
 
 
 def _characters(verbs: _Verbs) -> None:

@@ -81,6 +81,7 @@ from studio.cli.training import (
     train,
     use_version,
 )
+from studio.cli.variants import list_variants, remove_variant, set_variant, use_variant
 from studio.cli.words import items_of, read_file, table
 from studio.cli.workflows import (
     delete_workflow,
@@ -337,6 +338,10 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "loras.list": list_loras,
     "loras.versions": list_versions,
     "loras.use": use_version,
+    "variants.list": list_variants,
+    "variants.set": set_variant,
+    "variants.remove": remove_variant,
+    "variants.use": use_variant,
     "loras.compare": compare_versions,
     "loras.delete": delete_lora,
     "loras.restore": restore_lora,
