@@ -32,6 +32,7 @@ class JobKind(StrEnum):
 
     generate = "generate"
     train = "train"
+    caption = "caption"
 
 
 class JobState(StrEnum):
@@ -129,6 +130,13 @@ class Schedule(StrEnum):
     constant = "constant"
     linear = "linear"
     cosine = "cosine"
+
+
+class CaptionStyle(StrEnum):
+    """How captions are written: sentences for FLUX, Qwen-Image and the like, tags for SD 1.5 and SDXL models that were taught by tags."""
+
+    natural = "natural"
+    tags = "tags"
 
 
 class Tone(StrEnum):
@@ -298,6 +306,30 @@ class FacePass(Contract):
     alone: bool = False
 
 
+class CaptionRequest(Asked):
+    """Captions that a vision model is to write: for a dataset, for the newest one of a `character`, or for `references` of the library.
+
+    What has a caption keeps it unless `replace`. `pictures` are only these of them; a job doesn't repeat them. The trigger word of a
+    dataset's character comes first in each, and what belongs to the person is left out. Without a `captioner` it is the vision model at
+    the address of the settings, or, where there is none, the first of the models folder.
+    """
+
+    dataset: Name | None = None
+    character: Name | None = Field(default=None, description="An id or a slug")
+    references: bool = False
+    category: Word = Field(default="", description="Only references of this category")
+    pictures: tuple[Name, ...] | None = Field(default=None, min_length=1, max_length=20_000)
+    style: CaptionStyle = CaptionStyle.natural
+    replace: bool = Field(default=False, description="Write those anew that have a caption, too")
+    captioner: Name | None = Field(default=None, description="A captioning model of the models folder, by its folder's name")
+    real_person: bool | None = Field(
+        default=None, description="Whether references show real people; asked only where they are sent to another computer"
+    )
+    allow_remote_for_real: bool = Field(
+        default=False, description="The real people shown agreed that their pictures are sent to the vision model's computer"
+    )
+
+
 class Recipe(Contract):
     """A request with nothing left open: same recipe, same device, same pixels.
 
@@ -357,7 +389,7 @@ class Problem(Contract):
 class Job(Contract):
     """One piece of durable work, as people see it. Times are UTC; `progress` runs from 0 to 1; `eta_s` is in seconds.
 
-    A training has `training`, and neither `request` nor `recipe`; pictures the other way round.
+    A training has `training`, captions have `captions`, and neither has `request` and `recipe`; pictures the other way round.
     """
 
     id: str
@@ -369,6 +401,7 @@ class Job(Contract):
     request: GenerateRequest | None
     recipe: Recipe | None
     training: TrainRequest | None = None
+    captions: CaptionRequest | None = None
     progress: float
     step: int
     steps: int

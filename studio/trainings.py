@@ -47,8 +47,9 @@ from studio.files import write_atomically
 from studio.gallery import Gallery
 from studio.jobs import Jobs, Work
 from studio.judging import Judgement, read_judgement
+from studio.managed import has_toolkit
 from studio.orders import Orders
-from studio.settings import Settings
+from studio.settings import Settings, reread
 from studio.shelf import ModelShelf
 from studio.training import Ask, ToolkitArch, TrainingPicture, TrainRecipe
 from studio.training_presets import presets, recipe_for, toolkit_recipe_for
@@ -218,7 +219,7 @@ class Trainings:
             model=spec.id,
             models=can,
             presets=tuple(choices),
-            toolkit=self._toolkit() if self.settings.aitoolkit_path else (),
+            toolkit=self._toolkit() if has_toolkit(reread(self.settings)) else (),
             pictures=count,
             obstacles=tuple(self._obstacles(somebody, count)),
         )
@@ -236,10 +237,8 @@ class Trainings:
         seed = secrets.randbelow(MAX_SEED + 1) if request.seed < 0 else request.seed
         engine = request.engine or EMBEDDED
         if engine == TOOLKIT:
-            if self.settings.aitoolkit_path is None:
-                raise DependencyMissing(
-                    "There is no AI-Toolkit yet.", remedy="Set AITOOLKIT_PATH to its folder, or use the embedded trainer."
-                )
+            if not has_toolkit(reread(self.settings)):
+                raise DependencyMissing("There is no AI-Toolkit yet.", remedy="Install it on the Setup tab, or use the embedded trainer.")
             local = next((spec for spec in self._shelf.models() if spec.id == request.model), None)
             recipe = toolkit_recipe_for(request, somebody.trigger_word, local, self._toolkit(), seed=seed)
         elif engine == EMBEDDED:
@@ -286,6 +285,13 @@ class Trainings:
             found = connection.execute(wanted).scalars().all()
         names = {each.id: each.name for each in self._characters.characters(None)}
         return tuple(self._line(job_id, names) for job_id in found)
+
+    def is_running_with(self, engine: str) -> bool:
+        """Whether a training runs with an engine."""
+        running = (job_table.c.kind == JobKind.train.value, job_table.c.state == JobState.running.value)
+        wanted = sa.select(job_table.c.recipe).where(*running)
+        with self.database.read() as connection:
+            return any(json.loads(recipe)["engine"] == engine for recipe in connection.execute(wanted).scalars())
 
     def training(self, job_id: str) -> Training:
         """One run with everything that is known of it. Raises NotFound."""

@@ -38,6 +38,7 @@ from studio.errors import from_validation
 from studio.feed import MOST_WAITING, Feed, Listener, News
 from studio.jobs import Jobs
 from studio.managed import EngineWork, Managed, Order, WorkState, managed_folder
+from studio.pins import PROGRAMS
 from studio.settings import Settings, load_settings
 from studio.studio import Studio
 
@@ -617,6 +618,37 @@ def test_what_is_being_done_with_an_engine_is_told_to_everyone_also_to_who_comes
             async with feed.listen() as late:
                 assert await late.next(0.1) == News(), "what is over is not told again"
             assert await deaf.next(0.01) == News()
+
+    asyncio.run(listen())
+
+
+def test_what_two_engines_are_at_is_told_one_after_the_other(studio: Studio) -> None:
+    folders = {program.name: managed_folder(studio.settings, program) for program in PROGRAMS.values()}
+    for name, folder in folders.items():
+        folder.mkdir(parents=True)
+        (folder / "state.json").write_text(Managed(order=name, act="install", progress=0.1).model_dump_json(), "utf-8")
+        (folder / "order.json").write_text(Order(id=name, act="install").model_dump_json(), "utf-8")
+
+    async def heard(listener: Listener, state: WorkState) -> EngineWork:
+        while (work := (await heard_within(listener)).work) is None or work.state is not state:
+            pass
+        return work
+
+    async def listen() -> None:
+        feed = Feed(studio, look_s=0.01)
+        async with feed.listen() as listener:
+            assert (await heard(listener, WorkState.running)).name == "comfyui"
+            (folders["comfyui"] / "state.json").write_text(Managed(ended=WorkState.done).model_dump_json(), "utf-8")
+            (folders["comfyui"] / "order.json").unlink()
+            assert (await heard(listener, WorkState.done)).name == "comfyui", "how the first ended is not lost"
+            assert (await heard(listener, WorkState.running)).title == "AI-Toolkit"
+            # One that begins meanwhile waits until it can be told of.
+            (folders["comfyui"] / "order.json").write_text(Order(id="9", act="start").model_dump_json(), "utf-8")
+            (folders["aitoolkit"] / "state.json").write_text(Managed(order="aitoolkit", progress=0.7).model_dump_json(), "utf-8")
+            assert (await heard(listener, WorkState.running)).progress == 0.7
+            (folders["aitoolkit"] / "order.json").unlink()
+            assert (await heard(listener, WorkState.done)).name == "aitoolkit"
+            assert (await heard(listener, WorkState.running)).order == "9"
 
     asyncio.run(listen())
 

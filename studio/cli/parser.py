@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from studio import VERSION
-from studio.contracts import MAX_COUNT, CharacterKind, CharacterStatus, EnlargeWay, JobState, PictureKind, Quality, Tone
+from studio.contracts import MAX_COUNT, CaptionStyle, CharacterKind, CharacterStatus, EnlargeWay, JobState, PictureKind, Quality, Tone
 
 
 class Usage(Exception):
@@ -47,6 +47,7 @@ def build_parser(version: str = VERSION) -> argparse.ArgumentParser:
     _characters(verbs)
     _variants(verbs)
     _datasets(verbs)
+    _captions(verbs)
     _choices(verbs)
     _training(verbs)
     _engines(verbs)
@@ -378,6 +379,33 @@ def _character_fields(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--consent-until", metavar="DATE", help="until when, as 2027-12-31; left out: until it is taken back")
 
 
+def _captions(verbs: _Verbs) -> None:
+    captions = _group(_verb(verbs, "captions", "have captions written by a vision model"), "action")
+    offer = _verb(captions, "offer", "say what could be written, by which model, and where pictures would go", "captions.offer")
+    write = _verb(captions, "write", "have captions written: of a dataset, or of references", "captions.write")
+    for parser in (offer, write):
+        parser.add_argument("id", metavar="ID", nargs="?", help="a dataset, or a character's slug for its newest one")
+        parser.add_argument("--references", action="store_true", help="of the reference library instead")
+        parser.add_argument("--category", metavar="NAME", default="", help="only references of this category")
+        parser.add_argument("--picture", metavar="ID", action="append", default=[], help="only this picture; may be given several times")
+        styles = [style.value for style in CaptionStyle]
+        parser.add_argument("--style", choices=styles, default=CaptionStyle.natural.value, help="sentences (by default), or tags")
+        parser.add_argument("--all", action="store_true", help="write those anew that have a caption, too")
+        parser.add_argument("--captioner", metavar="NAME", help="a model in the folder `captioners`; by default the one at the address")
+        parser.add_argument("--real-person", choices=["yes", "no"], help="whether references show real people, where they are sent away")
+        parser.add_argument("--allow-remote-for-real", action="store_true", help="the real people shown agreed that they are sent there")
+    write.add_argument("--wait", action="store_true", help="wait until it has ended; Ctrl-C cancels it")
+    listing = _verb(captions, "list", "list caption jobs, newest first", "captions.list")
+    listing.add_argument("--limit", metavar="N", type=int, default=50, help="the most to show (by default 50)")
+    _verb(captions, "show", "show how one went, and what failed", "captions.show").add_argument("id", metavar="ID")
+    retry = _verb(captions, "retry", "ask again for the pictures that failed or were not asked for", "captions.retry")
+    retry.add_argument("id", metavar="ID")
+    retry.add_argument("--wait", action="store_true", help="wait until it has ended; Ctrl-C cancels it")
+    undo = _verb(captions, "undo", "put the captions back that were there before, where nobody changed them since", "captions.undo")
+    undo.add_argument("id", metavar="ID")
+    _verb(captions, "try", "try the vision model of the settings with a small drawing", "captions.try")
+
+
 def _choices(verbs: _Verbs) -> None:
     presets = _group(_verb(verbs, "presets", "see the presets"), "action")
     listing = _verb(presets, "list", "list presets", "presets.list")
@@ -495,32 +523,34 @@ def _training(verbs: _Verbs) -> None:
 
 
 def _engines(verbs: _Verbs) -> None:
-    engines = _group(_verb(verbs, "engines", "see the engines; connect, install, start, stop and update ComfyUI"), "action")
+    engines = _group(_verb(verbs, "engines", "see the engines; install, update and remove ComfyUI and AI-Toolkit"), "action")
     _verb(engines, "list", "list engines: their state, and what to do next", "engines.list")
     status = _verb(engines, "status", "how the engines are, or one of them", "engines.status")
-    status.add_argument("name", metavar="NAME", nargs="?", help="embedded or comfyui; both by default")
+    status.add_argument("name", metavar="NAME", nargs="?", help="embedded, comfyui or aitoolkit; all by default")
     for name, about in (
         ("show", "show one engine"),
-        ("find", "look for a ComfyUI on this computer"),
+        ("find", "look for one on this computer"),
         ("start", "start the ComfyUI of this computer; it starts with the studio from then on"),
-        ("stop", "stop it"),
-        ("remove", "move it to the trash folder of the engines"),
+        ("stop", "stop the ComfyUI of this computer"),
+        ("remove", "move it to the trash folder of the engines; a folder of yours is only forgotten"),
         ("cancel", "stop what is being done; what was downloaded is kept"),
     ):
-        _verb(engines, name, about, f"engines.{name}").add_argument("name", metavar="NAME", help="embedded or comfyui")
+        _verb(engines, name, about, f"engines.{name}").add_argument("name", metavar="NAME", help="embedded, comfyui or aitoolkit")
     for name, about in (
         ("install", "install it into the data folder; an interrupted installation goes on"),
         ("update", "update it; a commit that doesn't start is taken back"),
     ):
         parser = _verb(engines, name, about, f"engines.{name}")
-        parser.add_argument("name", metavar="NAME", help="comfyui")
+        parser.add_argument("name", metavar="NAME", help="comfyui or aitoolkit")
         parser.add_argument("commit", metavar="COMMIT", nargs="?", help="its 40 letters and digits; by default the pinned one")
-    connect = _verb(engines, "connect", "use a running ComfyUI by its address, or the one in a folder", "engines.connect")
-    connect.add_argument("name", metavar="NAME", help="comfyui")
+    connect = _verb(engines, "connect", "use a running ComfyUI by its address, or a ComfyUI or AI-Toolkit in a folder", "engines.connect")
+    connect.add_argument("name", metavar="NAME", help="comfyui or aitoolkit")
     connect.add_argument("url", metavar="URL", nargs="?", help="such as http://127.0.0.1:8188; several with commas; '' forgets them")
-    connect.add_argument("--folder", metavar="DIR", help="a ComfyUI on this computer, to start and stop")
-    log = _verb(engines, "log", "show the log of ComfyUI", "engines.log")
-    log.add_argument("name", metavar="NAME", help="comfyui")
+    connect.add_argument(
+        "--folder", metavar="DIR", help="a ComfyUI to start, or an AI-Toolkit to train with as it lies there; '' forgets it"
+    )
+    log = _verb(engines, "log", "show the log of ComfyUI, or of an installation", "engines.log")
+    log.add_argument("name", metavar="NAME", help="comfyui or aitoolkit")
     log.add_argument("--install", action="store_true", help="what its installation said")
     log.add_argument("--lines", metavar="N", type=int, default=200, help="how many (by default 200)")
     log.add_argument("--follow", "-f", action="store_true", help="go on with what is written, until Ctrl-C")

@@ -9,6 +9,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from studio.cli.captioning import (
+    list_captionings,
+    offer_captions,
+    retry_captions,
+    show_captioning,
+    try_captioner,
+    undo_captions,
+    write_captions,
+)
 from studio.cli.casting import (
     add_photos,
     create_character,
@@ -316,6 +325,13 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "datasets.import": import_dataset,
     "datasets.rename": rename_dataset,
     "datasets.delete": delete_dataset,
+    "captions.offer": offer_captions,
+    "captions.write": write_captions,
+    "captions.list": list_captionings,
+    "captions.show": show_captioning,
+    "captions.retry": retry_captions,
+    "captions.undo": undo_captions,
+    "captions.try": try_captioner,
     "presets.list": list_presets,
     "presets.show": show_preset,
     "models.list": list_models,
@@ -439,6 +455,8 @@ def _when(time: datetime) -> str:
 def _words(job: Job) -> str:
     if job.training is not None:
         return f"training of {job.training.character}"
+    if job.captions is not None:
+        return f"captions of {job.captions.character or 'references'}"
     return job.request.prompt if job.request else ""
 
 

@@ -354,8 +354,18 @@ function lead(go) {
 
 document.addEventListener("likeness:look", ({ detail: id }) => {
   const job = feed.job(id);
+  if (job?.captions) return showCaptions(job);
   if (!job || !paints(job)) lead((tab) => tab.lookAt(id));
 });
+// The pictures that captions are of.
+function showCaptions(job) {
+  if (job.captions.references) return;
+  lead(() => {
+    showView("pictures");
+    if (job.captions.character !== active()) setActive(job.captions.character);
+  });
+}
+
 document.addEventListener("likeness:train", async ({ detail }) => {
   const { dataset = null, character = null } = detail && typeof detail === "object" ? detail : { dataset: detail };
   showTab("train");
@@ -366,7 +376,7 @@ document.addEventListener("likeness:train", async ({ detail }) => {
   lead((tab) => tab.learnFrom(dataset));
 });
 feed.addEventListener("ended", ({ detail: job }) => {
-  if (paints(job) || job.state !== "done" || tabShown() === "train") return;
+  if (!job.training || job.state !== "done" || tabShown() === "train") return;
   toast(t("A training is done"), { detail: t("Choose one of its checkpoints."), action: t("Show"), act: () => (showTab("train"), document.dispatchEvent(new CustomEvent("likeness:look", { detail: job.id }))), ms: 12_000 });
 });
 
