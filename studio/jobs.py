@@ -249,6 +249,10 @@ class Jobs:
             priority = self._edge(connection, to)
         return self._new_attempt(job_id, (JobState.queued,), priority)
 
+    def hand_over(self, job_id: str, request: GenerateRequest, recipe: Recipe) -> Job:
+        """Let a queued job be done by another engine, as `recipe` says. Raises NotFound, and Conflict when it is not queued."""
+        return self._new_attempt(job_id, (JobState.queued,), MIDDLE_PRIORITY, Work(request, recipe, recipe.engine, recipe.steps, None))
+
     # What a worker does
 
     def lane(self, run_id: str) -> str:
@@ -360,7 +364,7 @@ class Jobs:
         highest = connection.execute(sa.select(sa.func.max(jobs.c.priority)).where(queued)).scalar()
         return (highest if highest is not None else MIDDLE_PRIORITY) + 1
 
-    def _new_attempt(self, job_id: str, states: Sequence[JobState], priority: int) -> Job:
+    def _new_attempt(self, job_id: str, states: Sequence[JobState], priority: int, work: Work | None = None) -> Job:
         client = self._dbos()
         now = time.time()
         with self.database.begin() as connection:
@@ -371,11 +375,16 @@ class Jobs:
                 raise Conflict(f"This can't be done: the job is {row['state']}.")
             attempt = row["attempt"] + 1
             run_id = f"{job_id}-{attempt}"
-            values = {**_fresh(row["steps"], now), "attempt": attempt, "run_id": run_id, "priority": priority}
+            lane, steps = row["lane"], row["steps"]
+            changed: dict[str, object] = {}
+            if work is not None:
+                lane, steps = LANE_OF_ENGINE.get(work.engine, LANE_LOCAL), work.steps
+                changed = {"lane": lane, "request": work.request.model_dump_json(), "recipe": work.plan.model_dump_json()}
+            values = {**_fresh(steps, now), **changed, "attempt": attempt, "run_id": run_id, "priority": priority}
             mine = sa.update(jobs).where(jobs.c.run_id == row["run_id"], jobs.c.state == row["state"])
             if connection.execute(mine.values(values)).rowcount == 0:
                 raise Conflict("The job changed at this very moment.", remedy="Look at its state and try again.")
-            _enqueue(client, connection, row["lane"], run_id, priority)
+            _enqueue(client, connection, lane, run_id, priority)
         self._forget([row["run_id"]])
         return self.job(job_id)
 
