@@ -212,6 +212,13 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     return found
 
 
+def sweep(folder: Path) -> None:
+    """Take away what a save left unfinished when its process was killed. For whoever trains in the folder alone."""
+    for left in (folder / "checkpoints").glob("*/.*"):
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
 def ask(folder: Path, what: Ask) -> None:
     """Want something of a run at its next step. Raises OSError as files do."""
     write_atomically(folder / "asks" / what, b"")

@@ -105,6 +105,7 @@ class Run:
             training.begin(self._folder, self._recipe)
             self._inside.mkdir(parents=True, exist_ok=True)
             with self._alone():
+                training.sweep(self._folder)
                 if not self._is_done():
                     self._train(pictures)
                 return self._finish(time.perf_counter() - started)

@@ -75,6 +75,7 @@ class Training:
         """
         started = time.perf_counter()
         training.begin(self._folder, self._recipe)
+        training.sweep(self._folder)
         with self._measured():
             self._wear()
             optimizer = torch.optim.AdamW(self._learned().values(), lr=self._recipe.learning_rate, weight_decay=1e-2)
