@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from studio.db import Database
+    from studio.feed import Feed
     from studio.studio import Studio
     from studio.training import ToolkitArch, TrainRecipe
     from studio.worker import Worker
@@ -69,12 +70,15 @@ def create_web(settings: Settings, studio: Studio | None = None) -> ASGIApp:
 
 def make_worker(settings: Settings, database: Database) -> Worker:
     """The worker with every engine and the handler of every kind of job."""
-    from engines.aitoolkit import AIToolkit
+    from engines.aitoolkit import AIToolkit, ManagedToolkit
     from engines.comfyui import Address, Comfy, Fingerprints, ManagedComfy, Uploaded
     from engines.embedded import Embedded
+    from engines.embedded.captioner import load_captioner
     from engines.embedded.classifier import load_judge
+    from studio.caption import write_captions
     from studio.characters import Characters
     from studio.contracts import JobKind, Recipe
+    from studio.datasets import Datasets
     from studio.engine import Generator
     from studio.gallery import Gallery
     from studio.generate import make_pictures
@@ -116,29 +120,46 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         keep_nodes=node_files(settings.data).keep,
         fingerprints=Fingerprints(own_folders, settings.fingerprints_path),
     )
-    embedded, toolkit = Embedded(settings), AIToolkit(settings)
+    embedded, toolkit = Embedded(settings), AIToolkit(lambda: reread(settings))
+    managed_toolkit = ManagedToolkit(lambda: reread(settings), toolkit.resting)
     engines: dict[str, Generator] = {"embedded": embedded, "comfyui": comfy}
     shelf = ModelShelf(settings.models_path, settings.loras_path, [STARTER_MODEL])
+    jobs, gallery, characters = Jobs(database), Gallery(database, settings.data), Characters(database)
     generate = functools.partial(
         make_pictures,
-        jobs=Jobs(database),
-        gallery=Gallery(database, settings.data),
+        jobs=jobs,
+        gallery=gallery,
         engines=engines,
         shelf=shelf,
-        characters=Characters(database),
+        characters=characters,
         judge=functools.partial(load_judge, settings.data),
         explicit_from=settings.explicit_threshold,
     )
     train = functools.partial(
         train_lora,
-        jobs=Jobs(database),
+        jobs=jobs,
         trainers={embedded.name: embedded, toolkit.name: toolkit},
         picker=embedded,
         shelf=shelf,
-        characters=Characters(database),
+        characters=characters,
         data=settings.data,
     )
-    return Worker(settings, database, engines, {JobKind.generate: generate, JobKind.train: train}, at_end=managed.close)
+    caption = functools.partial(
+        write_captions,
+        jobs=jobs,
+        datasets=Datasets(database, settings, gallery, characters),
+        gallery=gallery,
+        characters=characters,
+        settings=lambda: reread(settings),
+        load=load_captioner,
+    )
+    handlers = {JobKind.generate: generate, JobKind.train: train, JobKind.caption: caption}
+
+    def close() -> None:
+        managed.close()
+        managed_toolkit.close()
+
+    return Worker(settings, database, engines, handlers, at_end=close)
 
 
 @contextmanager
@@ -182,8 +203,8 @@ def web(args: argparse.Namespace) -> int:
     studio = opened[0]
     if isinstance(studio, LikenessError):
         raise studio
-    application, close_streams = _assemble(settings, studio)
-    threading.Thread(target=studio.warm_up, daemon=True).start()
+    application, feed = _assemble(settings, studio)
+    threading.Thread(target=studio.warm_up, args=(feed.listened_to,), daemon=True).start()
     gc.freeze()
     gc.enable()
     config = uvicorn.Config(
@@ -204,7 +225,7 @@ def web(args: argparse.Namespace) -> int:
 
     def close_streams_and_leave(sig: int, frame: FrameType | None) -> None:
         # The server waits for open streams before it leaves, and they would never end by themselves.
-        close_streams()
+        feed.close()
         leave(sig, frame)
 
     server.handle_exit = close_streams_and_leave
@@ -218,6 +239,7 @@ def worker(args: argparse.Namespace) -> int:
     from studio.db import migrate, open_database
     from studio.worker import run_worker
 
+    supervisor.share_one_heap()
     supervisor.exit_when_orphaned()
     settings = _settings(args)
     _log("worker", settings)
@@ -302,13 +324,13 @@ def _check_toolkit(settings: Settings, recipe: TrainRecipe, model: Path, have_mb
     check_order(settings, recipe, model, have_mb, measured_gb)
 
 
-def _assemble(settings: Settings, studio: Studio) -> tuple[ASGIApp, Callable[[], None]]:
+def _assemble(settings: Settings, studio: Studio) -> tuple[ASGIApp, Feed]:
     from studio.api import create_api
     from studio.auth import Door
     from tabs import page
 
     api = create_api(studio)
-    return Door(page.mount(api, studio), settings, listen=settings.listen), api.state.feed.close
+    return Door(page.mount(api, studio), settings, listen=settings.listen), api.state.feed
 
 
 def _settings(args: argparse.Namespace) -> Settings:

@@ -55,6 +55,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--characters", type=int, default=10, help="how many people's likeness is measured (10)")
     parser.add_argument("--only", choices=("speed", "likeness", "watching"), help="one part alone")
+    parser.add_argument("--prior", type=float, default=0, metavar="WEIGHT", help="prior preservation for the likeness (0: none)")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -69,7 +70,7 @@ def main() -> int:
     if args.only in (None, "speed"):
         measure_speed(args.rounds, recipe)
     if args.only in (None, "likeness"):
-        measure_likeness(args.characters, recipe)
+        measure_likeness(args.characters, recipe.model_copy(update={"prior_weight": args.prior}))
     return 0
 
 

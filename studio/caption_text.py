@@ -9,17 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from enum import StrEnum
 
 from studio.captions import tags_of, tidied, with_trigger
-
-
-class CaptionStyle(StrEnum):
-    """How captions are written: sentences for FLUX, Qwen-Image and the like, tags for SD 1.5 and SDXL models that were taught by tags."""
-
-    natural = "natural"
-    tags = "tags"
-
+from studio.contracts import CaptionStyle
 
 LONGEST = 600
 MOST_TAGS = 40

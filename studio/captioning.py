@@ -6,7 +6,6 @@ A caption that comes back is text that enters prompts: it is read by `studio.saf
 from __future__ import annotations
 
 import difflib
-import json
 import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from studio import metadata, safety
 from studio.caption_text import CaptionStyle, cleaned, instruction, said_in, traits_in
-from studio.contracts import Contract
+from studio.caption_ways import Verdict, local_ways, no_model
 from studio.engine import Report
 from studio.errors import (
     DependencyMissing,
@@ -76,18 +75,6 @@ class Captioned:
     error: LikenessError | None = None
 
 
-class Verdict(Contract):
-    """Whether captions by the vision model of the settings work; if not, `message` and `remedy` say why, and `field` names the setting."""
-
-    ok: bool
-    message: str
-    remedy: str = ""
-    field: str | None = None
-    code: str | None = None
-    models: tuple[str, ...] = ()
-    sends_away: bool = False
-
-
 def caption_pictures(
     wanted: Sequence[Wanted],
     describer: Describer,
@@ -96,22 +83,28 @@ def caption_pictures(
     report: Report,
     *,
     max_megapixels: float,
+    before: int = 0,
+    still: Callable[[Wanted], bool] = lambda _: True,
 ) -> Iterator[Captioned]:
     """Each picture's caption as soon as it is there, or why it has none. What was given already stays good whatever comes.
 
-    Before the first one is sent it raises ConsentMissing where one of them may not be. Raises what `report` raises, also in the middle
-    of a picture; and the error that no other picture would be spared: the address, the key, the model, the money, or that one after the
-    other fails.
+    `before` are those of the same work that were done earlier and count in its progress. `still` is asked before each whether it is
+    wanted yet; what it raises ends the run. Before the first one is sent it raises ConsentMissing where one of them may not be. Raises
+    what `report` raises, also in the middle of a picture; and the error that no other picture would be spared: the address, the key, the
+    model, the money, or that one after the other fails.
     """
     if any(one.real for one in wanted):
         describer.check_real()
     failed = 0
-    for done, one in enumerate(wanted):
+    every = before + len(wanted)
+    for done, one in enumerate(wanted, before):
 
         def watch(done: int = done) -> None:
-            report(done / len(wanted), f"Caption {done + 1} of {len(wanted)}", step=done, steps=len(wanted))
+            report(done / every, f"Caption {done + 1} of {every}", step=done, steps=every)
 
         watch()
+        if not still(one):
+            continue
         try:
             yield _captioned(one, describer, style, trigger, watch, max_megapixels)
             failed = 0
@@ -122,19 +115,28 @@ def caption_pictures(
             if failed == _PATIENCE:
                 raise
             yield Captioned(one.id, error=error)
-    report(1.0, "", step=len(wanted), steps=len(wanted))
+    report(1.0, "", step=every, steps=every)
 
 
 def check(settings: Settings) -> Verdict:
-    """Try the vision model of the settings with a small drawing, in plain words. Costs a few hundred tokens, and takes seconds."""
+    """Try the vision model of the settings with a small drawing, in plain words. Costs a few hundred tokens, and takes seconds.
+
+    Of a model in the models folder it says only that it is there.
+    """
     models: tuple[str, ...] = ()
     away = False
+    here = local_ways(settings.models_path)
+    if here and not settings.caption_url:
+        return Verdict(
+            ok=True,
+            message=f"“{here[0].model}” lies in the models folder. It is loaded when captions are written; nothing leaves this computer.",
+        )
     try:
         with VisionModel(settings, tries=1) as model:
             away = model.sends_away
             models = _listed(model)
             if not model.model:
-                raise DependencyMissing("No vision model is chosen.", field="caption_model", remedy=_choose(models))
+                raise DependencyMissing(no_model().message, field="caption_model", remedy=_choose(models))
             if models and not _is_among(model.model, models):
                 raise InvalidFieldValue(
                     f"There is no model “{model.model}” at {model.url}.", field="caption_model", remedy=_choose(models, model.model)
@@ -156,38 +158,6 @@ def list_models(settings: Settings) -> tuple[str, ...]:
     """The models at the address of the settings, for a menu. Raises LikenessError saying what is wrong."""
     with VisionModel(settings, tries=1) as model:
         return model.list_models()
-
-
-# Models on this computer
-
-
-def installed_captioners(models_path: Path) -> tuple[Path, ...]:
-    """The folders in `captioners` of the models folder that hold a model in the layout of transformers, by name."""
-    return tuple(config.parent for config in sorted((models_path / "captioners").glob("*/config.json")) if _describes(config))
-
-
-def require_captioner(models_path: Path, name: str = "") -> Path:
-    """The folder of that name, or the first one. Raises DependencyMissing with the remedy."""
-    found = installed_captioners(models_path)
-    for folder in found:
-        if not name or folder.name.casefold() == name.casefold():
-            return folder
-    raise DependencyMissing(
-        f"There is no captioning model “{name}” on this computer." if name else "No captioning model is installed on this computer.",
-        field="captioner",
-        remedy="Put one into a folder of its own under “captioners” in the models folder (docs/captions.md says which).",
-    )
-
-
-def _describes(config: Path) -> bool:
-    try:
-        architectures = json.loads(config.read_text(encoding="utf-8")).get("architectures") or []
-        return any(str(name).endswith(_ARCHITECTURES) for name in architectures)
-    except (OSError, ValueError, AttributeError, TypeError):
-        return False
-
-
-_ARCHITECTURES = ("ForConditionalGeneration", "VisionEncoderDecoderModel", "GitForCausalLM", "ForVision2Seq", "ForImageTextToText")
 
 
 # One picture

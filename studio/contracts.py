@@ -32,6 +32,7 @@ class JobKind(StrEnum):
 
     generate = "generate"
     train = "train"
+    caption = "caption"
 
 
 class JobState(StrEnum):
@@ -131,6 +132,13 @@ class Schedule(StrEnum):
     cosine = "cosine"
 
 
+class CaptionStyle(StrEnum):
+    """How captions are written: sentences for FLUX, Qwen-Image and the like, tags for SD 1.5 and SDXL models that were taught by tags."""
+
+    natural = "natural"
+    tags = "tags"
+
+
 class Tone(StrEnum):
     """How the brightness of a finished picture is spread."""
 
@@ -213,6 +221,7 @@ class GenerateRequest(Asked):
     prompt: Prompt = ""
     negative_prompt: Prompt = ""
     character: Name | None = None
+    variant: Name | None = Field(None, description="One of the character's face variants: its face is drawn over that of each picture")
     as_written: bool = False
     image: Name | None = None
     mask: Name | None = None
@@ -272,10 +281,53 @@ class TrainRequest(Asked):
     resolution: int | None = Field(None, ge=64, le=2048)
     caption_dropout: float | None = Field(None, ge=0, le=1)
     gradient_checkpointing: bool | None = None
+    prior_weight: float | None = Field(
+        None, ge=0, le=10, description="Prior preservation: how much class pictures, drawn by the model itself, count; 0 is none"
+    )
+    prior_pictures: int | None = Field(None, ge=2, le=1000, description="How many class pictures are drawn before the first step")
+    prior_prompt: Annotated[Prompt, StringConstraints(min_length=1)] | None = Field(
+        None, description="What class pictures show; by default a portrait of a person, woman or man, as the character is one"
+    )
     seed: int = Field(-1, ge=-1, le=MAX_SEED)
     save_every: int | None = Field(None, ge=1)
     sample_every: int | None = Field(None, ge=1)
     samples: tuple[Prompt, ...] | None = Field(None, max_length=8)
+
+
+class CaptionRequest(Asked):
+    """Captions that a vision model is to write: for a dataset, for the newest one of a `character`, or for `references` of the library.
+
+    What has a caption keeps it unless `replace`. `pictures` are only these of them; a job doesn't repeat them. The trigger word of a
+    dataset's character comes first in each, and what belongs to the person is left out. Without a `captioner` it is the vision model at
+    the address of the settings, or, where there is none, the first of the models folder.
+    """
+
+    dataset: Name | None = None
+    character: Name | None = Field(default=None, description="An id or a slug")
+    references: bool = False
+    category: Word = Field(default="", description="Only references of this category")
+    pictures: tuple[Name, ...] | None = Field(default=None, min_length=1, max_length=20_000)
+    style: CaptionStyle = CaptionStyle.natural
+    replace: bool = Field(default=False, description="Write those anew that have a caption, too")
+    captioner: Name | None = Field(default=None, description="A captioning model of the models folder, by its folder's name")
+    real_person: bool | None = Field(
+        default=None, description="Whether references show real people; asked only where they are sent to another computer"
+    )
+    allow_remote_for_real: bool = Field(
+        default=False, description="The real people shown agreed that their pictures are sent to the vision model's computer"
+    )
+
+
+class FacePass(Contract):
+    """The face of a finished picture drawn anew by the LoRA of a face variant, `denoise` saying how much of it.
+
+    `alone` draws nothing else: the recipe's `image` stays as it is around the face.
+    """
+
+    variant: str
+    lora: LoraUse
+    denoise: float = 0.6
+    alone: bool = False
 
 
 class Recipe(Contract):
@@ -309,6 +361,7 @@ class Recipe(Contract):
     grain: float = 0
     tone: Tone = Tone.none
     tone_strength: float = 1
+    face: FacePass | None = None
     reference: str | None = None
     parent: str | None = None
     real_person: bool = False
@@ -336,7 +389,7 @@ class Problem(Contract):
 class Job(Contract):
     """One piece of durable work, as people see it. Times are UTC; `progress` runs from 0 to 1; `eta_s` is in seconds.
 
-    A training has `training`, and neither `request` nor `recipe`; pictures the other way round.
+    A training has `training`, captions have `captions`, and neither has `request` and `recipe`; pictures the other way round.
     """
 
     id: str
@@ -348,6 +401,7 @@ class Job(Contract):
     request: GenerateRequest | None
     recipe: Recipe | None
     training: TrainRequest | None = None
+    captions: CaptionRequest | None = None
     progress: float
     step: int
     steps: int
@@ -507,6 +561,22 @@ class CharacterFields(Asked):
         return value
 
 
+class FaceVariant(Asked):
+    """A named look of a character: a face of its own, drawn by a LoRA of its own over the face of a finished picture.
+
+    `portrait` is the id of one of the character's own pictures, `handles` are its social handles, by channel.
+    """
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
+    lora: Name
+    lora_strength: float = Field(1.0, ge=-4, le=4)
+    portrait: Name | None = None
+    handles: dict[Name, Name] = Field(default_factory=dict, max_length=30)
+
+
+MOST_VARIANTS = 3
+
+
 class CharacterChange(Asked):
     """What is to change of a character; what is left out stays. With `version`, only if nobody changed it meanwhile."""
 
@@ -530,6 +600,7 @@ class CharacterChange(Asked):
     lora_strength: float | None = Field(None, ge=-4, le=4)
     handles: dict[Name, Name] | None = None
     consent: Consent | None = None
+    variants: tuple[FaceVariant, ...] | None = Field(None, max_length=MOST_VARIANTS, description="All of its face variants")
 
 
 class Character(CharacterFields):
@@ -543,6 +614,11 @@ class Character(CharacterFields):
     version: int
     created_at: datetime
     updated_at: datetime
+    variants: tuple[FaceVariant, ...] = Field((), max_length=MOST_VARIANTS)
+
+    def loras(self) -> tuple[str, ...]:
+        """The LoRAs that it is drawn with, its variants' among them, by their names in the LoRA folder."""
+        return (*((self.lora,) if self.lora else ()), *(variant.lora for variant in self.variants))
 
 
 class Look(Contract):

@@ -64,7 +64,7 @@ class CheckFinding(Contract):
     fixed: tuple[str, ...]
 
 
-class Check(Contract):
+class Preflight(Contract):
     """What is known of a dataset: what blocks first. `pending` pictures were not looked at yet: ask again. `unreadable` can't be."""
 
     dataset: str
@@ -83,9 +83,9 @@ class DatasetCheck:
         self._database = datasets.database
         self._looking = threading.Lock()
         self._unreadable: set[str] = set()
-        self._told_before: dict[tuple[object, ...], Check] = {}
+        self._told_before: dict[tuple[object, ...], Preflight] = {}
 
-    def check(self, dataset_id: str, *, resolution: int | None = None, patience_s: float = PATIENCE_S) -> Check:
+    def check(self, dataset_id: str, *, resolution: int | None = None, patience_s: float = PATIENCE_S) -> Preflight:
         """Look at some of what was not looked at yet, for so many seconds at most, and say what is known. Raises NotFound.
 
         `resolution` is the side in pixels that will be trained at; None takes what suits the pictures.
@@ -106,7 +106,7 @@ class DatasetCheck:
             known = self._known(pictures)
             findings = self._findings(dataset_id, pictures, known, resolution)
             self._flag(dataset_id, pictures, known, findings)
-        said = Check(
+        said = Preflight(
             dataset=dataset_id,
             version=dataset.version,
             pictures=len(pictures),
@@ -210,7 +210,7 @@ class DatasetCheck:
                         found[row.sha256] = seen
         return found
 
-    def _remember(self, key: tuple[object, ...], said: Check) -> None:
+    def _remember(self, key: tuple[object, ...], said: Preflight) -> None:
         self._told_before[key] = said
         while len(self._told_before) > _REMEMBERED:
             self._told_before.pop(next(iter(self._told_before)), None)

@@ -552,6 +552,42 @@ class Datasets:
         self._write_captions(dataset_id, {one.id: one.after for one in preview.changes}, (edit.text,))
         return preview
 
+    def write_caption(
+        self,
+        dataset_id: str,
+        picture_id: str,
+        caption: str,
+        *,
+        was: str,
+        change_id: str | None,
+        also: Callable[[sa.Connection, str | None], None],
+    ) -> bool:
+        """Write one of many captions that come one by one, where it is still what it `was`; False where it isn't, or the picture is gone.
+
+        They are one change as long as nobody else changes the dataset meanwhile: `change_id` is that of those before, and `also` gets that
+        of this one, in the same transaction. Raises NotFound.
+        """
+        with self.database.begin() as connection:
+            _lock(connection, dataset_id)
+            change = _Change(connection, dataset_id, ChangeKind.captioned, _row(connection, dataset_id))
+            there = _rows(connection, dataset_id, [picture_id])
+            if not there or there[0]["caption"] != was:
+                return False
+            change.set_captions({picture_id: caption})
+            if not change.nothing:
+                change_id = _remember(change, change_id)
+                _grow(connection, dataset_id)
+            also(connection, change_id)
+        return True
+
+    def swap_captions(self, dataset_id: str, said: Mapping[str, tuple[str, str]]) -> int:
+        """Where a picture's caption is the first of a pair, write the second; gives how many that were. Raises NotFound."""
+        with self._changing(dataset_id, ChangeKind.captioned) as change:
+            there = _rows(change.connection, dataset_id, list(said))
+            change.set_captions({row["id"]: said[row["id"]][1] for row in there if row["caption"] == said[row["id"]][0]})
+            change.count = len(change.rows)
+        return change.count
+
     def remove(self, dataset_id: str, picture_ids: Sequence[str]) -> int:
         """Take pictures out of a dataset; gives how many there were. Raises NotFound."""
         with self._changing(dataset_id, ChangeKind.removed) as change:
@@ -731,12 +767,7 @@ class Datasets:
             yield change
             if change.nothing:
                 return
-            values = {"id": new_id(), "dataset_id": dataset_id, "what": f"{change.kind.value} {change.count}", "before": change.before()}
-            connection.execute(sa.insert(dataset_changes).values(**values, created_at=time.time()))
-            kept = sa.select(dataset_changes.c.id).where(dataset_changes.c.dataset_id == dataset_id).order_by(dataset_changes.c.id.desc())
-            old = connection.execute(kept.offset(MOST_CHANGES)).scalars().all()
-            if old:
-                connection.execute(sa.delete(dataset_changes).where(dataset_changes.c.id.in_(old)))
+            _remember(change)
             _grow(connection, dataset_id)
 
 
@@ -785,6 +816,26 @@ class _Change:
     def before(self) -> str:
         told = {"dataset": self.dataset, "rows": self.rows, "added": self.added, "to": self.to}
         return json.dumps(told, ensure_ascii=False)
+
+
+def _remember(change: _Change, goes_on: str | None = None) -> str:
+    """Keep the way back, and forget those of long ago; gives its id. Where `goes_on` is the newest change, this one is a part of it."""
+    connection, dataset_id = change.connection, change.dataset_id
+    newest = sa.select(dataset_changes).where(dataset_changes.c.dataset_id == dataset_id).order_by(dataset_changes.c.id.desc())
+    last = connection.execute(newest.limit(1)).mappings().first() if goes_on else None
+    if last is not None and last["id"] == goes_on:
+        before = json.loads(last["before"])
+        before["rows"] = [*change.rows, *before["rows"]]
+        values = {"what": f"{change.kind.value} {len(before['rows'])}", "before": json.dumps(before, ensure_ascii=False)}
+        connection.execute(sa.update(dataset_changes).where(dataset_changes.c.id == goes_on).values(values))
+        return last["id"]
+    values = {"id": new_id(), "dataset_id": dataset_id, "what": f"{change.kind.value} {change.count or len(change.rows)}"}
+    connection.execute(sa.insert(dataset_changes).values(**values, before=change.before(), created_at=time.time()))
+    kept = sa.select(dataset_changes.c.id).where(dataset_changes.c.dataset_id == dataset_id).order_by(dataset_changes.c.id.desc())
+    old = connection.execute(kept.offset(MOST_CHANGES)).scalars().all()
+    if old:
+        connection.execute(sa.delete(dataset_changes).where(dataset_changes.c.id.in_(old)))
+    return values["id"]
 
 
 def _put_back(connection: sa.Connection, dataset_id: str, kind: ChangeKind, before: Mapping[str, Any]) -> None:

@@ -215,6 +215,35 @@ lora_versions = Table(
     Index("ix_lora_versions_character", "character_id", "version", unique=True),
 )
 
+# `spent` is JSON of what the vision model used up; `change_id` is the dataset's change that the captions are part of.
+captionings = Table(
+    "captionings",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("dataset_id", Text),
+    Column("url", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("spent", Text, nullable=False),
+    Column("change_id", Text),
+    Column("created_at", Double, nullable=False),
+    Index("ix_captionings_dataset", "dataset_id", "created_at", "job_id"),
+)
+
+# What became of each picture of such a job; `before` is the caption that it had, `problem` JSON of why it has none.
+captioned = Table(
+    "captioned",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("picture_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("real_person", Boolean, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("caption", Text, nullable=False),
+    Column("traits", Text, nullable=False),
+    Column("problem", Text, nullable=False),
+)
+
 # Before an engine's name: the row with its inventory. The bare name has its state.
 INVENTORY = "inventory:"
 engine_states = Table(

@@ -349,12 +349,13 @@ def _asked(name: str, urls: list[str], settings: Settings) -> Check:
 
     from studio.contracts import Inventory
     from studio.db import INVENTORY, engine_states, open_database
-    from studio.managed import COMFYUI, servers_at
+    from studio.managed import servers_at
+    from studio.pins import COMFYUI
 
     database = open_database(settings.database)
     try:
         with database.read() as connection:
-            body = connection.execute(sa.select(engine_states.c.body).where(engine_states.c.name == f"{INVENTORY}{COMFYUI}")).scalar()
+            body = connection.execute(sa.select(engine_states.c.body).where(engine_states.c.name == f"{INVENTORY}{COMFYUI.name}")).scalar()
     finally:
         database.close()
     servers = servers_at(urls, Inventory.model_validate_json(body) if body else Inventory())

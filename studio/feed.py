@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -89,6 +90,8 @@ class Feed:
     def __init__(self, studio: Studio, *, look_s: float = LOOK_S) -> None:
         self._studio = studio
         self._look_s = look_s
+        # Set once somebody listens, which a page does from its start on.
+        self.listened_to = threading.Event()
         self._listeners: set[Listener] = set()
         self._work: EngineWork | None = None
         self._task: asyncio.Task[None] | None = None
@@ -110,6 +113,7 @@ class Feed:
         if self._work is not None:
             listener.tell(News(work=self._work))
         self._listeners.add(listener)
+        self.listened_to.set()
         if self._task is None and not self._closed:
             self._task = asyncio.create_task(self._look_for_changes(), name="feed")
         try:
@@ -175,7 +179,8 @@ class Feed:
 
     def _look(self) -> tuple[int | None, EngineWork | None]:
         """The mark of what changed, and what is being done with an engine: how it ended, the once that it is over."""
-        work = self._studio.engines.work()
-        if work is None and self._work is not None:
+        work = self._studio.engines.work(self._work)
+        if self._work is not None and (work is None or work.order != self._work.order):
+            # How that ended is told before what another engine is at.
             work = self._studio.engines.outcome(self._work)
         return self._studio.change_mark(), work

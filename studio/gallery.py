@@ -201,6 +201,22 @@ class Gallery:
         with self.database.begin() as connection:
             connection.execute(sa.update(pictures).where(pictures.c.id == picture_id).values(caption=caption))
 
+    def write_caption(self, picture_id: str, caption: str, *, was: str, connection: sa.Connection) -> bool:
+        """Write a caption in the caller's transaction, where it is still what it `was`; False where it isn't, or the picture is gone."""
+        mine = (pictures.c.id == picture_id, pictures.c.caption == was, pictures.c.trashed_at == 0)
+        written = connection.execute(sa.update(pictures).where(*mine).values(caption=caption)).rowcount
+        _mark(connection)
+        return bool(written)
+
+    def real_people(self, ids: Sequence[str]) -> frozenset[str]:
+        """Which of these pictures are known to show real people."""
+        found: set[str] = set()
+        with self.database.read() as connection:
+            for start in range(0, len(ids), MOST_AT_ONCE):
+                real = (pictures.c.id.in_(ids[start : start + MOST_AT_ONCE]), pictures.c.real_person.is_(True))
+                found.update(connection.execute(sa.select(pictures.c.id).where(*real)).scalars())
+        return frozenset(found)
+
     def photo_hashes(self, character_id: str) -> frozenset[str]:
         """The SHA-256 of every photo that a character has and has not thrown away."""
         with self.database.read() as connection:

@@ -14,6 +14,7 @@ from studio.contracts import Picture, Recipe
 from studio.develop import develop
 from studio.engine import Artifact, Generator, Inputs, Judge, Report
 from studio.errors import EngineOffline, SafetyFilter
+from studio.face_pass import beginning, face_alone, with_faces
 from studio.gallery import Gallery
 from studio.jobs import Jobs, Run
 from studio.shelf import ModelShelf
@@ -60,10 +61,10 @@ def make_pictures(
     if run.recipe.real_person and (run.recipe.image or run.recipe.pictures):
         # Opened before the work: a judge that is gone or broken must not cost a picture first.
         opened = judge()
-        made = engine.generate(run.recipe, inputs, run.run_id, _Unseen(report))
+        made = _made(run, inputs, engine, shelf, _Unseen(report))
         artifacts = _judged(_developed(made, run.recipe, inputs), opened, explicit_from)
     else:
-        artifacts = _developed(engine.generate(run.recipe, inputs, run.run_id, report), run.recipe, inputs)
+        artifacts = _developed(_made(run, inputs, engine, shelf, report), run.recipe, inputs)
     for artifact in artifacts:
         if artifact.index in known:
             continue
@@ -78,6 +79,19 @@ def make_pictures(
         jobs.finish(run.run_id, connection)
         if run.recipe.character and unrecorded:
             characters.adopt_portrait(run.recipe.character, unrecorded[0].id, connection)
+
+
+def _made(run: Run, inputs: Inputs, engine: Generator, shelf: ModelShelf, report: Report) -> Iterator[Artifact]:
+    """The pictures, and on them the face of the recipe's variant."""
+    recipe = run.recipe
+    if recipe.face is None:
+        return engine.generate(recipe, inputs, run.run_id, report)
+    lora = shelf.lora_file(recipe.face.lora)
+    if recipe.face.alone:
+        assert inputs.image is not None
+        return iter((face_alone(recipe, lora, inputs.model, inputs.image, engine, run.run_id, report),))
+    made = engine.generate(recipe, inputs, run.run_id, beginning(report))
+    return with_faces(made, recipe, lora, inputs.model, engine, run.run_id, report)
 
 
 def _developed(artifacts: Iterable[Artifact], recipe: Recipe, inputs: Inputs) -> Iterator[Artifact]:

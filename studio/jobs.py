@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from studio.contracts import (
     ENDED,
+    CaptionRequest,
     Contract,
     GenerateRequest,
     Job,
@@ -43,9 +44,10 @@ APPLICATION_VERSION = "1"
 WORKFLOW = "run_job"
 LANE_LOCAL = "local"
 LANE_COMFYUI = "comfyui"
+LANE_VISION = "vision"
 # How many runs a worker may hold of a lane: this computer's device takes one while the next is at hand; servers keep a queue of their own.
-LANES = {LANE_LOCAL: 2, LANE_COMFYUI: 8}
-LANE_OF_ENGINE = {"comfyui": LANE_COMFYUI}
+LANES = {LANE_LOCAL: 2, LANE_COMFYUI: 8, LANE_VISION: 2}
+LANE_OF_ENGINE = {"comfyui": LANE_COMFYUI, "vision": LANE_VISION}
 MAX_CRASHES = 3
 MIDDLE_PRIORITY = 1_000_000
 FOLLOW_S = 0.05
@@ -55,7 +57,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """A job that a worker has just begun. `plan` is JSON: the recipe of pictures, or of a training."""
+    """A job that a worker has just begun. `plan` is JSON: the recipe of pictures, or of a training, or what is captioned."""
 
     job_id: str
     run_id: str
@@ -243,6 +245,11 @@ class Jobs:
         """Let a training go on that was stopped, failed or was cancelled: it begins after its newest checkpoint. Raises Conflict."""
         return self._new_attempt(job_id, (JobState.paused, *(state for state in ENDED if state is not JobState.done)), MIDDLE_PRIORITY)
 
+    def again(self, job_id: str, plan: Contract, steps: int, *, lane: str, also: Callable[[sa.Connection], None]) -> Job:
+        """Start an ended job again by another plan, also one that is done; `also` writes in the same transaction. Raises Conflict."""
+        values = {"recipe": plan.model_dump_json(), "steps": steps, "lane": lane}
+        return self._new_attempt(job_id, tuple(ENDED), MIDDLE_PRIORITY, values=values, also=also)
+
     def move(self, job_id: str, to: Literal["first", "last"]) -> Job:
         """Move a queued job to the front or the end of the queue. Raises Conflict when it is not queued."""
         with self.database.read() as connection:
@@ -251,7 +258,13 @@ class Jobs:
 
     def hand_over(self, job_id: str, request: GenerateRequest, recipe: Recipe) -> Job:
         """Let a queued job be done by another engine, as `recipe` says. Raises NotFound, and Conflict when it is not queued."""
-        return self._new_attempt(job_id, (JobState.queued,), MIDDLE_PRIORITY, Work(request, recipe, recipe.engine, recipe.steps, None))
+        values = {
+            "lane": LANE_OF_ENGINE.get(recipe.engine, LANE_LOCAL),
+            "steps": recipe.steps,
+            "request": request.model_dump_json(),
+            "recipe": recipe.model_dump_json(),
+        }
+        return self._new_attempt(job_id, (JobState.queued,), MIDDLE_PRIORITY, values=values)
 
     # What a worker does
 
@@ -314,10 +327,15 @@ class Jobs:
             row = connection.execute(sa.select(jobs.c.cancel_requested, jobs.c.state).where(jobs.c.run_id == run_id)).first()
         return row is None or row.cancel_requested or row.state != JobState.running.value
 
-    def finish(self, run_id: str, connection: sa.Connection) -> bool:
-        """Mark a running run as done in the caller's transaction; False when it is not running any more."""
+    def finish(self, run_id: str, connection: sa.Connection, *, steps: tuple[int, int] | None = None) -> bool:
+        """Mark a running run as done in the caller's transaction; False when it is not running any more.
+
+        `steps` are those that came to something, and all of them; without them each did.
+        """
         done = sa.update(jobs).where(jobs.c.run_id == run_id, jobs.c.state == JobState.running.value)
         values = _end(JobState.done, time.time()) | {"progress": 1.0, "step": jobs.c.steps, "cancel_requested": False}
+        if steps is not None:
+            values |= {"step": steps[0], "steps": steps[1]}
         return connection.execute(done.values(**values)).rowcount == 1
 
     def end(self, run_id: str, state: JobState, problem: LikenessError | None = None) -> bool:
@@ -364,7 +382,15 @@ class Jobs:
         highest = connection.execute(sa.select(sa.func.max(jobs.c.priority)).where(queued)).scalar()
         return (highest if highest is not None else MIDDLE_PRIORITY) + 1
 
-    def _new_attempt(self, job_id: str, states: Sequence[JobState], priority: int, work: Work | None = None) -> Job:
+    def _new_attempt(
+        self,
+        job_id: str,
+        states: Sequence[JobState],
+        priority: int,
+        *,
+        values: Mapping[str, object] | None = None,
+        also: Callable[[sa.Connection], None] = lambda _: None,
+    ) -> Job:
         client = self._dbos()
         now = time.time()
         with self.database.begin() as connection:
@@ -375,16 +401,12 @@ class Jobs:
                 raise Conflict(f"This can't be done: the job is {row['state']}.")
             attempt = row["attempt"] + 1
             run_id = f"{job_id}-{attempt}"
-            lane, steps = row["lane"], row["steps"]
-            changed: dict[str, object] = {}
-            if work is not None:
-                lane, steps = LANE_OF_ENGINE.get(work.engine, LANE_LOCAL), work.steps
-                changed = {"lane": lane, "request": work.request.model_dump_json(), "recipe": work.plan.model_dump_json()}
-            values = {**_fresh(steps, now), **changed, "attempt": attempt, "run_id": run_id, "priority": priority}
+            fresh = {**_fresh(row["steps"], now), "attempt": attempt, "run_id": run_id, "priority": priority, **(values or {})}
             mine = sa.update(jobs).where(jobs.c.run_id == row["run_id"], jobs.c.state == row["state"])
-            if connection.execute(mine.values(values)).rowcount == 0:
+            if connection.execute(mine.values(fresh)).rowcount == 0:
                 raise Conflict("The job changed at this very moment.", remedy="Look at its state and try again.")
-            _enqueue(client, connection, lane, run_id, priority)
+            also(connection)
+            _enqueue(client, connection, str(fresh.get("lane", row["lane"])), run_id, priority)
         self._forget([row["run_id"]])
         return self.job(job_id)
 
@@ -467,17 +489,19 @@ def _job(row: sa.RowMapping) -> Job:
             field=row["error_field"],
             correlation_id=row["correlation_id"],
         )
-    trains = row["kind"] == JobKind.train.value
+    kind = JobKind(row["kind"])
+    paints = kind is JobKind.generate
     return Job(
         id=row["id"],
-        kind=JobKind(row["kind"]),
+        kind=kind,
         state=JobState(row["state"]),
         batch_id=row["batch_id"],
         attempt=row["attempt"],
         priority=row["priority"],
-        request=None if trains else GenerateRequest.model_validate_json(row["request"]),
-        recipe=None if trains else Recipe.model_validate_json(row["recipe"]),
-        training=TrainRequest.model_validate_json(row["request"]) if trains else None,
+        request=GenerateRequest.model_validate_json(row["request"]) if paints else None,
+        recipe=Recipe.model_validate_json(row["recipe"]) if paints else None,
+        training=TrainRequest.model_validate_json(row["request"]) if kind is JobKind.train else None,
+        captions=CaptionRequest.model_validate_json(row["request"]) if kind is JobKind.caption else None,
         progress=row["progress"],
         step=row["step"],
         steps=row["steps"],

@@ -18,56 +18,16 @@ from filelock import FileLock, Timeout
 from pydantic import Field, StringConstraints, ValidationError
 
 from studio.contracts import Asked, Contract, EngineState, Health, Inventory, Problem, ServerState, new_id
-from studio.errors import Conflict, ContractMismatch, InvalidFieldValue, MissingRequiredField, NotFound, from_os_error
+from studio.errors import Conflict, InvalidFieldValue, MissingRequiredField, NotFound, from_os_error
 from studio.files import write_atomically
+from studio.pins import AITOOLKIT, COMFYUI, PROGRAMS, Pin, Program, pin_of
 from studio.settings import Settings, reread
 
-HOME = Path(__file__).resolve().parent.parent
-PINS = HOME / "engines" / "pins.json"
-EMBEDDED, COMFYUI = "embedded", "comfyui"
-TITLES = {EMBEDDED: "Embedded engine", COMFYUI: "ComfyUI"}
+EMBEDDED = "embedded"
+EMBEDDED_TITLE = "Embedded engine"
 MOST_OF_A_LOG = 256 * 2**10
 WATCHED = frozenset({"install", "update", "start"})
 WAITS = "It waits for its turn."
-
-Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
-
-
-class Torch(Contract):
-    """One build of torch: what pip is asked for, from which index (None: the usual one), and the disk that all takes, in MB."""
-
-    packages: tuple[str, ...] = ("torch", "torchvision", "torchaudio")
-    index: str | None
-    disk_mb: int
-
-
-class Tree(Contract):
-    """The ids of a commit's tree: what git calls it, and what a git that hashes by SHA-256 would call it."""
-
-    sha1: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Pin(Contract):
-    """The version of an engine that Likeness was tested with.
-
-    `archive` holds `{commit}`. `tree` is what the pinned commit's archive must hold; None leaves it at the commit that the archive names.
-    `constraints` is a file of package versions for the pinned commit, beside the pins file.
-    """
-
-    repository: str
-    version: str
-    commit: Commit
-    tree: Tree | None = None
-    archive: str
-    constraints: str | None = None
-    torch: dict[str, Torch]
-
-
-class Pins(Contract):
-    """engines/pins.json."""
-
-    comfyui: Pin
 
 
 class Order(Contract):
@@ -80,7 +40,7 @@ class Order(Contract):
 
 
 class Installation(Contract):
-    """A ComfyUI on this computer. `own` when Likeness installed it: only then can it be updated and removed.
+    """A program on this computer. `own` when Likeness installed it: only then can it be updated and removed.
 
     `torch` is the build it was given, by its name in the pins file; empty where it has its torch from elsewhere.
     """
@@ -108,7 +68,7 @@ class WorkState(StrEnum):
 
 
 class Managed(Contract):
-    """What the worker last wrote of the ComfyUI on this computer. `born` is the process's own start, in Unix seconds."""
+    """What the worker last wrote of a program on this computer. `born` is the process's own start, in Unix seconds."""
 
     installation: Installation | None = None
     wanted: bool = False
@@ -137,14 +97,18 @@ class Managed(Contract):
 
 
 class EngineInfo(Contract):
-    """One engine. `action_required` is what to do next before it makes pictures; None when it can, or when only waiting helps.
+    """One engine. `action_required` is what to do next before it makes pictures or trains; None when it can, or when only waiting helps.
 
-    `actions` are all that can be done now: connect, find, install, start, stop, update, remove, cancel.
+    `actions` are all that can be done now: connect, find, install, start, stop, update, remove, cancel. AI-Toolkit is no server: it is
+    `running` while a training runs with it, and `reachable` when one could.
     """
 
     name: str
     title: str
-    state: str = Field(description="not_installed | installed | running | asking (no answer is known yet) | reachable | offline")
+    state: str = Field(
+        description="not_installed | installed | running | asking (no answer is known yet) | reachable | offline; AI-Toolkit: "
+        "not_installed | installed | training | unusable (the folder that is set has none)"
+    )
     installed: bool
     running: bool
     reachable: bool
@@ -160,7 +124,10 @@ class EngineInfo(Contract):
     commit: str = ""
     folder: str = ""
     url: str = ""
-    own: bool = False
+    own: bool = Field(default=False, description="Likeness installed it; false for a folder of somebody's own, which is never changed")
+    licence: str = Field(default="", description="of the program, not of what it makes")
+    fixed_by: str = Field(default="", description="where its folder is fixed, so that nothing here can change it")
+    disk_mb: int = Field(default=0, description="about what an installation takes, at least and without models")
     update_to: str = Field(default="", description="the commit that `update` installs; empty where the installed one is it")
     update_version: str = ""
     looked: bool = False
@@ -192,7 +159,9 @@ class EngineWork(Contract):
 
 
 class Connect(Asked):
-    """Which ComfyUI to use: addresses of running servers with commas between them (empty forgets them), or a folder on this computer."""
+    """What to use: a ComfyUI by addresses of running servers with commas between them (empty forgets them) or by its folder on this
+    computer; an AI-Toolkit by its folder (empty forgets it).
+    """
 
     url: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] | None = None
     folder: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] | None = None
@@ -207,39 +176,47 @@ class Engines:
         health: Callable[[], Health],
         inventory: Callable[[], Inventory],
         change: Callable[[dict[str, str | None]], object],
+        fixed: Callable[[str], str] = lambda _: "",
+        trains: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        """`fixed` says where a setting is fixed, `trains` whether a training runs with an engine."""
         self._settings = settings
         self._health = health
         self._inventory = inventory
         self._change = change
+        self._fixed = fixed
+        self._trains = trains
 
     def engines(self) -> tuple[EngineInfo, ...]:
         """Every engine and how it is."""
-        return (self.engine(EMBEDDED), self.engine(COMFYUI))
+        return tuple(self.engine(name) for name in (EMBEDDED, *PROGRAMS))
 
     def engine(self, name: str) -> EngineInfo:
         """One engine. Raises NotFound."""
-        if name not in TITLES:
-            raise NotFound(f"There is no engine “{name}”.", remedy="GET /api/v1/engines lists them.")
-        health = self._health()
         if name == EMBEDDED:
-            return _embedded(health)
-        folder = managed_folder(self._settings)
-        return _comfyui(
-            read_managed(folder), waiting(folder), self._inventory(), health, pins(reread(self._settings)).comfyui, reread(self._settings)
-        )
+            return _embedded(self._health())
+        if name not in PROGRAMS:
+            raise NotFound(f"There is no engine “{name}”.", remedy="GET /api/v1/engines lists them.")
+        program, settings = PROGRAMS[name], reread(self._settings)
+        folder = managed_folder(settings, program)
+        managed, order, health, pin = read_managed(folder), waiting(folder), self._health(), pin_of(settings, program)
+        if program is COMFYUI:
+            return _comfyui(managed, order, self._inventory(), health, pin, settings)
+        return _toolkit(managed, order, health, pin, settings, self._fixed("aitoolkit_path"), self._trains(name))
 
     def connect(self, name: str, wish: Connect) -> EngineInfo:
-        """Use running servers by their addresses, or a folder with a ComfyUI in it.
+        """Use running servers by their addresses, or a folder with the program in it, as it lies there.
 
-        Raises MissingRequiredField, InvalidFieldValue, Conflict where the environment fixes the address, NotFound.
+        Raises MissingRequiredField, InvalidFieldValue, Conflict where the environment fixes it, NotFound.
         """
-        self._own(name)
+        program = self._program(name)
+        if program is AITOOLKIT:
+            return self._use_toolkit(wish)
         if wish.url is None and not wish.folder:
             raise MissingRequiredField("Neither an address nor a folder was given.", field="url")
         if wish.folder:
             folder = Path(wish.folder).expanduser()
-            if not is_comfyui(folder):
+            if not COMFYUI.is_in(folder):
                 raise InvalidFieldValue(
                     f"There is no ComfyUI in “{wish.folder}”.", field="folder", remedy="Choose the folder that holds its main.py."
                 )
@@ -249,140 +226,199 @@ class Engines:
                     field="folder",
                     remedy="Start it yourself and connect to its address, or let Likeness install one.",
                 )
-            return self._order(name, "adopt", folder=str(folder))
+            return self._order(program, "adopt", folder=str(folder))
         self._change({"comfyui_url": wish.url or None})
         return self.engine(name)
 
     def install(self, name: str, commit: str | None = None) -> EngineInfo:
         """Have it installed, the pinned commit where none is said. An interrupted installation goes on. Raises Conflict, NotFound."""
-        self._own(name)
-        there = read_managed(managed_folder(self._settings)).installation
+        program = self._program(name)
+        if program is AITOOLKIT and (used := reread(self._settings).aitoolkit_path):
+            raise Conflict(
+                f"An AI-Toolkit of your own is used, in “{used}”.",
+                remedy="Remove it first: its folder is only forgotten, nothing in it is changed.",
+            )
+        there = read_managed(managed_folder(self._settings, program)).installation
         if there and there.own:
-            raise Conflict(f"ComfyUI {there.version} is installed already.", remedy="Update it, or remove it first.")
-        return self._order(name, "install", commit=self._commit(commit))
+            raise Conflict(f"{program.title} {there.version} is installed already.", remedy="Update it, or remove it first.")
+        return self._order(program, "install", commit=self._commit(program, commit))
 
     def update(self, name: str, commit: str | None = None) -> EngineInfo:
         """Have another commit installed; one that doesn't start is taken back. Raises Conflict, InvalidFieldValue, NotFound."""
-        there = self._installation(name)
-        if not there.own:
-            raise Conflict("This ComfyUI was not installed by Likeness.", remedy="Update it the way it was installed.")
-        wanted = self._commit(commit)
+        program = self._program(name)
+        there = self._installation(program)
+        if not there.own or (program is AITOOLKIT and reread(self._settings).aitoolkit_path):
+            raise Conflict(f"This {program.title} was not installed by Likeness.", remedy="Update it the way it was installed.")
+        wanted = self._commit(program, commit)
         if wanted == there.commit:
             raise Conflict("This commit is installed already.", remedy="Name another one.")
-        return self._order(name, "update", commit=wanted)
+        self._check_rest(program)
+        return self._order(program, "update", commit=wanted)
 
     def remove(self, name: str) -> EngineInfo:
-        """Stop it and move it to the trash folder of the engines; of a ComfyUI that was there before, only the note goes."""
-        self._installation(name)
-        return self._order(name, "remove")
+        """Stop it and move it to the trash folder of the engines; of one that was there before, only the note goes.
+
+        Raises Conflict while a training runs with it, and where the environment fixes its folder.
+        """
+        program = self._program(name)
+        self._check_rest(program)
+        if program is AITOOLKIT and reread(self._settings).aitoolkit_path:
+            managed = read_managed(managed_folder(self._settings, program))
+            if not self._fixed("aitoolkit_path") or managed.installation is None:
+                self._change({"aitoolkit_path": None})
+                return self.engine(name)
+        self._installation(program)
+        return self._order(program, "remove")
 
     def start(self, name: str) -> EngineInfo:
         """Have the ComfyUI of this computer started; it starts again with the studio until it is stopped. Raises Conflict, NotFound."""
-        self._installation(name)
-        return self._order(name, "start")
+        self._installation(self._server(name))
+        return self._order(COMFYUI, "start")
 
     def stop(self, name: str) -> EngineInfo:
         """Have it stopped. Raises Conflict, NotFound."""
-        self._installation(name)
-        return self._order(name, "stop")
+        self._installation(self._server(name))
+        return self._order(COMFYUI, "stop")
 
     def find(self, name: str) -> EngineInfo:
-        """Have the worker look for a ComfyUI on this computer; what it finds stands in `found_urls` and `found_folders`."""
-        self._own(name)
-        return self._order(name, "find")
+        """Have the worker look for one on this computer; what it finds stands in `found_urls` and `found_folders`."""
+        return self._order(self._program(name), "find")
 
     def cancel(self, name: str) -> EngineInfo:
         """Stop what is being done. What was downloaded is kept. Raises Conflict when nothing is."""
-        self._own(name)
-        folder = managed_folder(self._settings)
+        folder = managed_folder(self._settings, self._program(name))
         order = waiting(folder)
         if order is None:
             raise Conflict("Nothing is being done with this engine.")
         _write(folder / "cancel", order.id.encode())
         return self.engine(name)
 
-    def log(self, name: str, which: str = "server", lines: int = 200, after: str = "") -> EngineLog:
-        """The last lines of a log, or what was written `after` another piece of it. `server` is what ComfyUI says, `install` what its
-        installation said. Raises NotFound, and InvalidFieldValue for an `after` that no piece said.
+    def log(self, name: str, which: str | None = None, lines: int = 200, after: str = "") -> EngineLog:
+        """The last lines of a log, or what was written `after` another piece of it. `server` is what ComfyUI says, `install` what an
+        installation said; None is the first where there is one. Raises NotFound, Conflict, and InvalidFieldValue for an `after` that no
+        piece said.
         """
-        self._own(name)
-        return read_log(managed_folder(self._settings) / f"{which}.log", lines, after)
+        program = self._program(name)
+        if program is AITOOLKIT and which == "server":
+            raise Conflict("AI-Toolkit is no server: each training has a log of its own.", remedy="Ask for the log of its installation.")
+        which = which or ("server" if program is COMFYUI else "install")
+        return read_log(managed_folder(self._settings, program) / f"{which}.log", lines, after)
 
-    def work(self) -> EngineWork | None:
-        """What is being done now, of what is worth watching. Cheap: it reads a file or two."""
-        folder = managed_folder(self._settings)
-        order = waiting(folder)
-        if order is None or order.act not in WATCHED:
-            return None
-        managed = read_managed(folder)
-        begun = managed.order == order.id
-        return EngineWork(
-            name=COMFYUI,
-            title=TITLES[COMFYUI],
-            order=order.id,
-            act=order.act,
-            progress=managed.progress if begun else 0,
-            note=managed.note if begun else WAITS,
-        )
+    def work(self, told: EngineWork | None = None) -> EngineWork | None:
+        """What is being done now, of what is worth watching; that of the engine which was `told` of before another's. Cheap: it reads a
+        file or two.
+        """
+        for program in sorted(PROGRAMS.values(), key=lambda one: told is None or one.name != told.name):
+            folder = managed_folder(self._settings, program)
+            order = waiting(folder)
+            if order is None or order.act not in WATCHED:
+                continue
+            managed = read_managed(folder)
+            begun = managed.order == order.id
+            return EngineWork(
+                name=program.name,
+                title=program.title,
+                order=order.id,
+                act=order.act,
+                progress=managed.progress if begun else 0,
+                note=managed.note if begun else WAITS,
+            )
+        return None
 
     def outcome(self, work: EngineWork) -> EngineWork:
-        """How work ended that `work` told of and tells of no more."""
-        managed = read_managed(managed_folder(self._settings))
+        """How work stands that `work` told of: how it ended, once it has."""
+        folder = managed_folder(self._settings, PROGRAMS[work.name])
+        if (order := waiting(folder)) is not None and order.id == work.order:
+            return work
+        managed = read_managed(folder)
         problem = managed.problem
         told = {"problem": problem.message, "remedy": problem.remedy} if problem else {}
         return work.model_copy(update={"state": managed.ended, **told})
 
-    def _own(self, name: str) -> None:
-        self.engine(name)
+    def _program(self, name: str) -> Program:
         if name == EMBEDDED:
             raise Conflict("The embedded engine is part of Likeness: there is nothing to install, start or connect.")
+        if name not in PROGRAMS:
+            raise NotFound(f"There is no engine “{name}”.", remedy="GET /api/v1/engines lists them.")
+        return PROGRAMS[name]
 
-    def _installation(self, name: str) -> Installation:
-        self._own(name)
-        found = read_managed(managed_folder(self._settings)).installation
+    def _server(self, name: str) -> Program:
+        if self._program(name) is AITOOLKIT:
+            raise Conflict("AI-Toolkit is neither started nor stopped: it runs while a training does.", remedy="Start or stop a training.")
+        return COMFYUI
+
+    def _use_toolkit(self, wish: Connect) -> EngineInfo:
+        if wish.url:
+            raise InvalidFieldValue("AI-Toolkit has no address.", field="url", remedy="Give the folder that holds its run.py.")
+        if wish.folder is None:
+            raise MissingRequiredField("No folder was given.", field="folder", remedy="Give the folder that holds its run.py.")
+        self._check_rest(AITOOLKIT)
+        folder = Path(wish.folder).expanduser()
+        if wish.folder and (problem := unfit_toolkit(folder)):
+            problem.field = "folder"
+            raise problem
+        self._change({"aitoolkit_path": str(folder.absolute()) if wish.folder else None})
+        return self.engine(AITOOLKIT.name)
+
+    def _check_rest(self, program: Program) -> None:
+        if program is AITOOLKIT and self._trains(program.name):
+            raise Conflict("A training runs with this AI-Toolkit.", remedy="Wait until it has ended, or stop it on the Train tab.")
+
+    def _installation(self, program: Program) -> Installation:
+        found = read_managed(managed_folder(self._settings, program)).installation
         if found is None:
-            raise Conflict("There is no ComfyUI of this studio on this computer.", remedy="Install it, or choose the folder it is in.")
+            raise Conflict(
+                f"There is no {program.title} of this studio on this computer.", remedy="Install it, or choose the folder it is in."
+            )
         return found
 
-    def _commit(self, commit: str | None) -> str:
+    def _commit(self, program: Program, commit: str | None) -> str:
         if commit is None:
-            return pins(reread(self._settings)).comfyui.commit
+            return pin_of(reread(self._settings), program).commit
         if len(commit) != 40 or set(commit) - set("0123456789abcdef"):
             raise InvalidFieldValue("A commit is named by its 40 letters and digits.", field="commit", remedy="Copy it whole.")
         return commit
 
-    def _order(self, name: str, act: str, *, commit: str = "", folder: str = "") -> EngineInfo:
-        root = managed_folder(self._settings)
+    def _order(self, program: Program, act: str, *, commit: str = "", folder: str = "") -> EngineInfo:
+        root = managed_folder(self._settings, program)
         try:
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / ".order.lock", timeout=5):
                 there = waiting(root)
                 if there is not None:
-                    raise Conflict(f"ComfyUI is busy: {there.act}.", remedy="Wait until it is done, or cancel it.")
+                    raise Conflict(f"{program.title} is busy: {there.act}.", remedy="Wait until it is done, or cancel it.")
                 (root / "cancel").unlink(missing_ok=True)
                 write_atomically(root / "order.json", Order(id=new_id(), act=act, commit=commit, folder=folder).model_dump_json().encode())
         except Timeout as error:
-            raise Conflict("Another command is ordering something of ComfyUI.", remedy="Try again in a moment.") from error
+            raise Conflict(f"Another command is ordering something of {program.title}.", remedy="Try again in a moment.") from error
         except OSError as error:
             raise from_os_error(error, "note what you want") from error
-        return self.engine(name)
+        return self.engine(program.name)
 
 
-def managed_folder(settings: Settings) -> Path:
-    """Where everything of the ComfyUI of this studio lies."""
-    return settings.data / "engines" / COMFYUI
+def managed_folder(settings: Settings, program: Program = COMFYUI) -> Path:
+    """Where everything of a program of this studio lies."""
+    return settings.data / "engines" / program.name
 
 
-def pins(settings: Settings) -> Pins:
-    """The pinned versions. Raises ContractMismatch for a file that can't be read."""
-    path = settings.engine_pins or PINS
-    try:
-        found = Pins.model_validate_json(path.read_bytes())
-        beside = found.comfyui.constraints
-        constraints = str(path.resolve().parent / beside) if beside else None
-        return Pins(comfyui=found.comfyui.model_copy(update={"constraints": constraints}))
-    except (OSError, ValidationError) as error:
-        raise ContractMismatch(f"{path} can't be read.", remedy="Mend it, or unset LIKENESS_ENGINE_PINS.") from error
+def has_toolkit(settings: Settings) -> bool:
+    """Whether an AI-Toolkit is set up: somebody's own, or one that Likeness installed."""
+    return settings.aitoolkit_path is not None or read_managed(managed_folder(settings, AITOOLKIT)).installation is not None
+
+
+def unfit_toolkit(folder: Path) -> InvalidFieldValue | None:
+    """Why a folder can't be used as an AI-Toolkit; None where it can."""
+    if not (folder / "run.py").is_file():
+        return InvalidFieldValue(
+            f"There is no AI-Toolkit in “{folder}”.", remedy="Choose the folder that has its run.py.", field="aitoolkit_path"
+        )
+    if python_of(folder) is None:
+        return InvalidFieldValue(
+            f"The AI-Toolkit in “{folder}” has no environment of its own.",
+            remedy="Make one there, as its own instructions say: a folder `venv` with its packages.",
+            field="aitoolkit_path",
+        )
+    return None
 
 
 def read_managed(folder: Path) -> Managed:
@@ -412,28 +448,14 @@ def is_alive(pid: int | None, born: float) -> bool:
         return False
 
 
-def is_comfyui(folder: Path) -> bool:
-    """Whether a folder holds a ComfyUI, by the files that only it has."""
-    return all((folder / name).is_file() for name in ("main.py", "nodes.py", "comfyui_version.py"))
-
-
 def python_of(folder: Path) -> Path | None:
-    """The Python of a ComfyUI folder's own environment; None where it has none."""
+    """The Python of the environment in a program's folder; None where it has none."""
     for name in ("venv", ".venv"):
         for program in ("bin/python", "Scripts/python.exe"):
             if (folder / name / program).is_file():
                 return folder / name / program
     portable = folder.parent / "python_embeded" / "python.exe"
     return portable if portable.is_file() else None
-
-
-def version_in(folder: Path) -> str:
-    """What a ComfyUI folder says of its version; empty where it says nothing."""
-    try:
-        text = (folder / "comfyui_version.py").read_text("utf-8")
-    except OSError:
-        return ""
-    return text.partition('__version__ = "')[2].partition('"')[0]
 
 
 def tail(path: Path, lines: int) -> tuple[str, ...]:
@@ -496,7 +518,7 @@ def _embedded(health: Health) -> EngineInfo:
     up = health.worker == "running"
     return EngineInfo(
         name=EMBEDDED,
-        title=TITLES[EMBEDDED],
+        title=EMBEDDED_TITLE,
         state="reachable" if up else "installed",
         installed=True,
         running=up,
@@ -552,8 +574,8 @@ def _comfyui(managed: Managed, order: Order | None, inventory: Inventory, health
         }
         actions = tuple(name for name, possible in can.items() if possible)
     return EngineInfo(
-        name=COMFYUI,
-        title=TITLES[COMFYUI],
+        name=COMFYUI.name,
+        title=COMFYUI.title,
         state=state,
         installed=installed,
         running=up,
@@ -571,9 +593,73 @@ def _comfyui(managed: Managed, order: Order | None, inventory: Inventory, health
         folder=there.folder if there else "",
         url=managed.url if up else "",
         own=own,
+        licence=pin.licence,
+        disk_mb=_disk_mb(pin),
         update_to=newer,
         update_version=pin.version if newer or not installed else "",
         looked=managed.looked,
         found_urls=tuple(url for url in managed.found_urls if url not in urls),
         found_folders=managed.found_folders,
     )
+
+
+def _toolkit(managed: Managed, order: Order | None, health: Health, pin: Pin, settings: Settings, fixed: str, trains: bool) -> EngineInfo:
+    used, there = settings.aitoolkit_path, managed.installation
+    unfit = unfit_toolkit(used.expanduser()) if used else None
+    installed = used is not None or there is not None
+    usable = installed and unfit is None
+    state = "unusable" if unfit else "training" if trains and usable else "installed" if installed else "not_installed"
+    problem, remedy = "", ""
+    if unfit:
+        problem, remedy = unfit.message, unfit.remedy
+    elif managed.problem and not order:
+        problem, remedy = managed.problem.message, managed.problem.remedy
+    if health.worker != "running" and order:
+        problem, remedy = "The part of the studio that looks after AI-Toolkit is not running.", "Start the studio, or wait a few seconds."
+    own = used is None and there is not None and there.own
+    newer = pin.commit if own and there and there.commit != pin.commit else ""
+    if order:
+        actions: tuple[str, ...] = ("cancel",)
+    else:
+        can = {
+            "update": bool(newer) and not trains,
+            "install": not installed,
+            "connect": not fixed and not trains,
+            "find": not fixed,
+            "remove": not trains and ((used is not None and not fixed) or there is not None),
+        }
+        actions = tuple(name for name, possible in can.items() if possible)
+    if order or usable:
+        required = None
+    else:
+        required = "connect" if unfit else "install"
+    return EngineInfo(
+        name=AITOOLKIT.name,
+        title=AITOOLKIT.title,
+        state=state,
+        installed=installed,
+        running=trains and usable,
+        reachable=usable,
+        action_required=required,
+        actions=actions,
+        problem=problem,
+        remedy=remedy,
+        busy=order.act if order else "",
+        progress=managed.progress if order and managed.order == order.id else 0,
+        note=(managed.note if managed.order == order.id else WAITS) if order else "",
+        version=AITOOLKIT.version_in(used.expanduser()) if used else there.version if there else "",
+        commit=there.commit if own and there else "",
+        folder=str(used) if used else there.folder if there else "",
+        own=own,
+        licence=pin.licence,
+        fixed_by=fixed,
+        disk_mb=_disk_mb(pin),
+        update_to=newer,
+        update_version=pin.version if newer or not installed else "",
+        looked=managed.looked,
+        found_folders=tuple(folder for folder in managed.found_folders if used is None or folder != str(used)),
+    )
+
+
+def _disk_mb(pin: Pin) -> int:
+    return min((torch.disk_mb for torch in pin.torch.values()), default=0)

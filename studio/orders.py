@@ -15,7 +15,9 @@ from studio.contracts import (
     Character,
     CharacterStatus,
     Composed,
+    FacePass,
     GenerateRequest,
+    LoraUse,
     ModelSpec,
     Picture,
     PictureKind,
@@ -161,15 +163,17 @@ class Orders:
                     width, height = self._own_size(recipe.image, "image")
                     recipe = recipe.model_copy(update={"width": width, "height": height})
             recipe = self._with_consent(recipe, request, character)
+            if request.variant is not None:
+                recipe = self._with_face(recipe, request.variant, model, character)
             if workflow is not None:
                 self._check_faces(recipe, request, workflow)
             said: tuple[str, ...] = (part.request.prompt, recipe.prompt)
             if workflow is not None:
                 recipe, baked = self._on_server(recipe, model, workflow, preset, style)
                 said = (*said, *baked)
-            elif (model.id, recipe.loras) not in checked:
-                self.shelf.check(model, recipe.loras)
-                checked.add((model.id, recipe.loras))
+            elif (model.id, recipe.loras, recipe.face) not in checked:
+                self.shelf.check(model, (*recipe.loras, *((recipe.face.lora,) if recipe.face else ())))
+                checked.add((model.id, recipe.loras, recipe.face))
             # A negative prompt says what must not be seen; below a CFG scale of 1 it would say the opposite.
             said = (*said, *([recipe.negative_prompt] if recipe.cfg < 1 else []))
             if said not in checked:
@@ -234,6 +238,47 @@ class Orders:
             # The worker looks at whatever it makes of such a picture, also of one that was made here before.
             require_classifier(self.settings.data)
         return recipe.model_copy(update={"real_person": real or bool(shown), "consent": consent})
+
+    def _with_face(self, recipe: Recipe, variant: str, model: ModelSpec, character: Character | None) -> Recipe:
+        """The recipe with a face variant's pass. Raises InvalidFieldValue where there can be none, SafetyFilter where the face of somebody
+        real, in a picture that was given, would be drawn over.
+        """
+        found = next((one for one in character.variants if one.name.casefold() == variant.casefold()), None) if character else None
+        if character is None or found is None:
+            known = ", ".join(one.name for one in character.variants) if character else ""
+            raise InvalidFieldValue(
+                f"There is no face variant “{variant}”{f' of {character.name}' if character else ' of nobody'}.",
+                field="variant",
+                remedy=f"Choose one of: {known}." if known else "Make one on the character's page, and choose that character.",
+            )
+        if model.engine == COMFYUI:
+            raise InvalidFieldValue(
+                "Face variants are drawn on this computer, and this model runs on ComfyUI.",
+                field="variant",
+                remedy=f"Choose a model of this computer, or a FaceDetailer workflow with the LoRA “{found.lora}”.",
+            )
+        if recipe.mask is not None:
+            raise InvalidFieldValue(
+                "Around a mask every pixel stays, so no face is drawn over.", field="variant", remedy="Leave the mask or the variant away."
+            )
+        if recipe.image is not None and recipe.real_person and not self._is_drawn(recipe.image):
+            raise SafetyFilter(
+                "This picture shows a real person as somebody photographed them, and such a face is never exchanged.",
+                field="variant",
+                remedy="Leave the variant away, or start from words alone.",
+            )
+        use = LoraUse(path=found.lora, strength=found.lora_strength)
+        return recipe.model_copy(update={"face": FacePass(variant=found.name, lora=use)})
+
+    def _is_drawn(self, picture_id: str) -> bool:
+        """Whether a picture was made here from words alone, through all that it was made of."""
+        try:
+            picture = self._gallery.picture(picture_id)
+        except NotFound:
+            return False
+        if picture.kind is not PictureKind.generated or picture.recipe is None or picture.recipe.pictures:
+            return False
+        return picture.recipe.image is None or self._is_drawn(picture.recipe.image)
 
     def _check_faces(self, recipe: Recipe, request: GenerateRequest, workflow: Workflow) -> None:
         """Raises SafetyFilter where a workflow would put a face into a picture and they are not known to be one person's."""

@@ -104,7 +104,17 @@ class Settings(BaseSettings):
     aitoolkit_path: Path | None = Field(
         None,
         validation_alias=_names("LIKENESS_AITOOLKIT_PATH", "AITOOLKIT_PATH"),
-        description="The folder of an AI-Toolkit installation with an environment of its own: LoRAs can be trained with it.",
+        description="The folder of an AI-Toolkit of yours with an environment of its own: it is used as it lies there and never changed. "
+        "Empty: the one that Setup installs.",
+    )
+    aitoolkit_python: Path | None = Field(
+        None,
+        description="A Python whose packages an installed AI-Toolkit uses, such as one with torch. Empty: it gets all of its own.",
+    )
+    aitoolkit_torch: str = Field(
+        "",
+        max_length=40,
+        description="The torch that AI-Toolkit is installed with: cpu, cuda or cuda12. Empty: what suits this computer's drivers.",
     )
     caption_url: str = Field(
         "",

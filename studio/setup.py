@@ -23,9 +23,22 @@ if TYPE_CHECKING:
 
 MOST_LETTERS = 4000
 # What the page's process asks its settings for each time; everything else is read once, at the start.
-AT_ONCE = frozenset({"walked_through", "prompt_template", "max_upload_megapixels", "comfyui_url", "comfyui_arguments"})
+AT_ONCE = frozenset(
+    {
+        "walked_through",
+        "prompt_template",
+        "max_upload_megapixels",
+        "comfyui_url",
+        "comfyui_arguments",
+        "aitoolkit_path",
+        "caption_url",
+        "caption_model",
+        "caption_timeout_s",
+        "caption_side",
+    }
+)
 # They say which programs run: that is for whoever starts the studio, not for whoever reaches its page.
-OUTSIDE = frozenset({"comfyui_python", "comfyui_torch", "engine_pins"})
+OUTSIDE = frozenset({"comfyui_python", "comfyui_torch", "aitoolkit_python", "aitoolkit_torch", "engine_pins"})
 # A start may be told otherwise on its command line, for that once.
 ON_COMMAND_LINE = frozenset({"port", "listen"})
 CHOICES: dict[str, tuple[str, ...]] = {

@@ -42,7 +42,7 @@ from studio.workshop import Workshop
 _MAIN = ("checkpoint", "diffusion_model")
 
 
-class Verdict(StrEnum):
+class ShotVerdict(StrEnum):
     """What was decided of a picture of a sheet."""
 
     open = "open"
@@ -59,11 +59,11 @@ class SheetRequest(Asked):
     seed: int = Field(-1, ge=-1, le=MAX_SEED)
 
 
-class Judgement(Asked):
+class ShotJudgement(Asked):
     """What is decided of some views of a sheet, by their names."""
 
     views: tuple[Name, ...] = Field(min_length=1, max_length=100)
-    verdict: Verdict
+    verdict: ShotVerdict
 
 
 class Shot(Contract):
@@ -75,7 +75,7 @@ class Shot(Contract):
     state: JobState
     progress: float
     picture: str | None
-    verdict: Verdict
+    verdict: ShotVerdict
     photo: str | None
     problem: Problem | None
 
@@ -202,7 +202,7 @@ class Sheets:
             raise NotFound(f"There is no character sheet {sheet_id!r}.", remedy="GET /api/v1/characters/{id}/sheets lists them.")
         return self._sheet(row)
 
-    def judge(self, sheet_id: str, judgement: Judgement) -> Sheet:
+    def judge(self, sheet_id: str, judgement: ShotJudgement) -> Sheet:
         """Keep views, throw them to the trash, or take that back. Raises NotFound, InvalidFieldValue for a view that is not there,
         Conflict for one that has no picture.
         """
@@ -213,8 +213,8 @@ class Sheets:
         found = [shot.picture for shot in shots if shot.picture is not None]
         with self._gallery.database.begin() as connection:
             mine = sheet_views.c.job_id.in_([shot.job_id for shot in shots])
-            connection.execute(sa.update(sheet_views).where(mine).values(kept=judgement.verdict is Verdict.kept))
-        if judgement.verdict is Verdict.thrown:
+            connection.execute(sa.update(sheet_views).where(mine).values(kept=judgement.verdict is ShotVerdict.kept))
+        if judgement.verdict is ShotVerdict.thrown:
             self._gallery.trash(found)
         else:
             self._gallery.restore(found)
@@ -229,7 +229,7 @@ class Sheets:
         character = self._characters.character(sheet.character)
         if character.kind.real:
             check_consent(character.consent, character.name)
-        wanted = [shot for shot in sheet.shots if shot.verdict is Verdict.kept and shot.photo is None]
+        wanted = [shot for shot in sheet.shots if shot.verdict is ShotVerdict.kept and shot.photo is None]
         captions = self._captions(sheet_id)
         made = self._gallery.of_jobs([shot.job_id for shot in wanted])
         kept: list[Picture] = []
@@ -402,10 +402,10 @@ def _shots_named(shots: Sequence[Shot], wanted: Sequence[str]) -> tuple[Shot, ..
 
 
 def _shot(row: sa.RowMapping, picture: Picture | None, photos: Mapping[str, str]) -> Shot:
-    verdict = Verdict.kept if row["kept"] else Verdict.open
+    verdict = ShotVerdict.kept if row["kept"] else ShotVerdict.open
     if picture is not None and picture.trashed_at is not None:
         # Whoever takes it out of the trash in the gallery takes this back too.
-        verdict = Verdict.thrown
+        verdict = ShotVerdict.thrown
     problem = None
     if row["error_code"]:
         problem = Problem(code=row["error_code"], message=row["error_message"], remedy=row["error_remedy"])
@@ -425,9 +425,9 @@ def _shot(row: sa.RowMapping, picture: Picture | None, photos: Mapping[str, str]
 def _waits(shot: Shot) -> bool:
     if not shot.state.ended:
         return True
-    if shot.picture is None or shot.verdict is Verdict.thrown:
+    if shot.picture is None or shot.verdict is ShotVerdict.thrown:
         return False
-    return shot.verdict is Verdict.open or shot.photo is None
+    return shot.verdict is ShotVerdict.open or shot.photo is None
 
 
 def _caption(character: Character, view: View) -> str:

@@ -11,6 +11,8 @@ from studio.contracts import LoraSpec, LoraUse, ModelSpec, Preset
 from studio.errors import SafetyFilter
 from studio.presets import load_presets
 
+TRASHED = ".trashed"
+
 
 class ModelShelf:
     """The models in one folder and those that come with Likeness, and the LoRAs in another."""
@@ -38,6 +40,10 @@ class ModelShelf:
     def lora_file(self, use: LoraUse) -> Path:
         """The file of a LoRA. Raises InvalidFieldValue when there is none."""
         return models.resolve_lora(use, self.loras_folder)
+
+    def trashed_lora(self, path: str) -> Path:
+        """Where a LoRA lies while it is in the trash: beside its place, under a name that no program takes for a LoRA."""
+        return self.loras_folder / f"{path}{TRASHED}"
 
     def check(self, spec: ModelSpec, loras: Sequence[LoraUse]) -> None:
         """Look at the files' headers. Raises ModelInvalid, ModelUnsafe, LoraMismatch or InvalidFieldValue."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,8 +14,10 @@ import sqlalchemy as sa
 
 from studio import VERSION, metadata
 from studio.analytics import Analytics, analyse
+from studio.captionings import Captionings
 from studio.casting import Casting
 from studio.characters import Characters, Counts, Template, load_templates
+from studio.comparing import Comparing
 from studio.contracts import (
     Character,
     CharacterChange,
@@ -49,6 +52,7 @@ from studio.enlarging import Enlarging
 from studio.errors import LikenessError, NotFound
 from studio.gallery import Filters, Gallery
 from studio.jobs import Jobs
+from studio.keeping import Keeping
 from studio.logs import job_folder, read_job_log
 from studio.managed import Engines
 from studio.meters import Meters, System
@@ -59,11 +63,12 @@ from studio.parcel import pack as pack_pictures
 from studio.presets import runs_on
 from studio.remote import Remote, WorkflowShelf
 from studio.settings import Settings
-from studio.setup import AT_ONCE, Value, change_settings
+from studio.setup import AT_ONCE, Value, change_settings, fixed_by
 from studio.sheets import Sheets
 from studio.shelf import ModelShelf, PresetShelf, find_classifier
 from studio.training_offers import NO_TOOLKIT, Toolkit
 from studio.trainings import Trainings
+from studio.variants import Variants
 from studio.workshop import ImportChoices, Inspected, WorkflowChange, WorkflowView, Workshop
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
@@ -95,7 +100,6 @@ class Studio:
         self._remote = Remote(database, workflow_shelf, node_files(settings.data))
         self._workshop = Workshop(self._remote)
         self._orders = Orders(settings, shelf, preset_shelf, self._characters, self._gallery, self._remote)
-        self.engines = Engines(settings, self.health, self.inventory, self.change_settings)
         self._casting = Casting(settings, shelf, self._characters, self._gallery)
         self.sheets = Sheets(settings, self._characters, self._gallery, self._jobs, self._orders, self._workshop)
         self.datasets = Datasets(database, settings, self._gallery, self._characters)
@@ -104,6 +108,11 @@ class Studio:
             settings, self._characters, self._gallery, self._jobs, self._orders, shelf, self.datasets, toolkit, self.meters
         )
         self.elsewhere = Elsewhere(self._jobs, self._orders, self._remote)
+        self.captionings = Captionings(settings, self._characters, self._gallery, self._jobs, self._orders, self.datasets)
+        self.keeping = Keeping(self._characters, shelf, self.trainings)
+        self.comparing = Comparing(self.trainings, self._jobs, self._orders)
+        self.engines = Engines(settings, self.health, self.inventory, self.change_settings, fixed_by, self.trainings.is_running_with)
+        self.variants = Variants(self._characters, self._gallery, self._jobs, self._orders, shelf, self.trainings)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs
@@ -169,7 +178,12 @@ class Studio:
         return self._jobs.cancel_all(batch_id=batch_id)
 
     def retry(self, job_id: str) -> Job:
-        """Start a failed, cancelled or poisoned job again with the same recipe. Raises Conflict otherwise."""
+        """Start a failed, cancelled or poisoned job again with the same recipe. Raises Conflict otherwise.
+
+        Captions go on with those that are missing, also where the job is done and some failed.
+        """
+        if self._jobs.job(job_id).kind is JobKind.caption:
+            return self.captionings.retry(job_id)
         return self._jobs.retry(job_id)
 
     def move(self, job_id: str, to: Literal["first", "last"]) -> Job:
@@ -260,8 +274,9 @@ class Studio:
         return self._gallery.restore(ids)
 
     def empty_trash(self) -> int:
-        """Delete what is in the trash for good, and the files of deleted datasets; gives how many pictures of the library that were."""
+        """Delete what is in the trash for good, with deleted LoRAs and datasets; gives how many pictures of the library that were."""
         self.datasets.empty_trash()
+        self.keeping.empty_trash()
         return self._gallery.empty_trash()
 
     def upload(self, data: bytes, name: str = "", *, kind: PictureKind = PictureKind.upload, category: str = "") -> Picture:
@@ -382,14 +397,18 @@ class Studio:
         health = self.health()
         return health.ok and health.worker == "running"
 
-    def warm_up(self) -> None:
-        """Do soon what the first click would have to wait for, but not while the first sight of the page is being made."""
+    def warm_up(self, page_open: threading.Event) -> None:
+        """Do soon what the first click would have to wait for, but not while the first sight of the page is being made.
+
+        `page_open` is set once a page is there and listens for news.
+        """
         time.sleep(1)
         self._jobs.warm_up()
         self.shelf.models()
         self.preset_shelf.presets()
         # Reading the rules takes a second.
-        time.sleep(4)
+        page_open.wait(4)
+        time.sleep(1)
         from studio import safety
 
         safety.check(["a first prompt"])
@@ -422,6 +441,8 @@ class Studio:
 
     def change_character(self, name: str, change: CharacterChange) -> Character:
         """Change a character. Raises Conflict when it was changed since `change.version`, InvalidFieldValue, NotFound."""
+        if change.variants is not None:
+            self.variants.check(name, change.variants)
         return self._characters.change(name, change)
 
     def duplicate_character(self, name: str) -> Character:

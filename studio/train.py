@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import sqlalchemy as sa
 from PIL.Image import Image
 
@@ -19,6 +19,9 @@ from studio.jobs import Jobs, Run
 from studio.shelf import ModelShelf
 from studio.training_offers import TrainPlan, training_folder
 from studio.trainings import pictures_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 log = logging.getLogger(__name__)
 

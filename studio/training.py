@@ -7,6 +7,7 @@
         lora.safetensors        the LoRA as Generate and other programs read it
         state.safetensors       the same in full precision and the optimizer's memory; of the newest two
       samples/000050-0.png      the first sample prompt after 50 steps
+      class/000.png             what the model itself drew of just anybody, where the recipe wants prior preservation
       asks/save, asks/sample    what somebody wants now; gone when it was done
       measured.json             the most video memory that it held
 
@@ -42,6 +43,7 @@ LORA = "lora.safetensors"
 STATE = "state.safetensors"
 PROGRESS = "progress.jsonl"
 MEASURED = "measured.json"
+CLASS = "class"
 _TAIL = 4096  # bytes
 
 
@@ -72,6 +74,9 @@ class TrainRecipe(Contract):
 
     `resolution` is the side in pixels of the square whose area every picture is brought to, whatever its shape. `alpha` over `rank`
     scales what is learned. `caption_dropout` is the share of pictures learned without their words. `samples` are prompts.
+
+    Prior preservation: beside each step's pictures as many class pictures are learned, whose loss counts `prior_weight` times (0: there
+    are none). The model without a LoRA draws them once, `prior_pictures` of `prior_prompt` at seeds that follow from the recipe's.
     """
 
     model: str
@@ -87,6 +92,9 @@ class TrainRecipe(Contract):
     resolution: int = Field(default=128, ge=64, le=2048)
     caption_dropout: float = Field(default=0.1, ge=0, le=1)
     gradient_checkpointing: bool = False
+    prior_weight: float = Field(default=0, ge=0, le=10)
+    prior_pictures: int = Field(default=24, ge=2, le=1000)
+    prior_prompt: str = "portrait of a person"
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     save_every: int = Field(default=50, ge=1)
     sample_every: int = Field(default=50, ge=1)
@@ -246,6 +254,11 @@ def video_memory(folder: Path) -> float | None:
         return float(json.loads((folder / MEASURED).read_bytes())["vram_mb"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def class_picture(folder: Path, number: int) -> Path:
+    """Where a class picture of a run lies, the first being 0."""
+    return folder / CLASS / f"{number:03}.png"
 
 
 def place_of(folder: Path, step: int) -> Path:

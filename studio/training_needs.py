@@ -76,7 +76,7 @@ def disk_for(
     if lora is None:
         return None
     kept = len(range(recipe.save_every, recipe.steps, recipe.save_every)) + 1
-    drawn = (recipe.steps // recipe.sample_every + 2) * len(recipe.samples)
+    drawn = (recipe.steps // recipe.sample_every + 2) * len(recipe.samples) + (recipe.prior_pictures if recipe.prior_weight else 0)
     side = recipe.resolution
     written = lora * (kept + (_TOOLKIT_SAVES if toolkit else _STATES)) + drawn * side * side * 3
     if toolkit:
@@ -147,6 +147,7 @@ def _memory(engine: str, recipe: TrainRecipe) -> tuple[object, ...]:
         recipe.batch,
         recipe.resolution,
         recipe.gradient_checkpointing,
+        recipe.prior_weight > 0,
         recipe.toolkit,
     )
 
@@ -167,4 +168,5 @@ def _shapes(model: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _work(recipe: TrainRecipe) -> float:
-    return recipe.steps * recipe.batch * recipe.resolution**2
+    # As many class pictures are learned in each step.
+    return recipe.steps * recipe.batch * recipe.resolution**2 * (2 if recipe.prior_weight else 1)

@@ -17,7 +17,7 @@ from studio.db import jobs as job_table
 from studio.errors import DiskFull, LikenessError
 from studio.meters import Meters
 from studio.orders import SPACE_NEEDED
-from studio.settings import Settings
+from studio.settings import Settings, reread
 from studio.training import ToolkitArch, TrainRecipe
 from studio.training_needs import GB, Earlier
 from studio.training_presets import TrainPreset
@@ -149,7 +149,7 @@ class TrainOffers:
         have = self._meters.video_memory_mb()
         need = training_needs.video_memory_for(engine, recipe, before)
         if engine == TOOLKIT:
-            self._toolkit.check(self._settings, recipe, model, have, need)
+            self._toolkit.check(reread(self._settings), recipe, model, have, need)
         elif self._settings.device != "cpu":
             training_needs.check_video_memory(model.stem, recipe, need, have, before)
 

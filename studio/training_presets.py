@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
-from studio.contracts import Contract, Family, ModelSpec, TrainRequest
+from studio.contracts import Appearance, Contract, Family, ModelSpec, TrainRequest
 from studio.errors import ContractMismatch, InvalidFieldValue, from_validation
 from studio.files import read_yaml
+from studio.prompts import person_words
 from studio.training import ToolkitArch, TrainRecipe
 
 _ROUND = 50
@@ -29,6 +30,9 @@ _OPEN = (
     "resolution",
     "caption_dropout",
     "gradient_checkpointing",
+    "prior_weight",
+    "prior_pictures",
+    "prior_prompt",
     "save_every",
     "sample_every",
 )
@@ -52,14 +56,29 @@ def presets() -> tuple[TrainPreset, ...]:
     return _read_presets(PRESETS, tuple(sorted((path.name, path.stat().st_mtime_ns) for path in PRESETS.glob("*.yaml"))))
 
 
-def recipe_for(request: TrainRequest, trigger: str, spec: ModelSpec, *, seed: int) -> TrainRecipe:
-    """The embedded trainer's recipe for a model. Raises InvalidFieldValue."""
+def recipe_for(request: TrainRequest, trigger: str, spec: ModelSpec, *, seed: int, looks: Appearance) -> TrainRecipe:
+    """The embedded trainer's recipe for a model and a character who looks so. Raises InvalidFieldValue."""
     values = {**_preset(request).families.get(spec.family, {}), **_said(request)}
     steps = int(values.get("steps", TrainRecipe.model_fields["steps"].default))
     often = max(10, steps // 5)
     usual = {"save_every": often, "sample_every": often, "warmup": min(10, steps // 10)}
     own = {"model": spec.id, "trigger": trigger, "seed": seed, "samples": _samples(request, trigger, spec.family)}
-    return _validated({**usual, **values, **own})
+    recipe = _validated({**usual, "prior_prompt": class_prompt(looks, spec.family), **values, **own})
+    if recipe.prior_weight and trigger and trigger.casefold() in recipe.prior_prompt.casefold():
+        raise InvalidFieldValue(
+            f"The class prompt names “{trigger}”, so the model would learn that anybody is called so.",
+            field="prior_prompt",
+            remedy=f"Say what people of that kind are called in general: “{class_prompt(looks, spec.family)}”.",
+        )
+    return recipe
+
+
+def class_prompt(looks: Appearance, family: str) -> str:
+    """What class pictures show: anybody of the kind that somebody who looks so is one of."""
+    if family == Family.starter:
+        return "portrait of a person"  # it draws no gender
+    who = person_words(looks.model_copy(update={"age": None})) or "person"
+    return f"photo of {'an' if who[0].lower() in 'aeiou' else 'a'} {who}"
 
 
 def toolkit_recipe_for(
@@ -74,6 +93,12 @@ def toolkit_recipe_for(
             "Say which model AI-Toolkit should train." if request.model is None else f"AI-Toolkit doesn't train “{request.model}”.",
             field="model",
             remedy=f"Choose one of: {', '.join(known)}.",
+        )
+    if request.prior_weight:
+        raise InvalidFieldValue(
+            "AI-Toolkit trains without prior preservation here: it draws no class pictures.",
+            field="prior_weight",
+            remedy="Leave it at 0, or train with the embedded trainer.",
         )
     own = {"trigger": trigger, "seed": seed, "samples": _samples(request, trigger, "")} | ({"model": local.id} if local else {})
     steps = max(_ROUND, round(arch.recipe.steps * _preset(request).toolkit_steps / _ROUND) * _ROUND)

@@ -46,9 +46,10 @@ from studio.files import write_atomically
 from studio.gallery import Gallery
 from studio.jobs import Jobs, Work
 from studio.judging import Judgement, read_judgement
+from studio.managed import has_toolkit
 from studio.meters import Meters
 from studio.orders import Orders
-from studio.settings import Settings
+from studio.settings import Settings, reread
 from studio.shelf import ModelShelf
 from studio.training import Ask, TrainingPicture, TrainRecipe
 from studio.training_offers import EMBEDDED, TOOLKIT, Toolkit, ToolkitOffer, TrainChoice, TrainOffers, TrainPlan, training_folder
@@ -100,6 +101,7 @@ class LoraVersion(Contract):
     created_at: datetime
     used: bool
     there: bool = Field(description="False where its file was taken away")
+    trashed: bool = Field(default=False, description="True where it was moved to the trash")
 
 
 class Training(Contract):
@@ -190,11 +192,11 @@ class Trainings:
             return self._offers.choice(preset, engine, recipe, model, sizes, before)
 
         choices = [
-            choice(one, EMBEDDED, recipe_for(request, somebody.trigger_word, spec, seed=0), Path(spec.path))
+            choice(one, EMBEDDED, recipe_for(request, somebody.trigger_word, spec, seed=0, looks=somebody.appearance), Path(spec.path))
             for one, request in wanted
             if spec.family in one.families
         ]
-        arches = self._toolkit.arches() if self.settings.aitoolkit_path else ()
+        arches = self._toolkit.arches() if has_toolkit(reread(self.settings)) else ()
         toolkit = [
             ToolkitOffer(
                 **arch.model_dump(),
@@ -234,16 +236,14 @@ class Trainings:
         seed = secrets.randbelow(MAX_SEED + 1) if request.seed < 0 else request.seed
         engine = request.engine or EMBEDDED
         if engine == TOOLKIT:
-            if self.settings.aitoolkit_path is None:
-                raise DependencyMissing(
-                    "There is no AI-Toolkit yet.", remedy="Set AITOOLKIT_PATH to its folder, or use the embedded trainer."
-                )
+            if not has_toolkit(reread(self.settings)):
+                raise DependencyMissing("There is no AI-Toolkit yet.", remedy="Install it on the Setup tab, or use the embedded trainer.")
             local = next((spec for spec in self._shelf.models() if spec.id == request.model), None)
             recipe = toolkit_recipe_for(request, somebody.trigger_word, local, self._toolkit.arches(), seed=seed)
             model = Path(local.path if local else recipe.model)
         elif engine == EMBEDDED:
             spec = self._model(request.model, somebody)
-            recipe = recipe_for(request, somebody.trigger_word, spec, seed=seed)
+            recipe = recipe_for(request, somebody.trigger_word, spec, seed=seed, looks=somebody.appearance)
             self._shelf.check(spec, [])
             model = Path(spec.path)
         else:
@@ -253,7 +253,7 @@ class Trainings:
             raise InvalidFieldValue(_too_few(count, somebody), field="dataset", remedy="Add photos: ten or more are good.")
         from studio import safety  # reading its rules takes a second, which the page must not wait for
 
-        for text in recipe.samples:
+        for text in (*recipe.samples, *((recipe.prior_prompt,) if recipe.prior_weight else ())):
             safety.check([text])
         self._orders.check_space()
         self._offers.check(engine, recipe, model, self._sizes(somebody, request.dataset))
@@ -292,6 +292,13 @@ class Trainings:
         names = {each.id: each.name for each in self._characters.characters(None)}
         return tuple(self._line(job_id, names) for job_id in found)
 
+    def is_running_with(self, engine: str) -> bool:
+        """Whether a training runs with an engine."""
+        running = (job_table.c.kind == JobKind.train.value, job_table.c.state == JobState.running.value)
+        wanted = sa.select(job_table.c.recipe).where(*running)
+        with self.database.read() as connection:
+            return any(json.loads(recipe)["engine"] == engine for recipe in connection.execute(wanted).scalars())
+
     def training(self, job_id: str, *, since: int = 0, curve: str = "") -> Training:
         """One run with everything that is known of it; of the curve what follows on step `since`, where it is `curve` still.
 
@@ -310,7 +317,7 @@ class Trainings:
         return Training(
             job=job,
             character=row["character_id"],
-            name=self._name(row["character_id"]),
+            name=self.name_of(row["character_id"]),
             plan=plan,
             pictures=len(json.loads(row["pictures"])),
             dataset=row["dataset_id"],
@@ -341,13 +348,18 @@ class Trainings:
         return self._jobs.job(job_id)
 
     def resume(self, job_id: str) -> Job:
-        """Let a run go on after its newest checkpoint. Raises NotFound, Conflict, ConsentMissing."""
-        row, job, _ = self._found(job_id)
+        """Let a run go on after its newest checkpoint.
+
+        Raises NotFound, Conflict, ConsentMissing, InvalidFieldValue for a model that is gone, ModelInvalid.
+        """
+        row, job, plan = self._found(job_id)
         if job.state is JobState.done:
             raise Conflict("This training is done.", remedy="Choose one of its checkpoints, or begin a new training.")
         somebody = self._characters.character(row["character_id"])
         if somebody.kind.real:
             check_consent(somebody.consent, somebody.name)
+        if plan.engine == EMBEDDED:
+            self._shelf.check(self._model(plan.recipe.model, somebody), [])
         with self.database.begin() as connection:
             connection.execute(sa.update(trainings).where(trainings.c.job_id == job_id).values(asked=""))
         return self._jobs.resume(job_id)
@@ -419,6 +431,7 @@ class Trainings:
                 created_at=datetime.fromtimestamp(row["created_at"], UTC),
                 used=(row["character_id"], row["path"]) in used,
                 there=(self._shelf.loras_folder / row["path"]).is_file(),
+                trashed=self._shelf.trashed_lora(row["path"]).is_file(),
             )
             for row in rows
         )
@@ -441,6 +454,13 @@ class Trainings:
     def folder(self, job_id: str) -> Path:
         """Where a run keeps what it learned."""
         return training_folder(self.settings.data, job_id)
+
+    def name_of(self, character_id: str) -> str:
+        """What a character is called; empty where there is none."""
+        try:
+            return self._characters.character(character_id).name
+        except NotFound:
+            return ""
 
     # Below
 
@@ -465,12 +485,6 @@ class Trainings:
             loss=training.last_loss(folder),
             checkpoints=len(training.checkpoints(folder)),
         )
-
-    def _name(self, character_id: str) -> str:
-        try:
-            return self._characters.character(character_id).name
-        except NotFound:
-            return ""
 
     def _trainable(self) -> tuple[ModelSpec, ...]:
         return tuple(spec for spec in self._shelf.models() if spec.family in TRAINABLE)

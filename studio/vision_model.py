@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import ipaddress
 import json
 import logging
 import random
@@ -26,10 +25,8 @@ import httpx
 from PIL import Image
 
 from studio.caption_text import refuses, said_in, sees_nothing
-from studio.contracts import Contract
+from studio.caption_ways import Spent, is_this_computer, no_model, way_by_address
 from studio.errors import (
-    ConsentMissing,
-    DependencyMissing,
     EngineFailed,
     EngineOffline,
     EngineTimeout,
@@ -62,15 +59,6 @@ class Stranger(EngineOffline):
     """Somebody answers at the address who does not speak OpenAI's interface."""
 
 
-class Spent(Contract):
-    """What was used up to now. `usd` is None where nobody says what it cost; by a list of prices it is the most that it can be."""
-
-    answers: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    usd: float | None = 0.0
-
-
 class VisionModel:
     """The model that the settings name. Of one thread and outside of asyncio; close it, or use it with `with`.
 
@@ -81,7 +69,8 @@ class VisionModel:
     name = "vision model"
 
     def __init__(self, settings: Settings, *, allow_remote_for_real: bool = False, tries: int = TRIES, wait_s: float = 1.0) -> None:
-        self.url, self.model = settings.caption_url, settings.caption_model.strip()
+        self._way = way_by_address(settings)
+        self.url, self.model = self._way.url, self._way.model
         self.spent = Spent()
         self._allowed = allow_remote_for_real
         self._tries, self._wait_s = tries, wait_s
@@ -89,7 +78,7 @@ class VisionModel:
         key = settings.caption_key.get_secret_value().strip()
         self._redact = Redactor((key,))
         self._limit = "max_tokens"
-        self._host = _checked_address(self.url, key)
+        self._host = urlsplit(self.url).hostname or ""
         # Without a given encoding a small answer can't unpack into a huge one.
         headers = {"Accept-Encoding": "identity", "User-Agent": "Likeness", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._runner = asyncio.Runner()
@@ -115,17 +104,11 @@ class VisionModel:
     @property
     def sends_away(self) -> bool:
         """Whether pictures leave this computer: another address, or one of Ollama's models that run in its cloud."""
-        return not is_this_computer(self._host) or self.model.endswith(("-cloud", ":cloud"))
+        return self._way.sends_away
 
     def check_real(self) -> None:
         """Raises ConsentMissing where a real person's photo may not be shown to it."""
-        if self.sends_away and not self._allowed:
-            where = self._host if not is_this_computer(self._host) else "Ollama's cloud"
-            raise ConsentMissing(
-                f"These are photos of a real person, and captions would send them to {where}.",
-                field="allow_remote_for_real",
-                remedy="Ask the person, then say that they may be sent; or use a vision model on this computer.",
-            )
+        self._way.check_real(self._allowed)
 
     def caption(self, image: Image.Image, instruction: str, *, real: bool, watch: Callable[[], None] = lambda: None) -> str:
         """What the model says of a picture. `watch` is called several times a second; what it raises ends the request at once.
@@ -136,7 +119,7 @@ class VisionModel:
         if real:
             self.check_real()
         if not self.model:
-            raise DependencyMissing("No vision model is chosen.", field="caption_model", remedy="Choose one on the Setup tab.")
+            raise no_model()
         asked = [
             {"type": "text", "text": instruction},
             {"type": "image_url", "image_url": {"url": data_url(image, self._side)}},
@@ -328,16 +311,6 @@ class _Busy(Exception):
         self.wait_s = wait_s
 
 
-def is_this_computer(host: str) -> bool:
-    """Whether a host is this computer, by its number or as `localhost`. Other names may mean another computer tomorrow."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def data_url(image: Image.Image, side: int) -> str:
     """An RGB picture as a data URL: at most `side` pixels a side, and nothing in it but the pixels."""
     small = image.convert("RGB")
@@ -380,31 +353,6 @@ async def _watched(work: Awaitable[dict[str, Any]], watch: Callable[[], None]) -
         task.cancel()
         with suppress(asyncio.CancelledError, LikenessError, _Busy):
             await task
-
-
-def _checked_address(url: str, key: str) -> str:
-    if not url:
-        raise DependencyMissing(
-            "No vision model is set up.",
-            field="caption_url",
-            remedy="Write its address on the Setup tab (docs/captions.md shows how), or put a model into the models folder.",
-        )
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise InvalidFieldValue("LIKENESS_CAPTION_KEY holds what no key has.", field="caption_key", remedy="Copy the key anew.")
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if key and parts.scheme == "http" and not _is_near(host):
-        raise InvalidFieldValue(
-            f"The key would travel to {host} where everyone on the way can read it.", field="caption_url", remedy="Write https:// there."
-        )
-    return host
-
-
-def _is_near(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        return "." not in host or host.endswith((".local", ".lan", ".home", ".internal", ".home.arpa"))
 
 
 def _is_blindness(heard: str) -> bool:

@@ -190,7 +190,8 @@ class Worker:
         while not self.stopping.is_set():
             try:
                 self._end_stuck_runs()
-                if not self._running:
+                # Captions need none of the engines.
+                if all(report.run.kind is JobKind.caption for report in list(self._running.values())):
                     for engine in self.engines.values():
                         engine.idle()
                 if time.monotonic() - told >= HEARTBEAT_S:

@@ -38,6 +38,7 @@ from studio.errors import from_validation
 from studio.feed import MOST_WAITING, Feed, Listener, News
 from studio.jobs import Jobs
 from studio.managed import EngineWork, Managed, Order, WorkState, managed_folder
+from studio.pins import PROGRAMS
 from studio.settings import Settings, load_settings
 from studio.studio import Studio
 
@@ -621,6 +622,37 @@ def test_what_is_being_done_with_an_engine_is_told_to_everyone_also_to_who_comes
     asyncio.run(listen())
 
 
+def test_what_two_engines_are_at_is_told_one_after_the_other(studio: Studio) -> None:
+    folders = {program.name: managed_folder(studio.settings, program) for program in PROGRAMS.values()}
+    for name, folder in folders.items():
+        folder.mkdir(parents=True)
+        (folder / "state.json").write_text(Managed(order=name, act="install", progress=0.1).model_dump_json(), "utf-8")
+        (folder / "order.json").write_text(Order(id=name, act="install").model_dump_json(), "utf-8")
+
+    async def heard(listener: Listener, state: WorkState) -> EngineWork:
+        while (work := (await heard_within(listener)).work) is None or work.state is not state:
+            pass
+        return work
+
+    async def listen() -> None:
+        feed = Feed(studio, look_s=0.01)
+        async with feed.listen() as listener:
+            assert (await heard(listener, WorkState.running)).name == "comfyui"
+            (folders["comfyui"] / "state.json").write_text(Managed(ended=WorkState.done).model_dump_json(), "utf-8")
+            (folders["comfyui"] / "order.json").unlink()
+            assert (await heard(listener, WorkState.done)).name == "comfyui", "how the first ended is not lost"
+            assert (await heard(listener, WorkState.running)).title == "AI-Toolkit"
+            # One that begins meanwhile waits until it can be told of.
+            (folders["comfyui"] / "order.json").write_text(Order(id="9", act="start").model_dump_json(), "utf-8")
+            (folders["aitoolkit"] / "state.json").write_text(Managed(order="aitoolkit", progress=0.7).model_dump_json(), "utf-8")
+            assert (await heard(listener, WorkState.running)).progress == 0.7
+            (folders["aitoolkit"] / "order.json").unlink()
+            assert (await heard(listener, WorkState.done)).name == "aitoolkit"
+            assert (await heard(listener, WorkState.running)).order == "9"
+
+    asyncio.run(listen())
+
+
 def test_a_log_is_followed_piece_by_piece(client: httpx.Client, studio: Studio) -> None:
     log = managed_folder(studio.settings) / "server.log"
     log.parent.mkdir(parents=True)
@@ -893,6 +925,7 @@ def test_the_manual_is_whole_and_needs_no_other_site(still: httpx.Client) -> Non
     assert '"null"' not in json.dumps(openapi), "3.0 says nullable"
     references = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(openapi)))
     assert references <= set(openapi["components"]["schemas"])
+    assert not [name for name in openapi["components"]["schemas"] if "__" in name], "two contracts share a name"
     for path, item in openapi["paths"].items():
         for route in item.values():
             assert route["tags"] and route["summary"] and route["description"], path

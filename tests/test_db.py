@@ -51,6 +51,8 @@ def test_pictures_whose_preset_was_a_style_have_that_style(database: db.Database
             "dataset_changes",
             "trainings",
             "lora_versions",
+            "captionings",
+            "captioned",
         ):
             connection.execute(sa.text(f"DROP TABLE {newer}"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0002'"))

@@ -18,13 +18,13 @@ from PIL import Image, ImageDraw
 
 from app import HOME, open_studio
 from bench.rig import wait_until
-from studio.contracts import CharacterChange, CharacterFields, GenerateRequest, Job, JobKind, JobState, TrainRequest
+from studio.contracts import Appearance, CharacterChange, CharacterFields, GenerateRequest, Job, JobKind, JobState, TrainRequest
 from studio.datasets import DatasetFields
 from studio.errors import Conflict, ConsentMissing, InvalidFieldValue, LikenessError, NotFound, SafetyFilter
 from studio.settings import Settings
 from studio.studio import Studio
 from studio.training import Ask, last_loss
-from studio.training_presets import presets
+from studio.training_presets import class_prompt, presets
 
 PATIENCE_S = 300
 SMALL = {"preset": "quick", "resolution": 64, "batch": 2, "rank": 4, "targets": "attention", "samples": ("{trigger_word}, portrait",)}
@@ -137,6 +137,8 @@ def test_a_real_person_is_trained_with_consent_alone(studio: Studio) -> None:
         ({"model": "nothing"}, InvalidFieldValue, "model"),
         ({"engine": "comfyui"}, InvalidFieldValue, "engine"),
         ({"dataset": "nothing"}, NotFound, None),
+        ({"prior_weight": 1, "prior_prompt": "portrait of zmara"}, InvalidFieldValue, "prior_prompt"),
+        ({"prior_weight": 1, "prior_prompt": "a naked child"}, SafetyFilter, "prompt"),
         ({"samples": ("{trigger_word} naked, twelve years old",)}, SafetyFilter, "prompt"),
     ],
 )
@@ -181,6 +183,16 @@ def test_the_offer_says_what_is_learned_and_that_no_time_is_known_yet(studio: St
     assert all(one.seconds is None for one in offer.presets)
     assert offer.presets[0].recipe.trigger == "zmara"
     assert all("zmara" in text for text in offer.presets[0].recipe.samples)
+
+
+def test_the_class_prompt_says_what_kind_of_person_it_is(studio: Studio, mara: str) -> None:
+    assert {one.recipe.prior_weight for one in studio.trainings.offer(mara).presets} == {0}
+    assert studio.trainings.offer(mara).presets[0].recipe.prior_prompt == "portrait of a person"
+    assert class_prompt(Appearance(gender="woman", age=34), "sdxl") == "photo of a woman"
+    assert class_prompt(Appearance(gender="girl"), "sd15") == "photo of a woman", "characters are adults"
+    assert class_prompt(Appearance(), "sd15") == "photo of a person"
+    run = studio.trainings.training(order(studio, mara, prior_weight=0.5, prior_pictures=8, prior_prompt="somebody drawn").id)
+    assert (run.plan.recipe.prior_weight, run.plan.recipe.prior_pictures, run.plan.recipe.prior_prompt) == (0.5, 8, "somebody drawn")
 
 
 def test_every_preset_is_whole_for_every_family_that_can_be_trained() -> None:
@@ -304,10 +316,11 @@ def test_doors_of_trainings(studio: Studio, mara: str, settings: Settings, capsy
         assert main([*data, *argv]) == status
         return json.loads(capsys.readouterr().out)
 
-    begun = said("train", "mara", "--preset", "quick", "--steps", "30", "--rank", "4")
+    begun = said("train", "mara", "--preset", "quick", "--steps", "30", "--rank", "4", "--prior-weight", "0.5", "--warmup", "3")
     assert said("training", "list")["items"][0]["job"]["id"] == begun["job_id"]
     shown = said("training", "show", begun["job_id"])
     assert shown["plan"]["recipe"]["steps"] == 30 and shown["plan"]["recipe"]["rank"] == 4
+    assert shown["plan"]["recipe"]["prior_weight"] == 0.5 and shown["plan"]["recipe"]["warmup"] == 3
     assert said("training", "stop", begun["job_id"])["state"] == "paused"
     assert said("training", "resume", begun["job_id"])["state"] == "queued"
     assert said("training", "save", begun["job_id"], status=1)["error"]["code"] == "CONFLICT"

@@ -150,6 +150,12 @@ def check_recipe(recipe: TrainRecipe, arch: Arch, model: Path) -> None:
     """See that AI-Toolkit can do what a recipe says: it would leave out silently what it can't. Raises InvalidFieldValue, ModelInvalid."""
     if recipe.targets is not Targets.everything:
         raise InvalidFieldValue("AI-Toolkit always trains every layer.", remedy="Choose the targets “everything”.", field="targets")
+    if recipe.prior_weight:
+        raise InvalidFieldValue(
+            "AI-Toolkit trains without prior preservation here: it draws no class pictures.",
+            remedy="Leave it at 0, or train with the embedded trainer.",
+            field="prior_weight",
+        )
     if recipe.warmup and recipe.schedule is not Schedule.constant:
         raise InvalidFieldValue(
             f"AI-Toolkit can't warm up and then follow a {recipe.schedule} schedule.",
@@ -174,7 +180,9 @@ def check_recipe(recipe: TrainRecipe, arch: Arch, model: Path) -> None:
 def job_name(recipe: TrainRecipe) -> str:
     """What the trainer calls a run, in its folder and its files: the same for the same recipe, and nothing that it takes for its own."""
     word = re.sub(r"[^a-z0-9]+", "-", recipe.trigger.lower()).strip("-")[:24] or "lora"
-    return f"id-{word}-{hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:10]}"
+    # Without what came later and never counts here: a run of before keeps its name.
+    said = recipe.model_dump_json(exclude={"prior_weight", "prior_pictures", "prior_prompt"})
+    return f"id-{word}-{hashlib.sha256(said.encode()).hexdigest()[:10]}"
 
 
 def config(recipe: TrainRecipe, arch: Arch, model: Path, places: Places, *, trainer: str, device: str, seen: bool) -> dict[str, Any]:

@@ -83,12 +83,13 @@ def failed(said: str, printed: str, recipe: TrainRecipe, arch: Arch) -> Likeness
     if module := _MODULE.search(said):
         return DependencyMissing(
             f"AI-Toolkit lacks the package {module[1]}.",
-            remedy="Install AI-Toolkit's own requirements into its environment: pip install -r requirements.txt.",
+            remedy="Remove AI-Toolkit on the Setup tab and install it again; in a folder of yours install its requirements into its "
+            "environment: pip install -r requirements.txt.",
         )
     if _CONFIG.search(said):
         return ContractMismatch(
             f"This AI-Toolkit doesn't understand what Likeness asks of it: {_short(said)}",
-            remedy=f"Use the version that Likeness was tested with: {TESTED}.",
+            remedy=f"Use the version that Likeness was tested with, {TESTED}: the Setup tab installs it.",
         )
     if said in ("Job stopped", "Job returning to queue"):
         return stopped_elsewhere()

@@ -16,9 +16,11 @@ from pathlib import Path
 import psutil
 
 from engines.aitoolkit.config import CPU, CUDA, DIFFUSION_TRAINER, SD_TRAINER
-from studio.errors import DependencyMissing, EngineFailed, InvalidFieldValue
+from engines.installing.install import harmless
+from studio.errors import DependencyMissing, EngineFailed
 from studio.files import write_atomically
-from studio.managed import is_alive, python_of
+from studio.managed import is_alive, managed_folder, python_of, read_managed, unfit_toolkit
+from studio.pins import AITOOLKIT
 from studio.settings import Settings
 
 PROCESS = "process.json"
@@ -27,7 +29,6 @@ STDOUT, STDERR = "stdout.log", "stderr.log"
 _MISREAD = ("_lora", "_refiner", "_t2i", "_cn", "[", "]", "*", "?", "$")
 # Should we ignore SIGINT, so would the trainer: an ignored signal is inherited.
 _START = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-_SECRET = ("TOKEN", "SECRET", "PASSWORD", "API_KEY", "DATABASE_URL")
 END_S = 10.0
 
 
@@ -60,26 +61,27 @@ class Trainer:
 
 
 def find_toolkit(settings: Settings) -> Toolkit:
-    """The AI-Toolkit of AITOOLKIT_PATH. Raises DependencyMissing when none is set, InvalidFieldValue for a folder that has none."""
-    folder = settings.aitoolkit_path
-    if folder is None:
+    """The AI-Toolkit of AITOOLKIT_PATH, or else the one that Likeness installed.
+
+    Raises DependencyMissing where there is none, InvalidFieldValue for a folder that has none, EngineFailed for one that is broken.
+    """
+    if settings.aitoolkit_path is not None:
+        folder = settings.aitoolkit_path.expanduser()
+        if unfit := unfit_toolkit(folder):
+            raise unfit
+        python = python_of(folder)
+        assert python is not None
+        return Toolkit(folder.resolve(), python.absolute(), _trainer_in(folder))
+    there = read_managed(managed_folder(settings, AITOOLKIT)).installation
+    if there is None:
         raise DependencyMissing(
             "AI-Toolkit is not set up.",
-            remedy="Set AITOOLKIT_PATH to the folder of an AI-Toolkit installation, or train with the embedded trainer.",
+            remedy="Install it on the Setup tab, set AITOOLKIT_PATH to the folder of yours, or train with the embedded trainer.",
         )
-    folder = folder.expanduser()
-    if not (folder / "run.py").is_file():
-        raise InvalidFieldValue(
-            f"There is no AI-Toolkit in “{folder}”.", remedy="Choose the folder that has its run.py.", field="aitoolkit_path"
-        )
-    python = python_of(folder)
-    if python is None:
-        raise InvalidFieldValue(
-            f"The AI-Toolkit in “{folder}” has no environment of its own.",
-            remedy="Make one there, as its own instructions say: a folder `venv` with its packages.",
-            field="aitoolkit_path",
-        )
-    return Toolkit(folder.resolve(), python.absolute(), _trainer_in(folder))
+    folder, python = Path(there.folder), Path(there.python)
+    if not python.is_file() or not AITOOLKIT.is_in(folder):
+        raise EngineFailed(f"The AI-Toolkit in {folder} is not whole any more.", remedy="Remove it on the Setup tab and install it again.")
+    return Toolkit(folder, python, _trainer_in(folder))
 
 
 def device_of(settings: Settings) -> str:
@@ -192,11 +194,7 @@ def start(toolkit: Toolkit, config: Path, environment: Mapping[str, str], folder
 
 def environment(settings: Settings, job: str, device: str) -> dict[str, str]:
     """What the trainer is told beside its config: no secret of ours but the token that it needs."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("LIKENESS_") and not any(word in name.upper() for word in _SECRET) and name != "PYTHONPATH"
-    }
+    kept = {name: value for name, value in harmless().items() if name != "PYTHONPATH"}
     kept |= {
         "AITK_JOB_ID": job,
         "IS_AI_TOOLKIT_UI": "1",

@@ -9,43 +9,27 @@ import json
 import logging
 import os
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
-from engines.comfyui.install import install
 from engines.comfyui.server import ComfyServer
-from engines.comfyui.torch_builds import CPU, choose, this_machine
+from engines.installing.caretaker import STOP_S, Caretaker, Halted, Revoked, throw_away
+from engines.installing.install import install
+from engines.installing.torch_builds import CPU, choose, this_machine
 from studio.contracts import Problem
-from studio.errors import Conflict, EngineFailed, InvalidFieldValue, LikenessError, UnknownError, from_os_error
-from studio.files import replace_quickly, write_atomically
-from studio.managed import (
-    Installation,
-    Order,
-    WorkState,
-    is_alive,
-    is_comfyui,
-    managed_folder,
-    pins,
-    python_of,
-    read_managed,
-    tail,
-    version_in,
-    waiting,
-)
+from studio.errors import Conflict, EngineFailed, InvalidFieldValue, LikenessError
+from studio.files import write_atomically
+from studio.managed import Installation, Order, is_alive, python_of, tail
+from studio.pins import COMFYUI, pin_of
 from studio.settings import Settings
 
-LOOK_S = 0.3
-SAY_S = 0.5
 PATIENCE_S = 300.0
-STOP_S = 10.0
 FIRST_PORT, PORTS_TRIED = 8188, 100
 FALLS = 3
 PROVEN_AFTER_S = 120.0
@@ -57,28 +41,14 @@ ELSEWHERE = ("/workspace/ComfyUI", "/opt/ComfyUI", "/root/ComfyUI", "/comfyui")
 log = logging.getLogger(__name__)
 
 
-class Halted(Exception):
-    """The worker is being stopped: the order stays and is done after the next start."""
-
-
-class Revoked(Exception):
-    """The person cancelled the order."""
-
-
-class ManagedComfy:
+class ManagedComfy(Caretaker):
     """Does what is ordered of the ComfyUI of this computer, in a thread of its own. One per data root: it needs the worker's lock."""
 
     def __init__(self, settings: Callable[[], Settings]) -> None:
-        self._settings = settings
-        self._root = managed_folder(settings())
-        self._state = read_managed(self._root)
-        self._closed = threading.Event()
-        self._said = 0.0
         self._falls = 0
         self._again_at = 0.0
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._look_after, name="managed-comfyui", daemon=True)
-        self._thread.start()
+        super().__init__(COMFYUI, settings)
 
     def urls(self) -> tuple[str, ...]:
         """Where the one that was started answers; nothing while none runs."""
@@ -87,54 +57,15 @@ class ManagedComfy:
 
     def close(self) -> None:
         """Put what is being done back, and end the server: nobody would look after it any more."""
-        self._closed.set()
-        self._thread.join(STOP_S)
+        super().close()
         if self._state.alive:
             self._end()
 
-    def _look_after(self) -> None:
-        while not self._closed.is_set():
-            try:
-                order = waiting(self._root)
-                if order is not None:
-                    self._do(order)
-                self._keep_running()
-            except Halted:
-                return
-            except LikenessError as error:
-                log.warning("ComfyUI of this computer: %s %s", error.code, error.message)
-            except Exception:  # looking after it must outlive any one fault
-                log.exception("Looking after ComfyUI failed")
-            self._closed.wait(LOOK_S)
+    def _act(self, order: Order) -> None:
+        _ACTS[order.act](self, order)
 
-    def _do(self, order: Order) -> None:
-        log.info("ComfyUI of this computer: %s", order.act)
-        self._tell(order=order.id, act=order.act, progress=0, note="", problem=None)
-        problem: LikenessError | None = None
-        ended = WorkState.done
-        try:
-            _ACTS[order.act](self, order)
-        except Halted:
-            raise
-        except Revoked:
-            log.info("Cancelled: %s", order.act)
-            ended = WorkState.cancelled
-        except LikenessError as error:
-            problem = error
-        except OSError as error:
-            problem = from_os_error(error, f"{order.act} ComfyUI")
-        except Exception:  # an order ends here, whatever went wrong in it
-            log.exception("The order failed with a fault of our own")
-            problem = UnknownError(f"Could not {order.act} ComfyUI: a fault of our own.")
-        if problem:
-            log.error("ComfyUI of this computer: %s %s", problem.code, problem.message)
-        told = problem and Problem(code=problem.code, message=problem.message, remedy=problem.remedy, field=problem.field)
-        try:
-            self._tell(order="", act="", progress=0, note="", problem=told, ended=WorkState.failed if told else ended)
-        finally:
-            # Also on a full disk: an order that failed must not be tried for ever.
-            (self._root / "order.json").unlink(missing_ok=True)
-            (self._root / "cancel").unlink(missing_ok=True)
+    def _look(self) -> None:
+        self._keep_running()
 
     # What can be ordered
 
@@ -153,7 +84,7 @@ class ManagedComfy:
             log.warning("The new ComfyUI does not start: the one before is taken again")
             self._end()
             self._tell(installation=before, wanted=ran)
-            _throw_away(found)
+            throw_away(found)
             if isinstance(error, LikenessError):
                 raise EngineFailed(
                     f"The new ComfyUI did not start, so the one before was kept: {error.message}", remedy=error.remedy
@@ -162,34 +93,30 @@ class ManagedComfy:
         self._tell(wanted=ran)
         if not ran:
             self._end()
-        _throw_away(before)
+        throw_away(before)
 
     def _remove(self, order: Order) -> None:
         there = self._there()
         self._end()
         if there.own:
-            trash = self._root.parent / "trash" / f"comfyui-{time.strftime('%Y%m%d-%H%M%S')}"
-            trash.mkdir(parents=True)
-            for name in ("versions", "base", "downloads", "server.log", "install.log"):
-                if (self._root / name).exists():
-                    (self._root / name).rename(trash / name)
+            self._into_trash("base")
         self._tell(installation=None, wanted=False, port=0)
 
     def _adopt(self, order: Order) -> None:
         folder = Path(order.folder)
         python = python_of(folder)
-        if not is_comfyui(folder) or python is None:
+        if not COMFYUI.is_in(folder) or python is None:
             raise InvalidFieldValue(f"There is no ComfyUI with an environment of its own in “{folder}”.", field="folder")
         if self._state.installation and self._state.installation.own:
             raise Conflict("Likeness has installed a ComfyUI already.", remedy="Remove it first.")
         self._end()
-        self._tell(installation=Installation(folder=str(folder), python=str(python), version=version_in(folder)), wanted=False)
+        self._tell(installation=Installation(folder=str(folder), python=str(python), version=COMFYUI.version_in(folder)), wanted=False)
 
     def _find(self, order: Order) -> None:
         urls = [url for port in (8188, 8000) if _is_comfyui(url := f"http://127.0.0.1:{port}")]
         home = Path.home()
         places = [*(home / name for name in COMMON), *(Path(name) for name in ELSEWHERE)]
-        folders = [str(place) for place in dict.fromkeys(places) if is_comfyui(place)]
+        folders = [str(place) for place in dict.fromkeys(places) if COMFYUI.is_in(place)]
         own = self._state.url if self._state.alive else ""
         self._tell(found_urls=tuple(url for url in urls if url != own), found_folders=tuple(folders), looked=True)
 
@@ -199,7 +126,7 @@ class ManagedComfy:
             self._tell(wanted=True)
             return
         folder, settings = self._root, self._settings()
-        if not Path(there.python).is_file() or not is_comfyui(Path(there.folder)):
+        if not Path(there.python).is_file() or not COMFYUI.is_in(Path(there.folder)):
             raise EngineFailed(f"The ComfyUI in {there.folder} is not whole any more.", remedy="Remove it and install it again.")
         more = extra_arguments(settings)
         port = _free_port(self._state.port)
@@ -210,7 +137,7 @@ class ManagedComfy:
             for name in ("models", "input", "output", "temp", "user", "custom_nodes"):
                 (base / name).mkdir(parents=True, exist_ok=True)
             command += ["--base-directory", str(base), "--database-url", f"sqlite:///{base / 'user' / 'comfyui.db'}"]
-            if "--cpu" not in more and (there.torch or choose(this_machine()).build) == CPU:
+            if "--cpu" not in more and (there.torch or choose(this_machine(), COMFYUI).build) == CPU:
                 command.append("--cpu")
         command += more
         path = folder / "server.log"
@@ -249,15 +176,10 @@ class ManagedComfy:
 
     # What they are made of
 
-    def _there(self) -> Installation:
-        if self._state.installation is None:
-            raise Conflict("There is no ComfyUI of this studio on this computer.", remedy="Install it, or choose the folder it is in.")
-        return self._state.installation
-
     def _installed(self, commit: str) -> Installation:
         settings = self._settings()
-        pin = pins(settings).comfyui
-        return install(self._root, pin, commit, self._say, shared=settings.comfyui_python, build=settings.comfyui_torch)
+        pin = pin_of(settings, COMFYUI)
+        return install(COMFYUI, self._root, pin, commit, self._say, shared=settings.comfyui_python, build=settings.comfyui_torch)
 
     def _await_answer(self) -> None:
         began = time.monotonic()
@@ -320,32 +242,6 @@ class ManagedComfy:
     def _reap(self) -> None:
         if self._process is not None and self._process.poll() is not None:
             self._process = None
-
-    def _say(self, progress: float, note: str) -> None:
-        if self._closed.is_set():
-            raise Halted
-        now = time.monotonic()
-        if now - self._said >= SAY_S or (note and note.partition(":")[0] != self._state.note.partition(":")[0]):
-            self._said = now
-            if self._revoked():
-                raise Revoked
-            changes = {"progress": max(0.0, min(progress, 1.0)), **({"note": note} if note else {})}
-            self._state = self._state.model_copy(update=changes)
-            try:
-                # Read by the page every second; a power cut may take it.
-                replace_quickly(self._root / "state.json", self._state.model_dump_json().encode())
-            except OSError as error:
-                raise from_os_error(error, "note how far ComfyUI is") from error
-
-    def _revoked(self) -> bool:
-        try:
-            return (self._root / "cancel").read_text("ascii") == self._state.order != ""
-        except OSError:
-            return False
-
-    def _tell(self, **changes: object) -> None:
-        self._state = self._state.model_copy(update=changes)
-        write_atomically(self._root / "state.json", self._state.model_dump_json().encode())
 
 
 _ACTS: dict[str, Callable[[ManagedComfy, Order], None]] = {
@@ -421,8 +317,3 @@ def _signal(pid: int, *, gently: bool) -> None:
             os.killpg(pid, signal.SIGTERM if gently else signal.SIGKILL)
     except (psutil.Error, ProcessLookupError):
         pass
-
-
-def _throw_away(installation: Installation) -> None:
-    if installation.own:
-        shutil.rmtree(Path(installation.folder).parent, ignore_errors=True)

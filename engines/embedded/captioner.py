@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL.Image import Image, Resampling
 
-from studio.captioning import require_captioner
+from studio.caption_ways import require_captioner
 from studio.errors import DependencyMissing, ModelInvalid, ModelUnsafe, OutOfMemory
 from studio.settings import Settings
 

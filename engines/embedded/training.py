@@ -2,13 +2,15 @@
 
 What a step learns follows Hugging Face's `train_text_to_image_lora.py`: noise is laid over a picture's latents and the denoiser is to
 tell it (or the velocity, where the model was made for that) from the words. The text encoder and the VAE stay as they are, so both
-are asked once per picture, before the first step.
+are asked once per picture, before the first step. With prior preservation (DreamBooth, arXiv 2208.12242) as many class pictures, which
+the model drew itself before it learned anything, are learned beside them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import logging
 import math
@@ -27,6 +29,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch.nn import functional
 
+from engines.embedded.engine import split
 from engines.embedded.pipeline import Warm
 from studio import models, training
 from studio.contracts import ModelSpec, Recipe
@@ -65,6 +68,9 @@ class Training:
         self._latents: list[torch.Tensor] = []
         self._words: list[dict[str, torch.Tensor]] = []
         self._buckets: list[tuple[int, int]] = []
+        self._class_latents: list[torch.Tensor] = []
+        self._class_buckets: list[tuple[int, int]] = []
+        self._class_words: dict[str, torch.Tensor] = {}
 
     def run(self, pictures: Sequence[TrainingPicture]) -> TrainedLora:
         """Train to the end, from the newest checkpoint in the folder if there is one.
@@ -77,6 +83,8 @@ class Training:
         training.begin(self._folder, self._recipe)
         training.sweep(self._folder)
         with self._measured():
+            if self._recipe.prior_weight and not self._is_learned():
+                self._draw_class()  # before the model wears anything
             self._wear()
             optimizer = torch.optim.AdamW(self._learned().values(), lr=self._recipe.learning_rate, weight_decay=1e-2)
             step = self._resume(optimizer)
@@ -98,6 +106,39 @@ class Training:
             training.note_video_memory(self._folder, torch.cuda.max_memory_allocated() / 2**20)
 
     # Before the first step
+
+    def _is_learned(self) -> bool:
+        return any(one.step >= self._recipe.steps and one.state is not None for one in training.checkpoints(self._folder))
+
+    def _draw_class(self) -> None:
+        """What is missing of the class pictures: those that are there stay, so a run goes on with the very same ones."""
+        recipe = self._class_recipe()
+        batches = split(recipe, self._warm.spec.family)
+        missing = [number for number, batch in enumerate(batches) if not all(_opens(self._class_file(index)) for index in batch)]
+        if not missing:
+            return
+        inputs = Inputs(Path(self._warm.spec.path))
+        for done, number in enumerate(missing):
+            follow = _Aside(self._report, 0, self._recipe, f"Drawing class pictures, {done + 1} of {len(missing)}")
+            for artifact in self._warm.draw(recipe, inputs, batches, number, follow):
+                self._keep_class(artifact.image, artifact.index)
+
+    def _keep_class(self, image: Image.Image, index: int) -> None:
+        data = io.BytesIO()
+        image.save(data, "PNG")
+        try:
+            write_atomically(self._class_file(index), data.getvalue())
+        except OSError as error:
+            raise from_os_error(error, "save the class pictures") from error
+
+    def _class_file(self, index: int) -> Path:
+        return training.class_picture(self._folder, index)
+
+    def _class_recipe(self) -> Recipe:
+        spec = self._warm.spec
+        side = min(spec.side_max, max(spec.side_min, self._recipe.resolution)) // spec.side_step * spec.side_step
+        usual = _sample_recipe(self._recipe.prior_prompt, self._recipe.seed, spec)
+        return usual.model_copy(update={"width": side, "height": side, "count": self._recipe.prior_pictures})
 
     def _wear(self) -> None:
         torch.manual_seed(self._recipe.seed)
@@ -128,6 +169,17 @@ class Training:
                 self._latents.append(self._encode(pixels.to(self._device)))
                 self._words.append(self._read(picture.caption) | {"time_ids": time_ids.to(self._device)})
             self._silence = self._read("")
+            if self._recipe.prior_weight:
+                self._look_at_class()
+
+    def _look_at_class(self) -> None:
+        self._class_words = self._read(self._recipe.prior_prompt)
+        for index in range(self._recipe.prior_pictures):
+            self._report(0.0, f"Reading class picture {index + 1} of {self._recipe.prior_pictures}")
+            pixels, bucket, time_ids = _prepared(self._class_file(index), self._recipe.resolution, self._warm.spec.side_step)
+            self._class_buckets.append(bucket)
+            self._class_latents.append(self._encode(pixels.to(self._device)))
+            self._class_words["time_ids"] = time_ids.to(self._device)  # all are of one size
 
     def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
         vae = self._pipe.vae
@@ -152,10 +204,12 @@ class Training:
             while step < recipe.steps:
                 began = time.perf_counter()
                 rate = training.rate_at(recipe, step)
-                loss = self._step(optimizer, step, rate)
+                loss, prior = self._step(optimizer, step, rate)
                 step += 1
                 seconds = round(time.perf_counter() - began, 4)
                 line = {"step": step, "loss": round(loss, 6), "rate": rate, "seconds": seconds}
+                if prior is not None:
+                    line["prior"] = round(prior, 6)
                 progress.write(f"{json.dumps(line)}\n")
                 progress.flush()
                 ended = step == recipe.steps
@@ -171,34 +225,50 @@ class Training:
                         self._save(optimizer, step)
                     raise
 
-    def _step(self, optimizer: torch.optim.Optimizer, step: int, rate: float) -> float:
-        dice = torch.Generator().manual_seed(self._recipe.seed * 1_000_003 + step)
-        batch = training.batch_at(self._recipe, self._buckets, step)
-        clean = torch.cat([self._latents[index] for index in batch])
+    def _step(self, optimizer: torch.optim.Optimizer, step: int, rate: float) -> tuple[float, float | None]:
+        """Learn one step; gives the loss of its pictures, and that of its class pictures where there are any."""
+        recipe = self._recipe
+        dice = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+        batch = training.batch_at(recipe, self._buckets, step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = self._loss([self._latents[index] for index in batch], [self._words[index] for index in batch], dice, recipe.caption_dropout)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        prior = self._prior(step, dice) if self._class_latents else None
+        length = torch.nn.utils.clip_grad_norm_(self._learned_list(optimizer), _LONGEST_GRADIENT)
+        values = loss.item(), prior
+        if not all(math.isfinite(value) for value in (*values, length.item()) if value is not None):
+            raise TrainingDiverged(f"After {step} steps the loss is no number any more.")
+        optimizer.step()
+        return values
+
+    def _prior(self, step: int, dice: torch.Generator) -> float:
+        """Add what as many class pictures tell to the gradients; gives their loss, before its weight."""
+        batch = training.batch_at(self._recipe, self._class_buckets, step)
+        loss = self._loss([self._class_latents[index] for index in batch], [self._class_words] * len(batch), dice, 0)
+        (self._recipe.prior_weight * loss).backward()
+        return loss.item()
+
+    def _loss(
+        self, latents: Sequence[torch.Tensor], words: Sequence[dict[str, torch.Tensor]], dice: torch.Generator, dropout: float
+    ) -> torch.Tensor:
+        """How far off the model is with these pictures, at times and under noise that `dice` throws."""
+        clean = torch.cat(list(latents))
         noise = torch.randn(clean.shape, generator=dice).to(clean)
         # One time from each part of the way: a small batch sees all of it.
-        share = (torch.arange(len(batch)) + torch.rand(len(batch), generator=dice)) / len(batch)
+        share = (torch.arange(len(words)) + torch.rand(len(words), generator=dice)) / len(words)
         if self._noise.config.get("rescale_betas_zero_snr"):
             # A model that begins at pure noise decides there who is drawn: more is learned of it, as when the starter model was made.
             share = 2 * share / (1 + share)
         times = (share * self._noise.config["num_train_timesteps"]).long().to(clean.device)
-        silent = torch.rand(len(batch), generator=dice) < self._recipe.caption_dropout
+        silent = torch.rand(len(words), generator=dice) < dropout
         noisy = self._noise.add_noise(clean, noise, times)
         wanted = self._noise.get_velocity(clean, noise, times) if self._noise.config["prediction_type"] == "v_prediction" else noise
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         with self._numbers():
-            told = self._told([self._words[index] | (self._silence if alone else {}) for index, alone in zip(batch, silent, strict=True)])
+            told = self._told([one | (self._silence if alone else {}) for one, alone in zip(words, silent, strict=True)])
             said = self._unet(self._laid(noisy), times, **told).sample
-        loss = functional.mse_loss(said.float(), wanted.float())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        length = torch.nn.utils.clip_grad_norm_(self._learned_list(optimizer), _LONGEST_GRADIENT)
-        value = loss.item()
-        if not math.isfinite(value) or not math.isfinite(length.item()):
-            raise TrainingDiverged(f"After {step} steps the loss is no number any more.")
-        optimizer.step()
-        return value
+        return functional.mse_loss(said.float(), wanted.float())
 
     def _told(self, words: Sequence[dict[str, torch.Tensor]]) -> dict[str, Any]:
         told: dict[str, Any] = {"encoder_hidden_states": torch.cat([one["words"] for one in words])}
@@ -318,18 +388,28 @@ class Training:
 class _Aside:
     """A sample's own progress is not the run's; its cancellation is."""
 
-    def __init__(self, report: Report, step: int, recipe: TrainRecipe) -> None:
+    def __init__(self, report: Report, step: int, recipe: TrainRecipe, note: str = "Drawing samples") -> None:
         self._report = report
+        self._note = note
         self._step = step
         self._steps = recipe.steps
 
     def __call__(self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Image.Image | None = None) -> None:
-        """Say that samples are drawn."""
-        self._report(self._step / self._steps, "Drawing samples", step=self._step, steps=self._steps, preview=preview)
+        """Say what is drawn."""
+        self._report(self._step / self._steps, self._note, step=self._step, steps=self._steps, preview=preview)
 
     def wants_preview(self) -> bool:
         """As the run's own."""
         return self._report.wants_preview()
+
+
+def _opens(path: Path) -> bool:
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+    except (OSError, ValueError, SyntaxError):
+        return False
+    return True
 
 
 def _prepared(path: Path, side: int, step: int) -> tuple[torch.Tensor, tuple[int, int], torch.Tensor]:

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from studio import VERSION
 from studio.api import (
     analytics,
+    captions,
     characters,
     datasets,
     engines,
@@ -51,6 +52,7 @@ def create_api(studio: Studio) -> FastAPI:
         enlarging.routes(studio),
         pictures.routes(studio),
         datasets.routes(studio),
+        captions.routes(studio),
         workflows.routes(studio),
         training.routes(studio, feed),
         analytics.routes(studio),

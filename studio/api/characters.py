@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from studio.api.answers import disposition
 from studio.api.forms import files_of
-from studio.api.refusals import RESPONSES, with_errors
+from studio.api.refusals import RESPONSES, correlation_id, with_errors
 from studio.api.views import (
     CharacterView,
     CharacterViews,
@@ -23,10 +23,18 @@ from studio.api.views import (
     character_view,
     view,
 )
-from studio.contracts import Character, CharacterChange, CharacterFields, CharacterStatus
+from studio.contracts import Character, CharacterChange, CharacterFields, CharacterStatus, Contract, FaceVariant, Submitted
 from studio.studio import Studio
+from studio.variants import VariantUse
 
 MOST_PHOTOS = 50
+Variant = Annotated[str, Path(description="The name of a face variant", max_length=100)]
+
+
+class VariantList(Contract):
+    """The face variants of a character."""
+
+    items: tuple[FaceVariant, ...]
 
 
 def routes(studio: Studio) -> APIRouter:
@@ -83,6 +91,33 @@ def routes(studio: Studio) -> APIRouter:
     def delete(id: Id) -> CharacterView:
         """Its pictures stay; PATCH {"status": "active"} brings it back."""
         return shown(studio.change_character(id, CharacterChange.model_validate({"status": CharacterStatus.trashed})))
+
+    @router.get("/characters/{id}/variants", summary="A character's face variants", responses=with_errors(404))
+    def variants(id: Id) -> VariantList:
+        """Up to three named looks, each with a LoRA of its own."""
+        return VariantList(items=studio.variants.of(id))
+
+    @router.put("/characters/{id}/variants", summary="Keep a face variant", responses=with_errors(403, 404, 409))
+    def put_variant(id: Id, body: FaceVariant) -> CharacterView:
+        """A new one, or another of the same name."""
+        return shown(studio.variants.put(id, body))
+
+    @router.delete("/characters/{id}/variants/{name}", summary="Take a face variant away", responses=with_errors(404, 409))
+    def remove_variant(id: Id, name: Variant) -> CharacterView:
+        """Its LoRA and its pictures stay."""
+        return shown(studio.variants.remove(id, name))
+
+    @router.post(
+        "/characters/{id}/variants/{name}/use",
+        status_code=202,
+        summary="Draw a face variant over pictures",
+        responses=with_errors(403, 404, 409, 507),
+    )
+    def use_variant(request: Request, id: Id, name: Variant, body: VariantUse) -> Submitted:
+        """A new picture of each, with the face drawn anew by the variant's LoRA and the rest as it is. Only of pictures that were made here
+        of this character; faces in photos are never exchanged.
+        """
+        return studio.variants.use(id, name, body, correlation_id=correlation_id(request))
 
     @router.post("/characters/{id}/duplicate", status_code=201, summary="Make another one like it", responses=with_errors(404))
     def duplicate(id: Id) -> CharacterView:

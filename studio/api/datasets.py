@@ -16,7 +16,7 @@ from studio.api.refusals import RESPONSES, with_errors
 from studio.api.views import PREFIX, SEARCHABLE, Counted, Cursor, Id, Limit
 from studio.captions import CaptionChange
 from studio.contracts import Asked, Contract, Name, RefusedPhoto
-from studio.dataset_check import Check
+from studio.dataset_check import Preflight
 from studio.dataset_files import DatasetZip
 from studio.datasets import (
     MOST_PICTURES,
@@ -289,7 +289,7 @@ def routes(studio: Studio) -> APIRouter:
         resolution: Annotated[
             int | None, Query(description="The side in pixels that will be trained at; left out: what suits the pictures", ge=64, le=2048)
         ] = None,
-    ) -> Check:
+    ) -> Preflight:
         """What is good and what is missing, in plain words, each with the pictures concerned and what one click would do. Pictures that
         nobody looked at yet are looked at for two seconds; while `pending` is above 0, ask again.
         """

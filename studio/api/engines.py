@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query
 from studio.api.refusals import RESPONSES, with_errors
 from studio.api.views import Id
 from studio.contracts import Asked, Contract
-from studio.managed import Commit, Connect, EngineInfo, EngineLog
+from studio.managed import Connect, EngineInfo, EngineLog
+from studio.pins import Commit
 from studio.studio import Studio
 
 
@@ -37,17 +38,19 @@ def routes(studio: Studio) -> APIRouter:
 
     @router.get("/engines/{name}", summary="One engine", responses=with_errors(404))
     def one(name: Id) -> EngineInfo:
-        """`embedded` or `comfyui`."""
+        """`embedded`, `comfyui` or `aitoolkit`."""
         return studio.engines.engine(name)
 
-    @router.post("/engines/{name}/connect", summary="Connect to a running ComfyUI", responses=errors)
+    @router.post("/engines/{name}/connect", summary="Use a running ComfyUI, or a program in a folder", responses=errors)
     def connect(name: Id, body: Connect) -> EngineInfo:
-        """`url`: addresses with commas between them, kept as the setting `comfyui_url`. `folder`: a ComfyUI on this computer, to start."""
+        """`url`: addresses with commas between them, kept as the setting `comfyui_url`. `folder`: a ComfyUI on this computer, to start; an
+        AI-Toolkit on this computer, kept as the setting `aitoolkit_path` and never changed.
+        """
         return studio.engines.connect(name, body)
 
-    @router.post("/engines/{name}/find", summary="Look for a ComfyUI on this computer", responses=errors)
+    @router.post("/engines/{name}/find", summary="Look for an engine on this computer", responses=errors)
     def find(name: Id) -> EngineInfo:
-        """Looks at the usual ports of loopback and the usual folders; `found_urls` and `found_folders` say what is there."""
+        """Looks at the usual folders, for ComfyUI at loopback's usual ports too; `found_urls` and `found_folders` say what is there."""
         return studio.engines.find(name)
 
     @router.post("/engines/{name}/install", summary="Install an engine", responses=errors)
@@ -57,12 +60,12 @@ def routes(studio: Studio) -> APIRouter:
 
     @router.post("/engines/{name}/update", summary="Update an engine", responses=errors)
     def update(name: Id, body: Which | None = None) -> EngineInfo:
-        """To a commit; one that doesn't start is taken back."""
+        """To a commit; one that doesn't start is taken back. While a training runs with AI-Toolkit it is a 409."""
         return studio.engines.update(name, body.commit if body else None)
 
     @router.post("/engines/{name}/start", summary="Start an engine", responses=errors)
     def start(name: Id) -> EngineInfo:
-        """On 127.0.0.1 alone. It starts with the studio from then on, until it is stopped."""
+        """ComfyUI, on 127.0.0.1 alone. It starts with the studio from then on, until it is stopped."""
         return studio.engines.start(name)
 
     @router.post("/engines/{name}/stop", summary="Stop an engine", responses=errors)
@@ -83,7 +86,10 @@ def routes(studio: Studio) -> APIRouter:
     @router.get("/engines/{name}/log", summary="The log of an engine", responses=with_errors(404, 409))
     def log(
         name: Id,
-        which: Annotated[Literal["server", "install"], Query(description="What it says itself, or what its installation said")] = "server",
+        which: Annotated[
+            Literal["server", "install"] | None,
+            Query(description="What ComfyUI says itself, or what an installation said; by default the first where there is one"),
+        ] = None,
         lines: Annotated[int, Query(ge=1, le=2000)] = 200,
         after: Annotated[str, Query(max_length=60, description="`next` of the answer before: what was written since then")] = "",
     ) -> EngineLog:

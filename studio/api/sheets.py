@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from studio.api.refusals import RESPONSES, correlation_id, with_errors
 from studio.api.views import Id, Pictures, view
 from studio.contracts import Contract
-from studio.sheets import Judgement, Sheet, SheetOffer, SheetRequest
+from studio.sheets import Sheet, SheetOffer, SheetRequest, ShotJudgement
 from studio.studio import Studio
 
 
@@ -43,7 +43,7 @@ def routes(studio: Studio) -> APIRouter:
         return studio.sheets.sheet(id)
 
     @router.post("/sheets/{id}/judge", summary="Keep views of a sheet, or throw them away", responses=with_errors(404, 409))
-    def judge(id: Id, body: Judgement) -> Sheet:
+    def judge(id: Id, body: ShotJudgement) -> Sheet:
         """Thrown pictures go to the trash; `open` takes a decision back."""
         return studio.sheets.judge(id, body)
 

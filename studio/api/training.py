@@ -13,8 +13,10 @@ from studio.api.answers import bytes_answer
 from studio.api.events import HEADERS, LAST, STREAM, one_job
 from studio.api.refusals import RESPONSES, correlation_id, with_errors
 from studio.api.views import SEARCHABLE, Id, Limit
-from studio.contracts import Asked, Contract, Job, Name, TrainRequest
+from studio.comparing import CompareRequest, Comparison
+from studio.contracts import Asked, Contract, Job, Name, Submitted, TrainRequest
 from studio.feed import Feed
+from studio.keeping import Cleanup, LoraDelete, LoraMoved
 from studio.studio import Studio
 from studio.training import Ask
 from studio.trainings import LoraVersion, Training, TrainingLine, TrainOffer
@@ -24,6 +26,8 @@ EXAMPLES: dict[str, Example] = {
     "some parameters": {"value": {"character": "mara", "preset": "balanced", "steps": 300, "rank": 8, "seed": 7}},
 }
 Whose = Annotated[str, Query(description="A character: an id or a slug", max_length=100, pattern=SEARCHABLE)]
+
+Compared = Annotated[str, Query(description="A version's name in the LoRA folder, or a checkpoint as TRAINING@STEP", max_length=400)]
 
 
 class TrainingList(Contract):
@@ -45,7 +49,7 @@ class Pick(Asked):
 
 
 class Use(Asked):
-    """A version by its name in the LoRA folder."""
+    """A LoRA by its name in the LoRA folder."""
 
     path: Name
 
@@ -141,6 +145,28 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
         """It is copied into the LoRA folder as the next version and used from now on; older versions stay."""
         return studio.trainings.pick(id, body.step if body else None)
 
+    @router.get("/training/{id}/cleanup", summary="What cleaning up after a training would delete", responses=changes)
+    def cleanup(id: Id) -> Cleanup:
+        """Nothing is touched. Versions of the character's LoRA are kept, and what a run needs to go on."""
+        return studio.keeping.cleanup(id)
+
+    @router.post("/training/{id}/cleanup", summary="Delete the checkpoints that nobody uses", responses=changes)
+    def clean(id: Id) -> Cleanup:
+        """For good: all but those that became a version, and the newest two of a run that can go on. Where none was taken, the proposed
+        one stays.
+        """
+        return studio.keeping.clean(id)
+
+    @router.delete("/loras", tags=["choices"], summary="Move a LoRA to the trash", responses=changes)
+    def delete(body: LoraDelete) -> LoraMoved:
+        """None that a character or a waiting job uses. A version of a character's LoRA wants its name once more, as `confirm`."""
+        return studio.keeping.delete(body)
+
+    @router.post("/loras/restore", tags=["choices"], summary="Take a LoRA out of the trash", responses=changes)
+    def restore(body: Use) -> LoraMoved:
+        """Under the name that it had."""
+        return studio.keeping.restore(body.path)
+
     @router.get("/loras/versions", tags=["choices"], summary="The versions of characters' LoRAs", responses=with_errors(404))
     def versions(
         character: Annotated[
@@ -149,6 +175,22 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
     ) -> Versions:
         """Newest first; `used` is the one that the character has now."""
         return Versions(items=studio.trainings.versions(character))
+
+    @router.get("/loras/compare", tags=["choices"], summary="Two versions or checkpoints side by side", responses=with_errors(404))
+    def compare(one: Compared, other: Compared) -> Comparison:
+        """How they were trained and judged, and pictures of both at the same prompts and seeds, where both were judged."""
+        return studio.comparing.compare(one, other)
+
+    @router.post(
+        "/loras/compare",
+        status_code=202,
+        tags=["choices"],
+        summary="Make the same picture with two versions",
+        responses=with_errors(403, 404, 409, 507),
+    )
+    def draw_both(request: Request, body: CompareRequest) -> Submitted:
+        """Two jobs of one batch: the same words, the same seed, each with its LoRA alone."""
+        return studio.comparing.draw(body, correlation_id=correlation_id(request))
 
     @router.post("/loras/versions/use", tags=["choices"], summary="Go back to an older version", responses=with_errors(404))
     def use(body: Use) -> LoraVersion:

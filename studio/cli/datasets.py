@@ -14,7 +14,7 @@ from studio.captions import CaptionPreview
 from studio.cli.desk import FAILED, OK, Answer, Desk
 from studio.cli.words import items_of, read_file, table
 from studio.contracts import Contract
-from studio.dataset_check import Check
+from studio.dataset_check import Preflight
 from studio.dataset_files import DatasetFolder, DatasetZip
 from studio.datasets import CaptionEdit, CaptionState, Cut, Dataset, DatasetChange, DatasetFields, DatasetPicturesAdded, PicturesChange
 from studio.errors import InvalidFieldValue, MissingRequiredField, NotFound, from_os_error, from_validation
@@ -196,7 +196,7 @@ def _added(added: DatasetPicturesAdded) -> Answer:
     return Answer(value, "\n".join(lines) or "Nothing new.", FAILED if added.refused and not added.items else OK)
 
 
-def _checked(said: Check) -> Answer:
+def _checked(said: Preflight) -> Answer:
     lines: list[str] = []
     for one in said.findings:
         count = f" ({_pictures(len(one.pictures))})" if one.pictures else ""

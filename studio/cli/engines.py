@@ -11,6 +11,7 @@ from studio.errors import Conflict, DataRootLocked, MissingRequiredField
 from studio.managed import Connect, EngineInfo
 
 FOLLOW_S = 0.3
+CONNECT = "engines connect comfyui URL, or engines connect aitoolkit --folder DIR"
 
 
 def list_engines(desk: Desk) -> Answer:
@@ -30,7 +31,7 @@ def show_engine(desk: Desk) -> Answer:
 def connect_engine(desk: Desk) -> Answer:
     args = desk.args
     if args.url is None and args.folder is None:
-        raise MissingRequiredField("Neither an address nor a folder was given.", field="url", remedy="engines connect comfyui URL")
+        raise MissingRequiredField("Neither an address nor a folder was given.", field="url", remedy=CONNECT)
     return _followed(desk, desk.studio.engines.connect(args.name, Connect(url=args.url, folder=args.folder)))
 
 
@@ -68,7 +69,7 @@ def cancel_engine(desk: Desk) -> Answer:
 
 
 def engine_log(desk: Desk) -> Answer:
-    which = "install" if desk.args.install else "server"
+    which = "install" if desk.args.install else None
     piece = desk.studio.engines.log(desk.args.name, which, desk.args.lines)
     if not desk.args.follow:
         lines = (*piece.lines, *([piece.unfinished] if piece.unfinished else ()))
@@ -112,7 +113,8 @@ def _said(info: EngineInfo) -> Answer:
         ("next", info.busy or info.action_required or "nothing"),
         ("version", info.version),
         ("commit", info.commit),
-        ("folder", info.folder),
+        ("folder", info.folder if info.own or not info.folder else f"{info.folder} (yours, and never changed)"),
+        ("licence", info.licence if info.action_required == "install" else ""),
         ("problem", f"{info.problem} {info.remedy}".strip()),
         ("newer", info.update_version if info.update_to else ""),
         ("found", ", ".join((*info.found_urls, *info.found_folders))),

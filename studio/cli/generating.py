@@ -68,6 +68,7 @@ def _request(args: argparse.Namespace, studio: Studio) -> GenerateRequest:
             {
                 "prompt": args.prompt,
                 "character": args.character,
+                "variant": args.variant,
                 "as_written": args.as_written,
                 "image": _taken_in(args.image, studio, PictureKind.upload),
                 "mask": _taken_in(args.mask, studio, PictureKind.mask),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from studio import VERSION
-from studio.contracts import MAX_COUNT, CharacterKind, CharacterStatus, EnlargeWay, JobState, PictureKind, Quality, Tone
+from studio.contracts import MAX_COUNT, CaptionStyle, CharacterKind, CharacterStatus, EnlargeWay, JobState, PictureKind, Quality, Tone
 
 
 class Usage(Exception):
@@ -45,7 +45,9 @@ def build_parser(version: str = VERSION) -> argparse.ArgumentParser:
     _jobs(verbs)
     _images(verbs)
     _characters(verbs)
+    _variants(verbs)
     _datasets(verbs)
+    _captions(verbs)
     _choices(verbs)
     _training(verbs)
     _engines(verbs)
@@ -119,6 +121,7 @@ def _generate(verbs: _Verbs) -> None:
     parser.add_argument("--prompt-suffix", metavar="TEXT", default="", help="words to put after the prompt and the preset's")
     parser.add_argument("--negative-suffix", metavar="TEXT", default="", help="words to put after the negative prompt")
     parser.add_argument("--preset", metavar="ID", help="a preset; `presets list` shows them")
+    parser.add_argument("--variant", metavar="NAME", help="a face variant of the character, drawn over each picture's face")
     parser.add_argument("--style", metavar="ID", help="a style beside the preset; `presets list --category style` shows them")
     parser.add_argument("--quality", choices=[quality.value for quality in Quality], default=Quality.standard.value)
     parser.add_argument("--engine", metavar="NAME", help="the engine; by default the model's")
@@ -211,6 +214,29 @@ def _images(verbs: _Verbs) -> None:
     enlarge.add_argument("--by", choices=[way.value for way in EnlargeWay], default=EnlargeWay.twice.value, help="how (by default 2x)")
     enlarge.add_argument("--real-person", choices=["yes", "no"], help="whether uploads among them show real people")
     _waiting(enlarge)
+
+
+def _variants(verbs: _Verbs) -> None:
+    variants = _group(_verb(verbs, "variants", "give a character named looks, and draw their faces over pictures"), "action")
+
+    def about(name: str, words: str) -> argparse.ArgumentParser:
+        parser = _verb(variants, name, words, f"variants.{name}")
+        parser.add_argument("character", metavar="CHARACTER", help="an id or a slug")
+        if name != "list":
+            parser.add_argument("name", metavar="NAME", help="what the variant is called")
+        return parser
+
+    about("list", "list the face variants of a character")
+    setting = about("set", "make a face variant, or change the one of that name")
+    setting.add_argument("--lora", metavar="NAME", required=True, help="the LoRA that draws its face, as `loras list` shows it")
+    setting.add_argument("--strength", metavar="X", type=float, default=1.0, help="how strongly it acts (1: as trained)")
+    setting.add_argument("--portrait", metavar="ID", help="one of the character's pictures that stands for it")
+    setting.add_argument("--handle", metavar="CHANNEL=NAME", action="append", default=[], help="a social handle; several times for more")
+    about("remove", "take a face variant away; its LoRA and its pictures stay")
+    use = about("use", "draw its face over pictures of the character: a new picture of each")
+    use.add_argument("pictures", metavar="PICTURE", nargs="+", help="ids of pictures that were made of the character")
+    use.add_argument("--denoise", metavar="X", type=float, help="how much of the face is drawn anew, from 0 to 1 (by default 0.6)")
+    use.add_argument("--wait", action="store_true", help="wait until the pictures are made")
 
 
 def _characters(verbs: _Verbs) -> None:
@@ -359,6 +385,33 @@ def _character_fields(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--consent-until", metavar="DATE", help="until when, as 2027-12-31; left out: until it is taken back")
 
 
+def _captions(verbs: _Verbs) -> None:
+    captions = _group(_verb(verbs, "captions", "have captions written by a vision model"), "action")
+    offer = _verb(captions, "offer", "say what could be written, by which model, and where pictures would go", "captions.offer")
+    write = _verb(captions, "write", "have captions written: of a dataset, or of references", "captions.write")
+    for parser in (offer, write):
+        parser.add_argument("id", metavar="ID", nargs="?", help="a dataset, or a character's slug for its newest one")
+        parser.add_argument("--references", action="store_true", help="of the reference library instead")
+        parser.add_argument("--category", metavar="NAME", default="", help="only references of this category")
+        parser.add_argument("--picture", metavar="ID", action="append", default=[], help="only this picture; may be given several times")
+        styles = [style.value for style in CaptionStyle]
+        parser.add_argument("--style", choices=styles, default=CaptionStyle.natural.value, help="sentences (by default), or tags")
+        parser.add_argument("--all", action="store_true", help="write those anew that have a caption, too")
+        parser.add_argument("--captioner", metavar="NAME", help="a model in the folder `captioners`; by default the one at the address")
+        parser.add_argument("--real-person", choices=["yes", "no"], help="whether references show real people, where they are sent away")
+        parser.add_argument("--allow-remote-for-real", action="store_true", help="the real people shown agreed that they are sent there")
+    write.add_argument("--wait", action="store_true", help="wait until it has ended; Ctrl-C cancels it")
+    listing = _verb(captions, "list", "list caption jobs, newest first", "captions.list")
+    listing.add_argument("--limit", metavar="N", type=int, default=50, help="the most to show (by default 50)")
+    _verb(captions, "show", "show how one went, and what failed", "captions.show").add_argument("id", metavar="ID")
+    retry = _verb(captions, "retry", "ask again for the pictures that failed or were not asked for", "captions.retry")
+    retry.add_argument("id", metavar="ID")
+    retry.add_argument("--wait", action="store_true", help="wait until it has ended; Ctrl-C cancels it")
+    undo = _verb(captions, "undo", "put the captions back that were there before, where nobody changed them since", "captions.undo")
+    undo.add_argument("id", metavar="ID")
+    _verb(captions, "try", "try the vision model of the settings with a small drawing", "captions.try")
+
+
 def _choices(verbs: _Verbs) -> None:
     presets = _group(_verb(verbs, "presets", "see the presets"), "action")
     listing = _verb(presets, "list", "list presets", "presets.list")
@@ -376,9 +429,18 @@ def _choices(verbs: _Verbs) -> None:
     _verb(loras, "use", "go back to an older version", "loras.use").add_argument(
         "path", metavar="NAME", help="as `loras versions` shows it"
     )
-    compare = _verb(loras, "compare", "show how two versions were trained, side by side", "loras.compare")
-    compare.add_argument("one", metavar="NAME", help="as `loras versions` shows it")
+    deleting = _verb(loras, "delete", "move a LoRA to the trash; none that a character is drawn with", "loras.delete")
+    deleting.add_argument("path", metavar="NAME", help="as `loras list` shows it")
+    deleting.add_argument("--confirm", metavar="NAME", help="its name once more, for a version of a character's LoRA")
+    _verb(loras, "restore", "take a LoRA out of the trash", "loras.restore").add_argument("path", metavar="NAME")
+    compare = _verb(
+        loras, "compare", "put two versions or checkpoints side by side: settings, and pictures at the same seeds", "loras.compare"
+    )
+    compare.add_argument("one", metavar="NAME", help="as `loras versions` shows it, or a checkpoint as TRAINING@STEP")
     compare.add_argument("other", metavar="NAME")
+    compare.add_argument("--prompt", metavar="TEXT", help="make the same picture with both, from these words at one seed")
+    compare.add_argument("--seed", metavar="S", type=int, default=-1, help="the seed of both; a random one by default")
+    compare.add_argument("--wait", action="store_true", help="wait until both pictures are made")
     workflows = _group(_verb(verbs, "workflows", "see the workflows of ComfyUI, take in your own"), "action")
     _verb(workflows, "list", "list workflows, those that run on your servers first", "workflows.list")
     _verb(workflows, "show", "show one workflow and what can be set in it", "workflows.show").add_argument("id", metavar="ID")
@@ -426,6 +488,20 @@ def _training(verbs: _Verbs) -> None:
     train.add_argument("--batch", metavar="N", type=int, help="how many pictures a step")
     train.add_argument("--resolution", metavar="N", type=int, help="the side of the square whose area pictures are brought to, in pixels")
     train.add_argument("--learning-rate", metavar="X", type=float, help="how far a step goes")
+    train.add_argument("--schedule", metavar="NAME", help="how the learning rate goes on after its warm-up: constant, linear or cosine")
+    train.add_argument("--warmup", metavar="N", type=int, help="over so many steps the learning rate rises")
+    train.add_argument("--targets", metavar="NAME", help="which layers it changes: attention or everything")
+    train.add_argument("--caption-dropout", metavar="X", type=float, help="the share of pictures learned without their words, from 0 to 1")
+    train.add_argument(
+        "--gradient-checkpointing", action=argparse.BooleanOptionalAction, default=None, help="less memory, and a third more time"
+    )
+    train.add_argument(
+        "--prior-weight", metavar="X", type=float, help="prior preservation: how much pictures of just anybody count (0: there are none)"
+    )
+    train.add_argument("--prior-pictures", metavar="N", type=int, help="how many of those the model draws before the first step")
+    train.add_argument("--prior-prompt", metavar="TEXT", help="what they show; by default a portrait of a person, woman or man")
+    train.add_argument("--save-every", metavar="N", type=int, help="keep a checkpoint after so many steps")
+    train.add_argument("--sample-every", metavar="N", type=int, help="draw the samples after so many steps")
     train.add_argument("--seed", metavar="S", type=int, help="same seed, same LoRA; a random one by default")
     train.add_argument(
         "--sample", metavar="PROMPT", action="append", default=[], help="a prompt to draw on the way; several times for more"
@@ -449,38 +525,43 @@ def _training(verbs: _Verbs) -> None:
     resume = _verb(runs, "resume", "let one go on after its newest checkpoint", "training.resume")
     resume.add_argument("id", metavar="ID")
     resume.add_argument("--wait", action="store_true", help="wait until it has ended; Ctrl-C pauses it")
+    clean = _verb(runs, "clean", "say which checkpoints nobody uses; with --yes delete them", "training.clean")
+    clean.add_argument("id", metavar="ID")
+    clean.add_argument("--yes", action="store_true", help="delete them for good")
     pick = _verb(runs, "pick", "make a checkpoint the character's LoRA", "training.pick")
     pick.add_argument("id", metavar="ID")
     pick.add_argument("step", metavar="STEP", type=int, nargs="?", help="after so many steps; by default the proposed one, or the newest")
 
 
 def _engines(verbs: _Verbs) -> None:
-    engines = _group(_verb(verbs, "engines", "see the engines; connect, install, start, stop and update ComfyUI"), "action")
+    engines = _group(_verb(verbs, "engines", "see the engines; install, update and remove ComfyUI and AI-Toolkit"), "action")
     _verb(engines, "list", "list engines: their state, and what to do next", "engines.list")
     status = _verb(engines, "status", "how the engines are, or one of them", "engines.status")
-    status.add_argument("name", metavar="NAME", nargs="?", help="embedded or comfyui; both by default")
+    status.add_argument("name", metavar="NAME", nargs="?", help="embedded, comfyui or aitoolkit; all by default")
     for name, about in (
         ("show", "show one engine"),
-        ("find", "look for a ComfyUI on this computer"),
+        ("find", "look for one on this computer"),
         ("start", "start the ComfyUI of this computer; it starts with the studio from then on"),
-        ("stop", "stop it"),
-        ("remove", "move it to the trash folder of the engines"),
+        ("stop", "stop the ComfyUI of this computer"),
+        ("remove", "move it to the trash folder of the engines; a folder of yours is only forgotten"),
         ("cancel", "stop what is being done; what was downloaded is kept"),
     ):
-        _verb(engines, name, about, f"engines.{name}").add_argument("name", metavar="NAME", help="embedded or comfyui")
+        _verb(engines, name, about, f"engines.{name}").add_argument("name", metavar="NAME", help="embedded, comfyui or aitoolkit")
     for name, about in (
         ("install", "install it into the data folder; an interrupted installation goes on"),
         ("update", "update it; a commit that doesn't start is taken back"),
     ):
         parser = _verb(engines, name, about, f"engines.{name}")
-        parser.add_argument("name", metavar="NAME", help="comfyui")
+        parser.add_argument("name", metavar="NAME", help="comfyui or aitoolkit")
         parser.add_argument("commit", metavar="COMMIT", nargs="?", help="its 40 letters and digits; by default the pinned one")
-    connect = _verb(engines, "connect", "use a running ComfyUI by its address, or the one in a folder", "engines.connect")
-    connect.add_argument("name", metavar="NAME", help="comfyui")
+    connect = _verb(engines, "connect", "use a running ComfyUI by its address, or a ComfyUI or AI-Toolkit in a folder", "engines.connect")
+    connect.add_argument("name", metavar="NAME", help="comfyui or aitoolkit")
     connect.add_argument("url", metavar="URL", nargs="?", help="such as http://127.0.0.1:8188; several with commas; '' forgets them")
-    connect.add_argument("--folder", metavar="DIR", help="a ComfyUI on this computer, to start and stop")
-    log = _verb(engines, "log", "show the log of ComfyUI", "engines.log")
-    log.add_argument("name", metavar="NAME", help="comfyui")
+    connect.add_argument(
+        "--folder", metavar="DIR", help="a ComfyUI to start, or an AI-Toolkit to train with as it lies there; '' forgets it"
+    )
+    log = _verb(engines, "log", "show the log of ComfyUI, or of an installation", "engines.log")
+    log.add_argument("name", metavar="NAME", help="comfyui or aitoolkit")
     log.add_argument("--install", action="store_true", help="what its installation said")
     log.add_argument("--lines", metavar="N", type=int, default=200, help="how many (by default 200)")
     log.add_argument("--follow", "-f", action="store_true", help="go on with what is written, until Ctrl-C")

@@ -10,7 +10,7 @@ from studio.cli.words import items_of, table
 from studio.contracts import Submitted, new_id
 from studio.enlarging import EnlargeRequest
 from studio.errors import from_validation
-from studio.sheets import Judgement, Sheet, SheetRequest, Verdict
+from studio.sheets import Sheet, SheetRequest, ShotJudgement, ShotVerdict
 
 
 def offer_sheet(desk: Desk) -> Answer:
@@ -49,11 +49,11 @@ def show_sheet(desk: Desk) -> Answer:
 
 
 def keep_views(desk: Desk) -> Answer:
-    return _judged(desk, Verdict.kept)
+    return _judged(desk, ShotVerdict.kept)
 
 
 def throw_views(desk: Desk) -> Answer:
-    return _judged(desk, Verdict.thrown)
+    return _judged(desk, ShotVerdict.thrown)
 
 
 def add_views(desk: Desk) -> Answer:
@@ -71,13 +71,13 @@ def enlarge_images(desk: Desk) -> Answer:
     return ended_or_waiting(desk, desk.studio.enlarging.order(wish, correlation_id=new_id()))
 
 
-def _judged(desk: Desk, verdict: Verdict) -> Answer:
+def _judged(desk: Desk, verdict: ShotVerdict) -> Answer:
     sheet = desk.studio.sheets.sheet(desk.args.sheet)
-    views = desk.args.views or [shot.view for shot in sheet.shots if shot.picture is not None and shot.verdict is Verdict.open]
+    views = desk.args.views or [shot.view for shot in sheet.shots if shot.picture is not None and shot.verdict is ShotVerdict.open]
     if not views:
         return _shown(sheet)
     try:
-        judgement = Judgement(views=tuple(views), verdict=verdict)
+        judgement = ShotJudgement(views=tuple(views), verdict=verdict)
     except ValidationError as error:
         raise from_validation(error) from error
     return _shown(desk.studio.sheets.judge(sheet.id, judgement))

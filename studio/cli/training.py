@@ -9,13 +9,38 @@ from pydantic import ValidationError
 from studio.cli.desk import FAILED, INTERRUPTED, Answer, Desk, explain
 from studio.cli.generating import followed, why
 from studio.cli.words import items_of, table
+from studio.comparing import CompareRequest, Side
 from studio.contracts import JobState, TrainRequest, new_id
 from studio.errors import from_validation
+from studio.keeping import Cleanup, LoraDelete
 from studio.training import Ask
 from studio.training_offers import TrainChoice
-from studio.trainings import LoraVersion, Training
+from studio.trainings import Training
 
-_SAID = ("dataset", "preset", "engine", "model", "name", "steps", "rank", "alpha", "batch", "resolution", "learning_rate", "seed")
+_SAID = (
+    "dataset",
+    "preset",
+    "engine",
+    "model",
+    "name",
+    "steps",
+    "rank",
+    "alpha",
+    "targets",
+    "learning_rate",
+    "schedule",
+    "warmup",
+    "batch",
+    "resolution",
+    "caption_dropout",
+    "gradient_checkpointing",
+    "prior_weight",
+    "prior_pictures",
+    "prior_prompt",
+    "save_every",
+    "sample_every",
+    "seed",
+)
 
 
 def train(desk: Desk) -> Answer:
@@ -114,21 +139,78 @@ def use_version(desk: Desk) -> Answer:
     return Answer(version.model_dump(mode="json"), f"{version.path} is used from now on.")
 
 
+def clean_training(desk: Desk) -> Answer:
+    keeping = desk.studio.keeping
+    done = desk.args.yes
+    told = keeping.clean(desk.args.id) if done else keeping.cleanup(desk.args.id)
+    return Answer({"done": done, **told.model_dump(mode="json")}, _cleaned(told, done=done))
+
+
+def delete_lora(desk: Desk) -> Answer:
+    said = {"path": desk.args.path} | ({"confirm": desk.args.confirm} if desk.args.confirm else {})
+    try:
+        wish = LoraDelete.model_validate(said)
+    except ValidationError as error:
+        raise from_validation(error) from error
+    moved = desk.studio.keeping.delete(wish)
+    return Answer(moved.model_dump(mode="json"), f"{moved.path} is in the trash. `loras restore {moved.path}` brings it back.")
+
+
+def restore_lora(desk: Desk) -> Answer:
+    moved = desk.studio.keeping.restore(desk.args.path)
+    return Answer(moved.model_dump(mode="json"), f"{moved.path} is back.")
+
+
 def compare_versions(desk: Desk) -> Answer:
-    studio = desk.studio
-    pair = [studio.trainings.version(path) for path in (desk.args.one, desk.args.other)]
-    runs = [studio.trainings.training(version.training) for version in pair]
-    sides = [_facts(version, run) for version, run in zip(pair, runs, strict=True)]
+    args = desk.args
+    if args.prompt:
+        return _drawn(desk)
+    found = desk.studio.comparing.compare(args.one, args.other)
+    sides = [_facts(side) for side in (found.one, found.other)]
     rows = [(name, *(str(side[name]) for side in sides), "" if sides[0][name] == sides[1][name] else "differs") for name in sides[0]]
-    return Answer({"one": sides[0], "other": sides[1]}, table(rows))
+    value = {"one": sides[0], "other": sides[1], "pairs": [pair.model_dump(mode="json") for pair in found.pairs]}
+    lines = [table(rows)]
+    if found.pairs:
+        lines.append(f"{len(found.pairs)} pictures of both, at the same prompts and seeds:")
+    for pair in found.pairs:
+        files = [desk.studio.trainings.sample(side.training, name) for side, name in zip((found.one, found.other), pair.names, strict=True)]
+        lines.append(f"  {pair.prompts[0]}, seed {pair.seed}\n    {files[0]}\n    {files[1]}")
+    return Answer(value, "\n".join(lines))
 
 
-def _facts(version: LoraVersion, run: Training) -> dict[str, object]:
-    near = [point.smooth for point in run.points if point.step <= version.step]
-    learned = {name: value for name, value in run.plan.recipe.model_dump(mode="json").items() if name != "samples"}
-    judged = next((one for one in run.judgement.verdicts if one.step == version.step), None) if run.judgement else None
-    told = {"likeness": judged.likeness if judged else None, "prompt_freedom": judged.prompt_freedom if judged else None}
-    return {"path": version.path, "step": version.step, "pictures": run.pictures, "loss": near[-1] if near else None, **told, **learned}
+def _drawn(desk: Desk) -> Answer:
+    args = desk.args
+    try:
+        wish = CompareRequest.model_validate({"one": args.one, "other": args.other, "prompt": args.prompt, "seed": args.seed})
+    except ValidationError as error:
+        raise from_validation(error) from error
+    made = desk.studio.comparing.draw(wish, correlation_id=new_id())
+    if not args.wait:
+        text = f"{' and '.join(made.job_ids)}: made while a studio runs, or with --wait."
+        return Answer(made.model_dump(mode="json"), text)
+    jobs = [followed(desk, job_id) for job_id in made.job_ids]
+    files = [str(desk.studio.picture_file(picture.id)) for job in jobs for picture in desk.studio.artifacts(job.id)]
+    faults = [why(job) for job in jobs if job.state is not JobState.done]
+    if faults and not args.json:
+        explain(faults[0])
+    value = {**made.model_dump(mode="json"), "ok": not faults, "files": files}
+    return Answer(value, "\n".join(files), FAILED if faults else 0)
+
+
+def _cleaned(told: Cleanup, *, done: bool) -> str:
+    if not told.freed and not told.state_bytes:
+        return "There is nothing to clean up."
+    size = f"{told.bytes / 2**20:.1f} MB"
+    what = f"the checkpoints after {', '.join(map(str, told.freed))} steps" if told.freed else "what it needed to go on"
+    lines = [f"Deleted {what}: {size} are free." if done else f"This would delete {what}, {size}, for good."]
+    lines += [f"  kept: after {step} steps. {why}" for step, why in told.why.items()]
+    return "\n".join(lines if done else [*lines, f"`python launch.py training clean {told.training} --yes` does it."])
+
+
+def _facts(side: Side) -> dict[str, object]:
+    learned = {name: value for name, value in side.recipe.model_dump(mode="json").items() if name != "samples"}
+    told = side.model_dump(mode="json", include={"name", "path", "step", "pictures", "loss", "likeness", "prompt_freedom"})
+    return {**told, **learned}
 
 
 def _asked(desk: Desk, what: Ask) -> Answer:

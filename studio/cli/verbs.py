@@ -9,6 +9,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from studio.cli.captioning import (
+    list_captionings,
+    offer_captions,
+    retry_captions,
+    show_captioning,
+    try_captioner,
+    undo_captions,
+    write_captions,
+)
 from studio.cli.casting import (
     add_photos,
     create_character,
@@ -57,11 +66,14 @@ from studio.cli.generating import generate
 from studio.cli.sheets import add_views, enlarge_images, keep_views, list_sheets, make_sheet, offer_sheet, show_sheet, throw_views
 from studio.cli.sorting import caption_image, favourite_images, show_analytics, unfavourite_images, zip_images
 from studio.cli.training import (
+    clean_training,
     compare_versions,
+    delete_lora,
     list_trainings,
     list_versions,
     offer_training,
     pick_checkpoint,
+    restore_lora,
     resume_training,
     sample_training,
     save_training,
@@ -70,6 +82,7 @@ from studio.cli.training import (
     train,
     use_version,
 )
+from studio.cli.variants import list_variants, remove_variant, set_variant, use_variant
 from studio.cli.words import items_of, read_file, table
 from studio.cli.workflows import (
     delete_workflow,
@@ -344,13 +357,27 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "datasets.import": import_dataset,
     "datasets.rename": rename_dataset,
     "datasets.delete": delete_dataset,
+    "captions.offer": offer_captions,
+    "captions.write": write_captions,
+    "captions.list": list_captionings,
+    "captions.show": show_captioning,
+    "captions.retry": retry_captions,
+    "captions.undo": undo_captions,
+    "captions.try": try_captioner,
     "presets.list": list_presets,
     "presets.show": show_preset,
     "models.list": list_models,
     "loras.list": list_loras,
     "loras.versions": list_versions,
     "loras.use": use_version,
+    "variants.list": list_variants,
+    "variants.set": set_variant,
+    "variants.remove": remove_variant,
+    "variants.use": use_variant,
     "loras.compare": compare_versions,
+    "loras.delete": delete_lora,
+    "loras.restore": restore_lora,
+    "training.clean": clean_training,
     "train": train,
     "training.offer": offer_training,
     "training.list": list_trainings,
@@ -462,6 +489,8 @@ def _when(time: datetime) -> str:
 def _words(job: Job) -> str:
     if job.training is not None:
         return f"training of {job.training.character}"
+    if job.captions is not None:
+        return f"captions of {job.captions.character or 'references'}"
     return job.request.prompt if job.request else ""
 
 

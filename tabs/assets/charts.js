@@ -39,7 +39,10 @@ class Charts extends HTMLElement {
   static observedAttributes = ["value"];
 
   connectedCallback() {
-    if (this.childElementCount) return;
+    if (this.childElementCount) {
+      if (this.drawing) this.draw(); // the tab was opened meanwhile: now somebody waits
+      return;
+    }
     if (ready && ready.charts !== this) {
       const { charts, place } = ready;
       ready = null;
@@ -70,7 +73,8 @@ class Charts extends HTMLElement {
   async draw() {
     this.hidden = !this.figures;
     if (!this.figures) return;
-    const figures = this.figures;
+    const { figures } = this;
+    const turn = (this.drawing = {});
     const charts = Object.entries(figures).map(([name, figure]) => [this.querySelector(`#analytics-${name}`), figure]);
     for (const [chart, { layout }] of charts) chart.style.minHeight = `${layout.height}px`; // nothing below jumps when they come
     let drawn = null;
@@ -84,9 +88,11 @@ class Charts extends HTMLElement {
     if (!drawn) return;
     await painted(); // the numbers above
     for (const [chart, { data, layout }] of charts) {
-      if (this.figures !== figures) return; // newer ones came meanwhile
+      if (this.parentElement?.inert) await resting(); // drawn early
+      if (this.drawing !== turn) return; // newer ones came meanwhile
       await drawn.react(chart, data, { ...layout, margin: margins(data, layout) }, { displayModeBar: false });
     }
+    this.drawing = null;
   }
 }
 customElements.define("likeness-charts", Charts);
@@ -133,24 +139,25 @@ async function rehearse(drawn) {
   stage.remove();
 }
 
-const resting = () => new Promise((resolve) => (window.requestIdleCallback ?? setTimeout)(() => resolve()));
+// Reading the bundle takes a moment in which the page can't answer, and so does each chart: they wait until the hands are off it.
+const TOUCHES = ["pointerdown", "pointermove", "keydown", "wheel"];
+let touched = 0;
+const touch = () => (touched = performance.now());
 
-// Reading the bundle takes a moment in which the page can't answer, so it waits until the hands are off it.
-export function warmCharts() {
+async function resting() {
+  for (let left; (left = touched + QUIET_MS - performance.now()) > 0; ) await new Promise((resolve) => setTimeout(resolve, left));
+  await new Promise((resolve) => (window.requestIdleCallback ?? setTimeout)(() => resolve()));
+}
+
+export async function warmCharts() {
   if (navigator.connection?.saveData) return;
-  const touches = ["pointerdown", "keydown", "wheel"];
-  let timer = 0;
-  const wait = () => {
-    clearTimeout(timer);
-    timer = setTimeout(begin, QUIET_MS);
-  };
-  const begin = () => {
-    for (const touch of touches) removeEventListener(touch, wait, true);
-    plotly()
-      .then(rehearse)
-      .then(() => document.querySelector("likeness-early")?.ask())
-      .catch(() => {}); // what could not be fetched now is when the tab is opened
-  };
-  for (const touch of touches) addEventListener(touch, wait, { capture: true, passive: true });
-  wait();
+  for (const name of TOUCHES) addEventListener(name, touch, { capture: true, passive: true });
+  touch();
+  try {
+    await resting();
+    await rehearse(await plotly());
+    document.querySelector("likeness-early")?.ask();
+  } catch {
+    // What could not be fetched now is when the tab is opened.
+  }
 }

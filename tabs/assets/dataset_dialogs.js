@@ -7,13 +7,13 @@ import { complain, place } from "./toast.js";
 
 const SHOWN = 50;
 
-function dialogOf(title, looks, resolve) {
+export function dialogOf(title, looks, resolve) {
   const dialog = h("dialog", { class: `ask dataset-dialog ${looks}`, "aria-label": title, onclose: (event) => event.target === dialog && (resolve(null), dialog.remove(), place()) });
   dialog.append(h("div", { class: "panel-head" }, h("h2", {}, title), iconButton("close", t("Close"), () => dialog.close())));
   return dialog;
 }
 
-function opened(dialog) {
+export function opened(dialog) {
   document.body.append(dialog);
   dialog.showModal();
   place();

@@ -2,6 +2,7 @@
 
 import { active } from "./active.js";
 import { address, get, patch, post, remove, send } from "./api.js";
+import { CaptionProgress, writeCaptions } from "./captioning.js";
 import { batches } from "./character_page.js";
 import { cropPicture } from "./dataset_crop.js";
 import { askNew, askText, changeCaptions } from "./dataset_dialogs.js";
@@ -109,10 +110,12 @@ class Datasets extends HTMLElement {
     this.files = h("input", { type: "file", class: "file-input", multiple: true, accept: TAKEN, tabindex: "-1", "aria-label": t("Picture files"), onchange: () => (this.addFiles([...this.files.files]), (this.files.value = "")) });
     this.addButton = button("upload", t("Add pictures"), t("Pictures, .txt files with captions, or a ZIP; they can be dropped here, too"), () => this.files.click());
     this.captionsButton = button("pencil", t("Captions …"), t("Find and replace, put something before or behind many captions, with a preview"), () => this.editCaptions());
+    this.writeButton = button("sparkle", t("Write captions …"), t("A vision model describes the pictures"), () => this.writeCaptions());
     this.undoButton = iconButton("restore", t("Undo"), () => this.undo());
     this.allAct = h("button", { type: "button", class: "quiet", "data-tip": t("All that the filters show (Ctrl+A)"), onclick: () => this.selectAll() }, t("Select all"));
     this.count = h("p", { class: "soft", role: "status" });
-    this.bar = h("div", { class: "dataset-bar" }, h("label", { class: "search" }, icon("search"), this.box), this.captionFilter, this.tagFilter, this.flagFilter, this.count, this.allAct, h("span", { class: "dataset-acts" }, this.undoButton, this.captionsButton, this.addButton, this.files));
+    this.bar = h("div", { class: "dataset-bar" }, h("label", { class: "search" }, icon("search"), this.box), this.captionFilter, this.tagFilter, this.flagFilter, this.count, this.allAct, h("span", { class: "dataset-acts" }, this.undoButton, this.captionsButton, this.writeButton, this.addButton, this.files));
+    this.writing = new CaptionProgress(() => this.captionsCame());
 
     this.progressWords = h("p", { role: "status", "aria-live": "polite" });
     this.progressBar = h("div", { class: "bar", role: "progressbar", "aria-label": t("Pictures being added"), "aria-valuemin": 0 }, h("i"));
@@ -133,12 +136,13 @@ class Datasets extends HTMLElement {
       this.selectionWords,
       this.cropAct,
       button("pencil", t("Captions …"), t("Change the captions of the selected ones"), () => this.editCaptions([...this.selected.keys()])),
+      button("sparkle", t("Write captions …"), t("A vision model describes the selected ones"), () => this.writeCaptions([...this.selected.keys()])),
       button("plus", t("Tags …"), t("Give them tags, or take them away"), () => this.tag()),
       this.moveAct,
       button("trash", t("Remove"), t("Out of the dataset; can be undone (Delete)"), () => this.removeSelected(), "danger"),
       h("button", { type: "button", class: "quiet", "data-tip": t("Select nothing (Esc)"), onclick: () => this.clearSelection() }, t("Clear")),
     );
-    this.body = h("div", { class: "dataset-body" }, this.check.node, this.bar, this.progress, this.refusals, this.scroller, this.keys, this.selectionBar);
+    this.body = h("div", { class: "dataset-body" }, this.check.node, this.bar, this.writing.node, this.progress, this.refusals, this.scroller, this.keys, this.selectionBar);
     this.append(this.head, this.body, this.empty);
 
     this.scroller.addEventListener("scroll", paced(() => this.draw(), 60), { passive: true });
@@ -237,15 +241,18 @@ class Datasets extends HTMLElement {
 
   drawHead() {
     const one = this.dataset;
-    for (const node of [this.renameButton, this.exportLink, this.deleteButton, this.trainButton, this.addButton, this.captionsButton, this.undoButton]) toggle(node, "hidden", !one);
+    for (const node of [this.renameButton, this.exportLink, this.deleteButton, this.trainButton, this.addButton, this.captionsButton, this.writeButton, this.undoButton]) toggle(node, "hidden", !one);
     toggle(this.check.node, "hidden", !one);
     toggle(this.tagFilter, "hidden", true);
     toggle(this.flagFilter, "hidden", true);
-    this.check.follow(one);
+    // While captions come in, what the check says would be old with the next one.
+    if (!this.writing.job) this.check.follow(one);
+    this.writing.follow(one && { dataset: one.id });
     if (!one) return setText(this.facts, "");
     setText(this.facts, one.pictures ? t("{captioned} of {pictures} have a caption", { captioned: number(one.captioned), pictures: number(one.pictures) }) : t("Nothing in it yet"));
     this.exportLink.href = address(`${this.path}/export`);
     this.trainButton.disabled = !one.pictures;
+    this.writeButton.disabled = !one.pictures;
     this.undoButton.disabled = !one.undo;
     this.undoButton.dataset.tip = one.undo ? t("Take back: {change}", { change: DONE[one.undo.kind](one.undo.count) }) : t("Nothing to undo");
     toggle(this.moveAct, "hidden", this.datasets.length < 2);
@@ -674,6 +681,21 @@ class Datasets extends HTMLElement {
       return this.done(groups[0][0], await changeCaptions(`datasets/${encodeURIComponent(groups[0][0])}`, this.character, groups[0][1]));
     }
     return this.done(this.current, await changeCaptions(this.path, this.character, ids));
+  }
+
+  async writeCaptions(pictures = null) {
+    const groups = pictures ? this.groups() : [[this.current, null]];
+    if (groups.length > 1) return toast(t("These are of several datasets"), { kind: "warn", detail: t("Open one dataset to change its captions together.") });
+    const [[dataset, ids]] = groups;
+    const job = await writeCaptions({ dataset, ...(ids ? { pictures: ids } : {}) });
+    if (job) this.clearSelection();
+  }
+
+  // Some were written: what stands in the list is looked at again, while nobody writes there.
+  async captionsCame() {
+    if (this.clientHeight === 0 || !this.character) return;
+    await this.reread();
+    this.refresh();
   }
 
   done(id, changed) {

@@ -16,20 +16,21 @@ export class EngineLog {
   #next = "";
   #asked = 0;
 
-  constructor(engine) {
+  // `logs` are those that it has.
+  constructor(engine, logs) {
     this.engine = engine;
-    this.which = "server";
+    this.which = logs.at(-1);
     this.paused = false;
     this.choices = h(
       "div",
-      { class: "switch", role: "group", "aria-label": t("Which log") },
-      ...Object.entries(LOGS).map(([which, words]) => h("button", { type: "button", dataset: { which }, onclick: () => this.open(which) }, words)),
+      { class: "switch", role: "group", "aria-label": t("Which log"), hidden: logs.length < 2 },
+      ...logs.map((which) => h("button", { type: "button", dataset: { which }, onclick: () => this.open(which) }, LOGS[which])),
     );
     this.pause = h("button", { type: "button", class: "quiet", onclick: () => this.setPaused(!this.paused) });
     this.copy = h("button", { type: "button", class: "quiet", onclick: () => this.copyAll() }, t("Copy"));
     this.written = h("span");
     this.unfinished = h("span");
-    this.text = h("pre", { class: "comfy-log", tabindex: 0, role: "log", "aria-live": "off", "aria-label": t("Log") }, this.written, this.unfinished);
+    this.text = h("pre", { class: "log-text", tabindex: 0, role: "log", "aria-live": "off", "aria-label": t("Log") }, this.written, this.unfinished);
     this.text.addEventListener("scroll", () => this.drawEnd(), { passive: true });
     this.end = h("button", { type: "button", class: "button log-end", hidden: true, onclick: () => this.toEnd() }, icon("down"), t("To the end"));
     this.node = h("div", { class: "engine-log", hidden: true }, h("div", { class: "log-bar" }, this.choices, h("span", { class: "log-acts" }, this.pause, this.copy)), h("div", { class: "log-frame" }, this.text, this.end));

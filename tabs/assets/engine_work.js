@@ -1,4 +1,4 @@
-// What is being done with ComfyUI, in the header of every tab: an installation goes on wherever one looks.
+// What is being done with ComfyUI or AI-Toolkit, in the header of every tab: an installation goes on wherever one looks.
 
 import { post } from "./api.js";
 import { h, icon, setText, toggle } from "./dom.js";
@@ -7,16 +7,23 @@ import { t } from "./language.js";
 import { showSetup } from "./setup_way.js";
 import { complain, toast } from "./toast.js";
 
-const DOING = { install: t("Installing ComfyUI"), update: t("Updating ComfyUI"), start: t("Starting ComfyUI") };
-const DONE = { install: t("ComfyUI is installed"), update: t("ComfyUI is updated"), start: t("ComfyUI runs") };
-const FAILED = { install: t("ComfyUI could not be installed"), update: t("ComfyUI could not be updated"), start: t("ComfyUI could not be started") };
+const DOING = { install: (engine) => t("Installing {engine}", { engine }), update: (engine) => t("Updating {engine}", { engine }), start: (engine) => t("Starting {engine}", { engine }) };
+const DONE = { install: (engine) => t("{engine} is installed", { engine }), update: (engine) => t("{engine} is updated", { engine }), start: (engine) => t("{engine} runs", { engine }) };
+const FAILED = {
+  install: (engine) => t("{engine} could not be installed", { engine }),
+  update: (engine) => t("{engine} could not be updated", { engine }),
+  start: (engine) => t("{engine} could not be started", { engine }),
+};
+const CARDS = { comfyui: "comfy-title", aitoolkit: "toolkit-title" };
+// What one does with it next.
+const NEXT = { comfyui: t("Start it"), aitoolkit: t("Show") };
 
 class EngineWork extends HTMLElement {
   connectedCallback() {
     if (this.childElementCount) return;
     this.words = h("span", { class: "work-words" });
     this.percent = h("span", { class: "work-percent" });
-    this.show = h("button", { type: "button", class: "work-show", onclick: () => showSetup() }, icon("download"), this.words, this.percent);
+    this.show = h("button", { type: "button", class: "work-show", onclick: () => showSetup(CARDS[feed.engine?.name]) }, icon("download"), this.words, this.percent);
     this.cancel = h("button", { type: "button", class: "work-cancel", onclick: () => this.stop() }, icon("close"));
     this.append(this.show, this.cancel);
     feed.addEventListener("engine", ({ detail }) => this.ended(detail));
@@ -29,12 +36,13 @@ class EngineWork extends HTMLElement {
     toggle(this, "hidden", !work);
     if (!work) return;
     const percent = t("{count} %", { count: Math.round(work.progress * 100) });
-    setText(this.words, DOING[work.act]);
+    const doing = DOING[work.act](work.title);
+    setText(this.words, doing);
     setText(this.percent, percent);
     this.style.setProperty("--done", work.progress);
-    this.show.dataset.tip = work.note || DOING[work.act];
-    this.show.setAttribute("aria-label", t("{doing}: {percent}. Show it on Setup.", { doing: DOING[work.act], percent }));
-    const words = t("Cancel: {doing}", { doing: DOING[work.act] });
+    this.show.dataset.tip = work.note || doing;
+    this.show.setAttribute("aria-label", t("{doing}: {percent}. Show it on Setup.", { doing, percent }));
+    const words = t("Cancel: {doing}", { doing });
     if (this.cancel.dataset.tip !== words) {
       this.cancel.dataset.tip = words;
       this.cancel.setAttribute("aria-label", words);
@@ -42,8 +50,9 @@ class EngineWork extends HTMLElement {
   }
 
   ended(work) {
-    if (work.state === "done") toast(DONE[work.act], work.act === "install" ? { action: t("Start it"), act: () => showSetup() } : {});
-    else if (work.state === "failed") toast(FAILED[work.act], { kind: "warn", detail: `${work.problem} ${work.remedy}`.trim(), action: t("Show"), act: () => showSetup(), ms: 15_000 });
+    const act = () => showSetup(CARDS[work.name]);
+    if (work.state === "done") toast(DONE[work.act](work.title), work.act === "install" ? { action: NEXT[work.name], act } : {});
+    else if (work.state === "failed") toast(FAILED[work.act](work.title), { kind: "warn", detail: `${work.problem} ${work.remedy}`.trim(), action: t("Show"), act, ms: 15_000 });
   }
 
   async stop() {

@@ -117,6 +117,9 @@ function clearError(field) {
 function onEnded(job) {
   if (job.state === "failed" || job.state === "poisoned") {
     toast(job.error?.message ?? t("A job failed"), { kind: "warn", detail: job.error?.remedy, ms: 12_000 });
+  } else if (job.captions && job.state === "done") {
+    const short = job.step < job.steps ? tn("{count} picture has none: its reason stands there", "{count} pictures have none: their reasons stand there", job.steps - job.step) : "";
+    toast(tn("{count} caption written", "{count} captions written", job.step), { kind: short ? "warn" : "info", detail: short });
   } else if (job.state === "done" && paints(job) && tabShown() !== "generate" && !document.querySelector(`:is(likeness-setup, .sheet-review) [data-job="${job.id}"]`)) {
     toast(tn("{count} picture ready", "{count} pictures ready", job.recipe.count), { action: t("Show"), act: () => showTab("generate") });
   }

@@ -8,6 +8,7 @@ import { showTab } from "./header.js";
 import { number, t } from "./language.js";
 import { ComfyCard } from "./setup_comfyui.js";
 import { SettingsCard } from "./setup_settings.js";
+import { ToolkitCard } from "./setup_toolkit.js";
 import { toast } from "./toast.js";
 import { Walkthrough, whereItWas } from "./walkthrough.js";
 import { duration } from "./words.js";
@@ -41,13 +42,13 @@ class Setup extends HTMLElement {
   connectedCallback() {
     if (this.childElementCount) return;
     this.begin();
-    this.seen = false;
+    this.seen = this.visible(); // then the board has asked already
     new ResizeObserver(() => {
       const now = this.visible();
       if (now && !this.seen) this.refresh();
       this.seen = now;
     }).observe(this);
-    const engines = paced(() => this.board && this.visible() && (this.loadEngines(), this.comfy.load()), 0.5);
+    const engines = paced(() => this.board && this.visible() && this.loadMoving(), 0.5);
     feed.addEventListener("change", engines);
     setInterval(() => !document.hidden && engines(), LOOK_AGAIN_MS);
     // Who was led here for one part of it gets that; the walkthrough waits behind its button.
@@ -90,12 +91,13 @@ class Setup extends HTMLElement {
     this.board = true;
     this.summary = h("p", { class: "soft setup-summary", role: "status" });
     this.again = h("button", { type: "button", class: "button", "data-tip": t("Look at everything once more"), onclick: () => this.loadDoctor() }, icon("retry"), t("Check again"));
-    this.checks = h("div", { class: "card-body" });
+    this.checks = h("div", { class: "card-body" }, h("div", { class: "waiting", "aria-hidden": "true" }));
     this.engines = h("div", { class: "card-body" });
     this.places = h("div", { class: "card-body" });
     this.settings = new SettingsCard();
     // The check-up tells of it too.
     this.comfy = new ComfyCard(() => this.loadDoctor());
+    this.toolkit = new ToolkitCard(() => this.loadDoctor());
     const walk = h(
       "button",
       { type: "button", class: "button", "data-tip": t("What this is, a check-up, a first character, a first picture: two minutes"), onclick: () => (this.startWalk(), this.walk.arrive()) },
@@ -116,6 +118,7 @@ class Setup extends HTMLElement {
             card(t("Check-up"), "doctor-title", this.checks, this.again),
             card(t("Engine and models"), "engines-title", this.engines),
             this.comfy.node,
+            this.toolkit.node,
             card(t("Where things lie"), "where-title", this.places),
           ),
           h("div", { class: "setup-column" }, this.settings.node),
@@ -125,18 +128,21 @@ class Setup extends HTMLElement {
     if (this.visible()) this.refresh();
   }
 
-  refresh() {
+  async refresh() {
     if (!this.board) return;
-    this.loadDoctor();
-    this.loadEngines();
-    this.loadPlaces();
-    this.comfy.load();
-    this.settings.load();
+    setText(this.summary, t("Checking …"));
+    const [where, settings] = [get("where"), get("settings")];
+    await Promise.all([this.loadPlaces(where), this.settings.load(settings), this.loadMoving(where, settings)]);
+    this.loadDoctor(); // it looks at the whole machine, and the rest need not wait for that
+  }
+
+  // What changes by itself while one looks on.
+  loadMoving(where = this.known ?? get("where"), settings = get("settings")) {
+    return Promise.all([this.loadEngines(where, settings), this.comfy.load(settings), this.toolkit.load(settings)]);
   }
 
   async loadDoctor() {
     this.again.disabled = true;
-    if (!this.checks.childElementCount) this.checks.replaceChildren(h("div", { class: "waiting", "aria-hidden": "true" }));
     setText(this.summary, t("Checking …"));
     try {
       const { checks } = await get("doctor");
@@ -148,16 +154,15 @@ class Setup extends HTMLElement {
     this.again.disabled = false;
   }
 
-  async loadEngines() {
+  async loadEngines(where, settings) {
     let found;
     try {
-      found = await Promise.all([get("health"), get("models"), this.known ?? get("where"), get("settings")]);
+      found = await Promise.all([get("health"), get("models"), where, settings]);
     } catch {
       return;
     }
-    const [health, models, where, settings] = found;
-    this.known = where;
-    const idle = settings.items.find((item) => item.name === "idle_unload_s")?.value;
+    const [health, models, { models: folder }, { items }] = found;
+    const idle = items.find((item) => item.name === "idle_unload_s")?.value;
     const here = health.engines.filter((engine) => engine.name === "embedded");
     const key = JSON.stringify([health.worker, here.map(({ updated_at: _, memory_mb: memory, ...rest }) => ({ ...rest, memory: Math.round(memory / 32) })), models, idle]);
     if (this.engines.dataset.key === key) return;
@@ -180,14 +185,13 @@ class Setup extends HTMLElement {
         ),
       ),
       h("p", { class: "soft more-models" }, t("More models: put a .safetensors file or a diffusers folder into this folder. They appear here by themselves.")),
-      pathRow(t("Models folder"), where.models),
+      pathRow(t("Models folder"), folder),
     );
   }
 
-  async loadPlaces() {
+  async loadPlaces(asked) {
     try {
-      const where = await get("where");
-      this.known = where;
+      const where = (this.known = await asked);
       const rows = PLACES.filter(([name]) => where[name]).map(([name, title, about]) => placeRow(title, about, where[name]));
       if (!where.database_file) rows.push(placeRow(t("Database"), t("On a server of its own; its address is in the environment or .env"), where.database, false));
       this.places.replaceChildren(h("dl", { class: "places" }, ...rows));

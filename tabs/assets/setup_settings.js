@@ -1,6 +1,6 @@
 // Every setting in plain words, grouped, saved as soon as it is changed.
 
-import { get, patch } from "./api.js";
+import { get, patch, post } from "./api.js";
 import { h, icon, iconButton } from "./dom.js";
 import { t } from "./language.js";
 import { complain, toast } from "./toast.js";
@@ -50,6 +50,18 @@ const GROUPS = [
     ],
   },
   {
+    id: "captions",
+    title: t("Captions by a vision model"),
+    tries: true,
+    fields: [
+      ["caption_url", t("Address"), { wide: true }],
+      ["caption_model", t("Model")],
+      ["caption_key", t("Key")],
+      ["caption_timeout_s", t("Longest wait for a caption"), { unit: t("seconds"), advanced: true }],
+      ["caption_side", t("Size of what is shown to it"), { unit: t("pixels"), advanced: true }],
+    ],
+  },
+  {
     id: "folders",
     title: t("Folders and records"),
     fields: [
@@ -72,22 +84,49 @@ const GROUPS = [
       ["comfyui_torch", t("ComfyUI's torch")],
       ["engine_pins", t("File of pinned versions"), { wide: true }],
       ["aitoolkit_path", t("AI-Toolkit folder"), { wide: true }],
+      ["aitoolkit_python", t("AI-Toolkit's Python"), { wide: true }],
+      ["aitoolkit_torch", t("AI-Toolkit's torch")],
       ["hf_token", t("Hugging Face token")],
       ["runpod_api_key", t("RunPod key")],
-      ["caption_url", t("Address of the captioner"), { wide: true }],
-      ["caption_model", t("Model of the captioner")],
-      ["caption_key", t("Key of the captioner")],
-      ["caption_timeout_s", t("Seconds for a caption")],
-      ["caption_side", t("Pixels shown to the captioner")],
     ],
   },
 ];
+const LOOK_MS = 400;
 // The walkthrough keeps this one itself.
 const HIDDEN = new Set(["walked_through"]);
+
+// Whether the vision model works, asked of the model itself.
+class TryOut {
+  constructor() {
+    this.button = h("button", { type: "button", class: "button", "data-tip": t("Shows it a small drawing of two colours"), onclick: () => this.run() }, t("Try it"));
+    this.said = h("p", { class: "try-said", role: "status" });
+    this.node = h("div", { class: "try-out" }, this.button, this.said);
+  }
+
+  async run() {
+    this.button.disabled = true;
+    this.said.replaceChildren(t("Trying …"));
+    delete this.said.dataset.ok;
+    try {
+      let tried = await post("captions/try");
+      while (tried.trying) {
+        await new Promise((done) => setTimeout(done, LOOK_MS));
+        tried = await get("captions/try");
+      }
+      const { ok, message, remedy, sends_away: away } = tried.verdict;
+      this.said.dataset.ok = ok;
+      this.said.replaceChildren(h("span", { class: "caption-said" }, [message, remedy].filter(Boolean).join(" ")), away ? ` ${t("Pictures would leave this computer.")}` : "");
+    } catch (problem) {
+      this.said.replaceChildren([problem.message, problem.remedy].filter(Boolean).join(" "));
+    }
+    this.button.disabled = false;
+  }
+}
 
 export class SettingsCard {
   constructor() {
     this.body = h("div", { class: "settings-body" });
+    this.tryOut = new TryOut();
     this.node = h(
       "section",
       { class: "setup-card settings-card", "aria-labelledby": "settings-title" },
@@ -96,9 +135,9 @@ export class SettingsCard {
     );
   }
 
-  async load() {
+  async load(settings = get("settings")) {
     try {
-      const { items } = await get("settings");
+      const { items } = await settings;
       this.draw(items);
     } catch (problem) {
       this.body.replaceChildren(h("p", { class: "empty-line" }, `${problem.message} ${problem.remedy}`));
@@ -118,8 +157,9 @@ export class SettingsCard {
         h(
           "div",
           { class: group.advanced ? "settings-group advanced-only" : "settings-group", role: "group", "aria-label": group.title },
-          h("h4", {}, group.title),
+          h("h4", { id: `${group.id}-title`, tabindex: "-1" }, group.title),
           ...group.fields.filter(([name]) => known.has(name)).map(([name, title, look]) => this.row(known.get(name), title, look ?? {})),
+          group.tries ? this.tryOut.node : null,
         ),
       ),
     );

@@ -2,6 +2,7 @@
 
 import { file, get, patch, post, send, thumbnail } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
+import { CaptionProgress, writeCaptions } from "./captioning.js";
 import { Field, presetsAndStyles } from "./fields.js";
 import { showTab } from "./header.js";
 import { t, tn } from "./language.js";
@@ -212,12 +213,15 @@ class References extends Field {
     const adding = h("input", { type: "file", multiple: true, accept: "image/png,image/jpeg,image/webp", onchange: () => add([...adding.files]) });
     const folder = h("input", { type: "file", webkitdirectory: true, onchange: () => add([...folder.files].filter((one) => one.type.startsWith("image/"))) });
     const state = h("p", { class: "soft", role: "status" });
+    const writing = new CaptionProgress(() => dialog.open && load());
+    const write = h("button", { type: "button", class: "button", "data-tip": t("A vision model describes the chosen ones, or all that are shown"), onclick: () => writeCaptions({ references: true, category: category.value, ...(chosen.size ? { pictures: [...chosen] } : {}) }, done(false)) }, t("Write captions …"));
     const done = (keep) => () => {
       if (keep) this.choose([...chosen].slice(0, MOST_REFERENCES));
       dialog.close();
     };
-    const dialog = h("dialog", { class: "library-dialog", "aria-labelledby": "references-title", onclose: () => dialog.remove() },
-      h("div", { class: "panel-head" }, h("h2", { id: "references-title" }, t("References")), category, h("label", { class: "button" }, adding, t("Add pictures")), h("label", { class: "button" }, folder, t("Add a folder")), iconButton("close", t("Close"), done(false))),
+    const dialog = h("dialog", { class: "library-dialog", "aria-labelledby": "references-title", onclose: (event) => event.target === dialog && (writing.follow(null), dialog.remove()) },
+      h("div", { class: "panel-head" }, h("h2", { id: "references-title" }, t("References")), category, h("label", { class: "button" }, adding, t("Add pictures")), h("label", { class: "button" }, folder, t("Add a folder")), write, iconButton("close", t("Close"), done(false))),
+      writing.node,
       state,
       grid,
       h("div", { class: "ask-acts" }, words, h("button", { type: "button", class: "button", onclick: done(false) }, t("Cancel")), h("button", { type: "button", class: "button primary", onclick: done(true) }, t("Use these"))),
@@ -276,6 +280,7 @@ class References extends Field {
     };
     document.body.append(dialog);
     dialog.showModal();
+    writing.follow({ references: true });
     await load();
   }
 }

@@ -3,13 +3,14 @@
 import { active, setActive } from "./active.js";
 import { get, post } from "./api.js";
 import { openCharacter, somebody } from "./chip.js";
-import { h, icon, paced, setText, toggle } from "./dom.js";
+import { h, icon, iconButton, paced, setText, toggle } from "./dom.js";
 import { ended, feed, paints } from "./feed.js";
 import { showTab, tabShown } from "./header.js";
 import { number, t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
 import { TrainingForm } from "./training_form.js";
 import { runWords, stateTag, TrainingRun } from "./training_run.js";
+import { askDelete, compareTwo } from "./training_versions.js";
 import { ago, moment, progressWords } from "./words.js";
 
 const VIEWS = { pictures: t("Pictures"), runs: t("Training") };
@@ -119,7 +120,8 @@ class TrainingTab extends HTMLElement {
     this.list = h("ul", { class: "train-runs", "aria-label": t("Trainings of {name}", { name: character.name }) });
     this.kept = h("ul", { class: "train-versions", "aria-label": t("LoRA versions of {name}", { name: character.name }) });
     this.runsPanel = h("section", { class: "train-panel" }, h("h3", {}, t("Trainings")), this.list);
-    this.keptPanel = h("section", { class: "train-panel train-kept" }, h("h3", {}, t("LoRA versions")), this.kept);
+    this.compareButton = h("button", { type: "button", class: "quiet", "data-tip": t("Two versions or checkpoints side by side, at the same prompts and seeds"), onclick: () => this.compareTwo() }, t("Compare two …"));
+    this.keptPanel = h("section", { class: "train-panel train-kept" }, h("div", { class: "train-panel-head" }, h("h3", {}, t("LoRA versions")), this.compareButton), this.kept);
     this.side = h("div", { class: "train-side" }, this.runsPanel, this.keptPanel);
     this.main = h("div", { class: "train-main" });
     this.columns = h("div", { class: "train-columns", hidden: true }, this.side, this.main);
@@ -199,9 +201,14 @@ class TrainingTab extends HTMLElement {
         const words = t("Version {version}", { version: number(one.version) });
         const use = h("button", { type: "button", class: "quiet", "data-tip": t("Pictures are made with this one again"), "aria-label": t("Use {version} again", { version: words }), onclick: () => this.useAgain(one, use) }, t("Use again"));
         const make = h("button", { type: "button", class: "quiet", "data-tip": t("Opens Generate with {name}", { name: this.character.name }), onclick: () => showTab("generate") }, t("Make a picture"));
-        return h("li", { "data-used": one.used }, h("div", {}, h("p", {}, h("strong", {}, words), one.used ? h("span", { class: "tag good" }, t("In use")) : null, one.there ? null : h("span", { class: "tag warn" }, t("File is gone"))), h("p", { class: "soft train-small", title: moment(one.created_at) }, [tn("{count} step", "{count} steps", one.step), ago(one.created_at)].join(" · "))), !one.there ? null : one.used ? make : use);
+        const back = h("button", { type: "button", class: "quiet", "aria-label": t("Restore {version}", { version: words }), "data-tip": t("Out of the trash, as it was"), onclick: () => this.restore(one, back) }, t("Restore"));
+        const away = iconButton("trash", t("Delete {version} …", { version: words }), async () => (await askDelete(one, this.character)) && this.load());
+        const gone = one.trashed ? h("span", { class: "tag warn" }, t("In the trash")) : h("span", { class: "tag warn" }, t("File is gone"));
+        const acts = one.trashed ? [back] : !one.there ? [] : one.used ? [make] : [use, away];
+        return h("li", { "data-used": one.used, "data-version": one.version }, h("div", {}, h("p", {}, h("strong", {}, words), one.used ? h("span", { class: "tag good" }, t("In use")) : null, one.there ? null : gone), h("p", { class: "soft train-small", title: moment(one.created_at) }, [tn("{count} step", "{count} steps", one.step), ago(one.created_at)].join(" · "))), h("span", { class: "train-version-acts" }, ...acts));
       }),
     );
+    toggle(this.compareButton, "hidden", this.versions.length + (this.run?.training?.checkpoints.length ?? 0) < 2);
     if (focused) this.kept.querySelector("button")?.focus();
     if (!this.run) return;
     this.run.using = this.versions.find((one) => one.used && one.training === this.run.id)?.version ?? null;
@@ -220,6 +227,28 @@ class TrainingTab extends HTMLElement {
       complain(problem);
       button.disabled = false;
     }
+  }
+
+  async restore(one, button) {
+    button.disabled = true;
+    try {
+      await post("loras/restore", { path: one.path });
+      toast(t("Version {version} is back", { version: number(one.version) }), { ms: 3000 });
+      this.load();
+    } catch (problem) {
+      complain(problem);
+      button.disabled = false;
+    }
+  }
+
+  compareTwo() {
+    const run = this.run?.training;
+    const taken = new Set(this.versions.filter((one) => one.training === this.run?.id).map((one) => one.step));
+    const sides = [
+      ...this.versions.filter((one) => one.there).map((one) => ({ name: one.path, words: t("Version {version}, {steps}", { version: number(one.version), steps: tn("{count} step", "{count} steps", one.step) }) })),
+      ...(run?.checkpoints ?? []).filter((one) => !taken.has(one.step)).map((one) => ({ name: `${run.job.id}@${one.step}`, words: t("{steps} of {run}", { steps: tn("{count} step", "{count} steps", one.step), run: runWords(run.job) }) })),
+    ];
+    compareTwo(sides, this.character);
   }
 
   show(id, { byHand = false } = {}) {
@@ -325,8 +354,18 @@ function lead(go) {
 
 document.addEventListener("likeness:look", ({ detail: id }) => {
   const job = feed.job(id);
+  if (job?.captions) return showCaptions(job);
   if (!job || !paints(job)) lead((tab) => tab.lookAt(id));
 });
+// The pictures that captions are of.
+function showCaptions(job) {
+  if (job.captions.references) return;
+  lead(() => {
+    showView("pictures");
+    if (job.captions.character !== active()) setActive(job.captions.character);
+  });
+}
+
 document.addEventListener("likeness:train", async ({ detail }) => {
   const { dataset = null, character = null } = detail && typeof detail === "object" ? detail : { dataset: detail };
   showTab("train");
@@ -337,7 +376,7 @@ document.addEventListener("likeness:train", async ({ detail }) => {
   lead((tab) => tab.learnFrom(dataset));
 });
 feed.addEventListener("ended", ({ detail: job }) => {
-  if (paints(job) || job.state !== "done" || tabShown() === "train") return;
+  if (!job.training || job.state !== "done" || tabShown() === "train") return;
   toast(t("A training is done"), { detail: t("Choose one of its checkpoints."), action: t("Show"), act: () => (showTab("train"), document.dispatchEvent(new CustomEvent("likeness:look", { detail: job.id }))), ms: 12_000 });
 });
 

@@ -14,7 +14,7 @@ const TOOLKIT = "aitoolkit/";
 export const TARGETS = { attention: t("Attention only"), everything: t("All layers") };
 export const SCHEDULES = { constant: t("Constant"), linear: t("Linear"), cosine: t("Cosine") };
 const YES_NO = { true: t("Yes"), false: t("No") };
-// In the order in which they matter. `of` is the words for each choice.
+// In the order in which they matter. `of` is the words for each choice; what is the studio's `own` AI-Toolkit doesn't know.
 export const FIELDS = [
   { name: "steps", label: t("Steps"), tip: t("How often it looks at a few of the pictures. More steps learn more, and at some point the pictures by heart."), min: 1, max: 100_000 },
   { name: "learning_rate", label: t("Learning rate"), tip: t("How much each step changes. Too high and the pictures break, too low and nothing is learned."), min: 0, max: 0.1, step: "any" },
@@ -26,6 +26,9 @@ export const FIELDS = [
   { name: "batch", label: t("Batch"), tip: t("How many pictures are looked at in each step. More want more memory."), min: 1, max: 64 },
   { name: "resolution", label: t("Resolution"), tip: t("Pictures are brought to about the area of a square with this side, in pixels."), min: 64, max: 2048 },
   { name: "caption_dropout", label: t("Caption dropout"), tip: t("The share of pictures learned without their words, from 0 to 1. It keeps the LoRA from needing its captions."), min: 0, max: 1, step: "any" },
+  { name: "prior_weight", label: t("Prior preservation"), tip: t("How much pictures of just anybody, which the model draws itself before the first step, count beside yours. They keep it from forgetting what other people look like. 0 leaves them out; with them each step takes twice as long."), min: 0, max: 10, step: "any", own: true },
+  { name: "prior_pictures", label: t("Class pictures"), tip: t("How many pictures of just anybody are drawn, once, where prior preservation is wanted."), min: 2, max: 1000, own: true },
+  { name: "prior_prompt", label: t("Class prompt"), tip: t("What those pictures show: anybody of the same kind, without the trigger word."), text: true, own: true },
   { name: "save_every", label: t("Checkpoint every"), tip: t("After so many steps what was learned is kept, to choose from later."), min: 1 },
   { name: "sample_every", label: t("Samples every"), tip: t("After so many steps the sample prompts are drawn, so that you can see how it goes."), min: 1 },
   { name: "gradient_checkpointing", label: t("Save memory"), tip: t("Gradient checkpointing: needs less memory and takes a third longer."), of: YES_NO },
@@ -34,7 +37,7 @@ export const FIELDS = [
 
 export function settingWords(field, value) {
   if (field.of) return field.of[String(value)] ?? String(value);
-  return field.name === "seed" ? String(value) : number(value, { maximumSignificantDigits: 6 });
+  return field.name === "seed" || field.text ? String(value) : number(value, { maximumSignificantDigits: 6 });
 }
 
 // Its node is a <section>. `ordered(job)` is called when a training was accepted, `pictures()` leads to what it learns from.
@@ -70,7 +73,7 @@ export class TrainingForm {
     const fields = [this.field({ name: "model", label: t("Model"), tip: t("The LoRA will work with this model and those of its family.") }, this.model)];
     fields.push(this.field({ name: "name", label: t("Name of the LoRA"), tip: t("Written into its file. Empty: the character's name.") }, input({ type: "text", maxlength: 80, placeholder: this.character.name })));
     for (const about of FIELDS) {
-      const control = about.of ? h("select", { class: "cf-input" }) : input({ type: "number", min: about.min, max: about.max, step: about.step ?? 1, inputmode: "decimal" });
+      const control = about.of ? h("select", { class: "cf-input" }) : about.text ? input({ type: "text", maxlength: 1000, lang: "en" }) : input({ type: "number", min: about.min, max: about.max, step: about.step ?? 1, inputmode: "decimal" });
       fields.push(this.field(about, control));
     }
     const samples = h("textarea", { class: "cf-input", rows: 3, spellcheck: "false", lang: "en" });
@@ -129,6 +132,7 @@ export class TrainingForm {
   drawToolkit() {
     const arch = this.arch();
     toggle(this.toolkit, "hidden", !arch);
+    for (const { name, own } of FIELDS) if (own) toggle(this.controls.get(name).control.closest(".cf"), "hidden", arch);
     if (!arch) return;
     const parts = [t("AI-Toolkit trains {model}, with the settings that its makers suggest.", { model: arch.title })];
     if (arch.gated) parts.push(t("The model is gated: accept its licence on Hugging Face, and set your token on the Setup tab."));
@@ -221,7 +225,7 @@ export class TrainingForm {
     const found = {};
     for (const [name, { control }] of this.controls) {
       const value = control.value.trim();
-      if (name === "model" || !value) continue;
+      if (name === "model" || !value || control.closest(".cf").hidden) continue;
       if (name === "name") found.name = value;
       else if (name === "samples") found.samples = value.split("\n").map((line) => line.trim()).filter(Boolean);
       else if (name === "gradient_checkpointing") found[name] = value === "true";
@@ -235,7 +239,7 @@ export class TrainingForm {
     if (!chosen) return;
     const own = this.own();
     const recipe = { ...chosen.recipe, ...own };
-    const work = ({ steps, batch, resolution }) => steps * batch * resolution ** 2;
+    const work = ({ steps, batch, resolution, prior_weight }) => steps * batch * resolution ** 2 * (prior_weight > 0 ? 2 : 1);
     const seconds = chosen.seconds === null ? null : (chosen.seconds * work(recipe)) / work(chosen.recipe);
     const time = seconds === null ? t("how long it takes is known after the first one") : seconds > 0 ? t("about {time} on this computer", { time: duration(seconds) }) : "";
     const steps = recipe.steps > 0 ? tn("{count} step", "{count} steps", recipe.steps) : "";

@@ -10,6 +10,7 @@ import { LineChart } from "./line_chart.js";
 import { Meters } from "./meters.js";
 import { complain, toast } from "./toast.js";
 import { FIELDS, settingWords } from "./training_form.js";
+import { askCleanup } from "./training_versions.js";
 import { bytes, duration, faultWords, progressWords } from "./words.js";
 
 const AGAIN_MS = 2000;
@@ -121,7 +122,8 @@ export class TrainingRun {
     this.grid = h("div", { class: "train-grid-box", tabindex: "0", role: "region", "aria-label": t("The same prompts with each checkpoint") });
     this.seeds = h("div", { class: "switch", role: "group", "aria-label": t("Seed of the pictures") });
     this.gridFold = h("details", { class: "train-fold", hidden: true, ontoggle: () => this.drawGrid() }, h("summary", {}, t("The same pictures with each checkpoint")), this.seeds, this.grid);
-    this.checkpointsPanel = panel(t("Checkpoints"), [], h("p", { class: "soft train-small" }, t("What was learned after so many steps. An earlier one may leave more freedom, a later one may look more alike.")), this.why, this.judged.node, this.checkpoints, this.gridFold);
+    this.cleanButton = h("button", { type: "button", class: "quiet", hidden: true, "data-tip": t("Deletes the checkpoints that nobody uses; it says first which, and how much becomes free"), onclick: async () => (await askCleanup(this.id)) && this.load() }, t("Clean up …"));
+    this.checkpointsPanel = panel(t("Checkpoints"), [this.cleanButton], h("p", { class: "soft train-small" }, t("What was learned after so many steps. An earlier one may leave more freedom, a later one may look more alike.")), this.why, this.judged.node, this.checkpoints, this.gridFold);
     this.checkpointsPanel.hidden = true;
     return this.checkpointsPanel;
   }
@@ -349,6 +351,7 @@ export class TrainingRun {
   drawCheckpoints() {
     const { checkpoints, samples, judgement } = this.training;
     toggle(this.checkpointsPanel, "hidden", !checkpoints.length);
+    toggle(this.cleanButton, "hidden", ["queued", "running"].includes(this.job?.state));
     const key = JSON.stringify([checkpoints, judgement, samples.length, this.used?.version, this.using]);
     if (!checkpoints.length || key === this.checkpointsKey) return;
     this.checkpointsKey = key;

@@ -172,8 +172,8 @@ class Row {
   }
 
   // The name of whom a job shows, where it is called by it; one that is not known yet is asked for once.
-  who({ request, recipe, training }) {
-    const id = training?.character ?? recipe.character;
+  who({ request, recipe, training, captions }) {
+    const id = (training ?? captions ?? recipe).character;
     if (!id || (request?.prompt && !request.as_written)) return "";
     const name = nameOf("characters", id);
     if (name !== id) return name;
@@ -205,7 +205,9 @@ class Row {
     toggle(this.front, "hidden", job.state !== "queued");
     toggle(this.cancel, "hidden", over);
     this.cancel.disabled = job.cancel_requested;
-    toggle(this.retry, "hidden", job.state !== "paused" && (!over || job.state === "done"));
+    // Captions of which some failed are asked for again.
+    const whole = job.state === "done" && !(job.captions && job.step < job.steps);
+    toggle(this.retry, "hidden", job.state !== "paused" && (!over || whole));
     this.showPicture(job, pictures);
   }
 
@@ -249,7 +251,7 @@ class Row {
   }
 
   look() {
-    showTab(paints(this.job) ? "generate" : "train");
+    showTab(paints(this.job) || this.job.captions?.references ? "generate" : "train");
     document.dispatchEvent(new CustomEvent("likeness:look", { detail: this.id }));
   }
 

@@ -36,7 +36,8 @@ export function progressWords(job) {
   if (job.state === "paused") return t("Paused");
   if (job.state === "queued") return job.note || t("Waiting");
   const parts = [];
-  if (job.step > 0) parts.push(t("Step {step} of {steps}", { step: job.step, steps: job.steps }));
+  if (job.captions && job.step > 0) parts.push(t("{step} of {steps}", { step: number(job.step), steps: number(job.steps) }));
+  else if (job.step > 0) parts.push(t("Step {step} of {steps}", { step: job.step, steps: job.steps }));
   else parts.push(job.note || t("Starting"));
   if (job.eta_s !== null) parts.push(job.eta_s < 1 ? t("almost done") : t("about {time} left", { time: duration(job.eta_s) }));
   return parts.join(" · ");
@@ -48,7 +49,8 @@ export function endWords(job, pictures) {
 }
 
 function end(job, pictures) {
-  if (job.training) return job.state === "done" ? t("Trained") : job.state === "cancelled" ? t("Cancelled") : job.state === "poisoned" ? t("Gave up after three crashes") : t("Failed");
+  if (job.captions && job.state === "done") return job.step < job.steps ? t("{step} of {steps} captions", { step: number(job.step), steps: number(job.steps) }) : tn("{count} caption", "{count} captions", job.step);
+  if (job.training || job.captions) return job.state === "done" ? t("Trained") : job.state === "cancelled" ? t("Cancelled") : job.state === "poisoned" ? t("Gave up after three crashes") : t("Failed");
   if (job.state === "done") return tn("{count} picture", "{count} pictures", pictures ?? job.recipe.count);
   if (job.state === "cancelled") return pictures ? tn("Cancelled after {count} picture", "Cancelled after {count} pictures", pictures) : t("Cancelled");
   if (job.state === "poisoned") return t("Gave up after three crashes");
@@ -74,7 +76,8 @@ export function faultWords({ message, remedy, field }, label) {
 export const labelOf = (field) => field.querySelector("[data-testid=block-info]")?.textContent.trim() || field.querySelector("[label]")?.getAttribute("label");
 
 // A job by what was written for it; what the studio put together is called by whom it shows. `who` is the character's name, where known.
-export function jobTitle({ request, recipe, training }, who) {
+export function jobTitle({ request, recipe, training, captions }, who) {
+  if (captions) return captions.references ? t("Captions of references") : t("Captions of {name}", { name: who || captions.character });
   if (training) return t("Training of {name}", { name: who || training.character });
   const varied = request.as_written && request.image && !request.workflow;
   if (varied && (who || recipe.prompt)) return t("Variations of {name}", { name: who || recipe.prompt });

@@ -4,7 +4,7 @@ import { address, get, patch, post, remove, send, thumbnail } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { Field } from "./fields.js";
 import { t, tn } from "./language.js";
-import { BUSY } from "./setup_comfyui.js";
+import { BUSY } from "./setup_engine.js";
 import { showSetup } from "./setup_way.js";
 import { askReal, sendFile } from "./starting.js";
 import { complain, toast } from "./toast.js";

@@ -39,7 +39,7 @@ def toolkit(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(toolkit: Path, tmp_path: Path) -> AIToolkit:
-    return AIToolkit(Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=toolkit))
+    return AIToolkit(lambda: Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=toolkit))
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ import pytest
 from aitoolkit.toolkits import small_recipe
 
 from engines.aitoolkit import ARCHES, default_recipe
-from engines.aitoolkit.faults import failed, killed
+from engines.aitoolkit.faults import TESTED, failed, killed
 from engines.aitoolkit.watch import JobTable, Printed, read_losses
+from studio.pins import AITOOLKIT, pin_of
+from studio.settings import Settings
 
 FAILURES = {
     "41_missing_name": ("CONTRACT_MISMATCH", "0.12.26"),
@@ -66,6 +68,32 @@ def test_texts_that_only_its_users_met_are_known_too() -> None:
         assert failed(text, "", small_recipe(), ARCHES["sd15"]).code == code
     assert killed(-9, by_memory=True).code == "OUT_OF_MEMORY"
     assert "SIGKILL" in killed(-9, by_memory=False).message
+
+
+def test_every_way_of_being_kept_out_leads_to_the_terms_and_to_the_token() -> None:
+    for said in (
+        "403 Client Error: Forbidden for url: https://huggingface.co/black-forest-labs/FLUX.2-dev/resolve/main/model_index.json",
+        "GatedRepoError: Your request to access model black-forest-labs/FLUX.2-dev is awaiting a review from the repo authors.",
+        "Invalid user token.",
+    ):
+        error = failed(said, "", default_recipe("flux2"), ARCHES["flux2"])
+        assert error.code == "MODEL_GATED" and error.field == "model"
+        assert "https://huggingface.co/black-forest-labs/FLUX.2-dev" in error.remedy
+        assert "https://huggingface.co/settings/tokens" in error.remedy and "HF_TOKEN" in error.remedy
+
+
+def test_out_of_memory_names_the_settings_that_take_less_and_what_is_known_of_them() -> None:
+    hungry = default_recipe("flux").model_copy(update={"batch": 2, "gradient_checkpointing": False})
+    error = failed("CUDA out of memory. Tried to allocate 2.00 GiB", "", hungry, ARCHES["flux"])
+    assert error.code == "OUT_OF_MEMORY"
+    for words in ("gradient checkpointing on", "low VRAM on", "a batch of 1", "pictures of 512 pixels"):
+        assert words in error.remedy
+    assert "unknown until measured" in error.remedy or "GB" in error.remedy
+
+
+def test_the_version_that_errors_speak_of_is_the_one_that_setup_installs(settings: Settings) -> None:
+    pin = pin_of(settings, AITOOLKIT)
+    assert f"{pin.version} (commit {pin.commit[:7]})" == TESTED
 
 
 def test_steps_and_losses_are_read_from_recorded_bars(recorded: dict[str, Any], tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ from studio.settings import Settings
 from studio.training import TrainingPicture
 pictures = [TrainingPicture(Path(path), "portrait of zxmia person") for path in {[str(one.path) for one in pictures]!r}]
 settings = Settings(data=Path({str(tmp_path / "data")!r}), device="cpu", aitoolkit_path=Path({str(toolkit)!r}))
-AIToolkit(settings).train(small_recipe(), Path({str(model)!r}), pictures, Path({str(run)!r}), Said())
+AIToolkit(lambda: settings).train(small_recipe(), Path({str(model)!r}), pictures, Path({str(run)!r}), Said())
 """
     home = Path(__file__).resolve().parent.parent
     environment = os.environ | {"PYTHONPATH": f"{home}{os.pathsep}{home.parent}"}
@@ -170,7 +170,7 @@ def test_a_worker_that_ends_in_a_long_step_leaves_a_trainer_that_saves_and_stops
 ) -> None:
     behave(toolkit, step_s=0.6)
     run = tmp_path / "run"
-    hasty = AIToolkit(Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=toolkit), leave_s=0.01)
+    hasty = AIToolkit(lambda: Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=toolkit), leave_s=0.01)
     recipe = small_recipe(steps=8, save_every=100)
     with pytest.raises(Stopping):
         hasty.train(recipe, model, pictures, run, Said(Stopping, after=2))
@@ -217,7 +217,7 @@ def test_a_run_that_ended_while_nobody_looked_is_finished_without_another_start(
 
 
 def test_two_at_once_in_one_folder_are_refused(train: Train, toolkit: Path, tmp_path: Path, model: Path, pictures: Any) -> None:
-    other = AIToolkit(Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=toolkit))
+    other = AIToolkit(lambda: Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=toolkit))
     codes: list[str] = []
 
     def again(step: int) -> None:
@@ -272,7 +272,7 @@ def test_a_model_behind_a_gate_leads_to_its_page(train: Train, toolkit: Path) ->
 
 def test_a_trainer_that_hangs_is_ended(toolkit: Path, model: Path, pictures: list[TrainingPicture], tmp_path: Path) -> None:
     behave(toolkit, hang_at=12)
-    engine = AIToolkit(Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=toolkit, engine_timeout_s=6))
+    engine = AIToolkit(lambda: Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=toolkit, engine_timeout_s=6))
     with pytest.raises(LikenessError) as caught:
         engine.train(small_recipe(), model, pictures, tmp_path / "run", Said())
     assert caught.value.code == "ENGINE_TIMEOUT"
@@ -381,7 +381,7 @@ def test_a_card_that_is_missing_or_too_small_is_said_before_anything_starts(
     programs = tmp_path / "programs"
     programs.mkdir()
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    engine = AIToolkit(Settings(data=tmp_path / "data", aitoolkit_path=toolkit))
+    engine = AIToolkit(lambda: Settings(data=tmp_path / "data", aitoolkit_path=toolkit))
     recipe = small_recipe(toolkit={"arch": "flux"}, gradient_checkpointing=True, rank=16)
     for answer, code in (("exit 9", "DEPENDENCY_MISSING"), ("echo 12288", "OUT_OF_MEMORY")):
         (programs / "nvidia-smi").write_text(f"#!/bin/sh\n{answer}\n")

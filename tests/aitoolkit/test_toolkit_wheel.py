@@ -23,7 +23,7 @@ from studio.weights import read_safetensors_header
 def test_the_real_trainer_is_killed_and_goes_on_to_a_finished_lora(
     real_toolkit: Path, pictures: list[TrainingPicture], tmp_path: Path
 ) -> None:
-    engine = AIToolkit(Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=real_toolkit, engine_timeout_s=600))
+    engine = AIToolkit(lambda: Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=real_toolkit, engine_timeout_s=600))
     # A prompt that today's and that of 2024 would put a variable into, and a folder that they misread.
     recipe = small_recipe(steps=16, save_every=4, sample_every=100, samples=("a ${HOME} of zxmia",))
     model, run = real_toolkit / "tiny-sd15", tmp_path / "zx_LoRA" / "run"

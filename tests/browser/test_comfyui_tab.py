@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import io
 import json
 import re
 import shutil
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +16,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from comfyui.graphs import text_to_image, tiny_sheet
 from comfyui.server import KIT, Server, free_port, home, install
-from comfyui.test_managed import COMMIT, Keeper, Shop, pins_file, small_archive
+from comfyui.test_managed import pins_file, small_archive
 from PIL import Image
 from playwright.sync_api import expect
+from shop import COMMIT, open_shop
 
 from bench.rig import Running, running_studio, wait_until
 from tests.browser.browsing import HOME, open_browser, open_page, usable
@@ -243,12 +241,9 @@ def test_an_imported_workflow_makes_a_picture_and_a_server_that_is_gone_is_told(
 
 
 def test_an_installation_is_seen_from_every_tab_and_its_log_is_followed(tmp_path: Path) -> None:
-    serving = functools.partial(Keeper, shop=(shop := Shop(tmp_path / "shop", slow=0.05)))
-    shop.folder.mkdir()
-    small_archive(shop.folder / f"{COMMIT}.zip", size=100_000_000)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serving) as server, pytest.MonkeyPatch.context() as patch:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        shop.url = f"http://127.0.0.1:{server.server_address[1]}"
+    with open_shop(tmp_path / "shop") as shop, pytest.MonkeyPatch.context() as patch:
+        shop.slow = 0.05
+        small_archive(shop.folder / f"{COMMIT}.zip", size=100_000_000)
         patch.delenv("COMFYUI_URL", raising=False)
         patch.setenv("LIKENESS_ENGINE_PINS", str(pins_file(shop, tmp_path)))
         patch.setenv("LIKENESS_COMFYUI_PYTHON", sys.executable)
@@ -283,7 +278,6 @@ def test_an_installation_is_seen_from_every_tab_and_its_log_is_followed(tmp_path
             expect(work).to_be_hidden()
             expect(card).to_contain_text("Not installed")
             assert faults == []
-        server.shutdown()
 
 
 def write(path: Path, text: str) -> None:

@@ -29,7 +29,7 @@ SAID_ELSEWHERE = (
     ".viewer-facts dd, [role=listbox] [role=option], "
     ":is([data-filter=preset], [data-filter=style]) option, .analytics-table th[scope=row], #analytics-charts, "
     "#field-model input, [id^=field-character-preset] option, [id^=field-character-model] option, [id^=field-character-engine] option, "
-    "#field-character-slug-input, #field-character-trigger_word-input, .walk-written"
+    "#field-character-slug-input, #field-character-trigger_word-input, .walk-written, .caption-said"
 )
 
 # Visible texts and named attributes with Latin words that stand outside of ⟦ and ⟧.
@@ -246,22 +246,41 @@ def walk_train(walk: Walk, studio: Running) -> None:
     page.locator(".train-checkpoint button").first.click()
     page.locator(".train-versions li").wait_for()
     walk.look("train")
+    page.locator(".train-views").get_by_role("button", name="⟦Pictures⟧").click()
+    page.locator(".dataset-cell img").first.wait_for()
+    write = page.locator(".dataset-acts").get_by_role("button", name="⟦Write captions …⟧")
+    write.click()
+    page.locator(".caption-obstacle").wait_for()
+    walk.look("captions without a model")
+    page.keyboard.press("Escape")
+    set_to = {"caption_url": "http://127.0.0.1:9/v1", "caption_model": "seer"}
+    httpx.patch(f"{studio.url}/api/v1/settings", json=set_to).raise_for_status()
+    write.click()
+    page.locator(".caption-where").wait_for()
+    walk.look("captions")
+    page.locator("dialog .ask-acts .primary").click()
+    # Nobody answers there, and it asks again for some seconds.
+    page.locator(".caption-going").wait_for()
+    walk.look("captions being written")
+    page.locator(".caption-going button").click()
+    page.locator(".caption-outcome").wait_for()
+    walk.look("captions that were cancelled")
 
 
 def walk_the_rest(walk: Walk) -> None:
     page = walk.page
-    walk.tab("gallery", ".cell:not([data-empty])")
+    walk.tab("gallery", "likeness-gallery .cell:not([data-empty])")
     page.locator(".filters").hover()
     walk.look("gallery")
-    page.locator(".cell").first.click()
+    page.locator("likeness-gallery .cell").first.click()
     page.locator(".viewer-facts dl").wait_for()
     walk.look("viewer")
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
     for number in (0, 1):
-        page.locator(".cell").nth(number).focus()
+        page.locator("likeness-gallery .cell").nth(number).focus()
         page.keyboard.press("Space")
-        expect(page.locator(".cell[aria-selected=true]")).to_have_count(number + 1)
+        expect(page.locator("likeness-gallery .cell[aria-selected=true]")).to_have_count(number + 1)
     walk.look("a selection")
     walk.press("Compare")
     page.locator("dialog.compare").wait_for()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -149,12 +150,73 @@ def test_a_character_is_learned_watched_and_used(studio: Running, browser: Brows
     page.get_by_label("Prompt", exact=True).fill("smiling")
     page.locator("#make").click()
     wait_until(lambda: bool(pictures_ordered(studio)), 60, "no picture was ordered")
-    [job] = pictures_ordered(studio)
+    job = pictures_ordered(studio)[0]
     versions: Any = studio.get("loras/versions?character=nova")
     assert [version["version"] for version in versions["items"] if version["used"]] == [2]
     assert [lora["path"] for lora in job["recipe"]["loras"]] == [versions["items"][0]["path"]]
     page.context.close()
     assert [fault for fault in faults if "422" not in fault] == []
+
+
+@pytest.mark.timeout(900, func_only=True)
+def test_from_photos_to_a_picture(studio: Running, browser: Browser, tmp_path: Path) -> None:
+    """Photos → what is said of them → mended → learned → the checkpoint that is proposed → a picture with it."""
+    studio.post("characters", {"name": "Wren"})
+    photos = sorted((HOME / "tests" / "files" / "characters" / "00").glob("*.png"))[:7]
+    again = tmp_path / "once more.png"
+    with Image.open(photos[0]) as first:
+        first.resize((120, 120)).resize(first.size).save(again)
+    page, faults = open_page(browser, studio.url)
+    make_active(page, studio, "wren")
+    page.get_by_role("tab", name="Train").click()
+    page.locator(".train-views").get_by_role("button", name="Pictures").click()
+
+    # Photos
+    expect(page.get_by_role("heading", name="No dataset of Wren yet")).to_be_visible()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose pictures").click()
+    chooser.value.set_files([*photos, again])
+    expect(page.locator("likeness-datasets .cell img")).to_have_count(8)
+
+    # What is said of them, and one click each
+    check = page.locator(".dataset-check")
+    expect(check.locator("summary")).to_contain_text("to look at", timeout=LONG_MS)
+    twice = check.locator("li", has_text="Nearly the same picture more than once")
+    expect(twice).to_contain_text("2 pictures")
+    twice.get_by_role("button", name="Show them").click()
+    expect(page.locator("likeness-datasets .cell img")).to_have_count(2)
+    page.screenshot(path=SCREENS / "preflight.png", full_page=True)
+    twice.get_by_role("button", name="Remove 1").click()
+    expect(twice).to_have_count(0)
+    untold = check.locator("li", has_text="Captions are missing")
+    untold.get_by_role("button", name="Write 7 plain captions").click()
+    expect(untold).to_have_count(0)
+    expect(page.locator("likeness-datasets")).to_contain_text("7 of 7 have a caption")
+
+    # Learned
+    page.get_by_role("button", name="Train with this").click()
+    expect(page.locator(".train-learns")).to_contain_text("7 pictures")
+    every_control(page)
+    page.get_by_text("More settings", exact=True).locator("visible=true").click()
+    for label, value in (("Steps", "8"), ("Batch", "1"), ("Resolution", "64"), ("Checkpoint every", "4"), ("Samples every", "8")):
+        page.get_by_label(label, exact=True).locator("visible=true").fill(value)
+    page.get_by_role("button", name="Train", exact=True).click()
+    run = page.locator(".train-run")
+    run.locator(".scatterlayer .js-line").first.wait_for(state="attached", timeout=LONG_MS)
+    expect(run.locator(".train-state")).to_have_text("Done", timeout=LONG_MS)
+
+    # The one that is proposed, and a picture with it
+    expect(run.locator(".train-why")).to_contain_text(re.compile("is proposed"))
+    run.get_by_role("button", name=re.compile("^Use the (best|newest) one$")).click()
+    expect(run.locator(".train-notice")).to_contain_text("Version 1 is Wren's LoRA now")
+    run.get_by_role("button", name="Make a picture").click()
+    page.get_by_label("Prompt", exact=True).fill("a park")
+    page.locator("#make").click()
+    versions: Any = studio.get("loras/versions?character=wren")
+    path = versions["items"][0]["path"]
+    wait_until(lambda: any(path in str(job["recipe"]["loras"]) for job in pictures_ordered(studio)), 60, "no picture was ordered")
+    page.context.close()
+    assert faults == []
 
 
 @pytest.mark.timeout(900, func_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import http.server
 import json
 import os
 import shutil
@@ -11,12 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 import urllib.error
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,91 +21,31 @@ import psutil
 import pytest
 from comfyui.server import KIT, Server, free_port, install
 from fastapi.testclient import TestClient
+from shop import COMMIT, NEXT, Shop, open_shop, quiet, tiny_wheel, tree_of
 
 from app import HOME, main, open_studio
 from bench.rig import Running, running_studio, wait_until
 from engines.comfyui import NotComfy
 from engines.comfyui.engine import check_version
-from engines.comfyui.install import install as install_engine
 from engines.comfyui.managed import ManagedComfy
-from engines.comfyui.tree import archive_ids
+from engines.installing.install import install as install_program
 from studio.api import create_api
 from studio.errors import ChecksumMismatch, ChecksumMissing, DiskFull, DownloadFailed, InvalidFieldValue
-from studio.managed import Managed, Order, Pin, Torch, Tree, is_alive, managed_folder, read_log, waiting
+from studio.managed import Managed, Order, is_alive, managed_folder, read_log, waiting
+from studio.pins import COMFYUI, Torch
 from studio.settings import Settings, load_settings
 
-COMMIT, NEXT = "a" * 40, "b" * 40
 VENV = "venv/Scripts/python.exe" if os.name == "nt" else "venv/bin/python"
 BROKEN = "raise SystemExit('this version does not start')\n"
 
 
-@dataclass
-class Shop:
-    """A local HTTP server of archives. `cut` is after how many bytes the next answers break off; `asked` what was asked of it."""
-
-    folder: Path
-    url: str = ""
-    cut: list[int] = field(default_factory=list)
-    slow: float = 0
-    asked: list[str] = field(default_factory=list)
-
-    def pin(self, **changes: Any) -> Pin:
-        torch = {name: Torch(index=None, disk_mb=1) for name in ("cpu", "cuda", "rocm", "mps")}
-        said: dict[str, Any] = {
-            "repository": self.url,
-            "version": "0.3.75",
-            "commit": COMMIT,
-            "archive": f"{self.url}/{{commit}}.zip",
-            "tree": None,
-            "torch": torch,
-        }
-        return Pin(**{**said, **changes})
-
-
-class Keeper(http.server.BaseHTTPRequestHandler):
-    """Answers files of one folder, from where a Range header says."""
-
-    def __init__(self, *arguments: Any, shop: Shop) -> None:
-        self.shop = shop
-        super().__init__(*arguments)
-
-    def do_GET(self) -> None:
-        path = self.shop.folder / self.path.rpartition("/")[2]
-        asked = self.headers.get("Range", "")
-        self.shop.asked.append(asked)
-        if not path.is_file():
-            self.send_error(404)
-            return
-        content, start = path.read_bytes(), int(asked.removeprefix("bytes=").removesuffix("-") or 0)
-        if start >= len(content):
-            self.send_error(416)
-            return
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        end = start + self.shop.cut.pop(0) if self.shop.cut else len(content)
-        for at in range(start, min(end, len(content)), 2**16):
-            try:
-                self.wfile.write(content[at : min(end, at + 2**16)])
-            except ConnectionError:
-                # Whoever fetched it was ended, as tests do.
-                return
-            time.sleep(self.shop.slow)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+install_engine = functools.partial(install_program, COMFYUI)
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop(tmp_path / "shop")
-    shop.folder.mkdir()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Keeper, shop=shop)) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        shop.url = f"http://127.0.0.1:{server.server_address[1]}"
+    with open_shop(tmp_path / "shop") as shop:
         yield shop
-        server.shutdown()
 
 
 def small_archive(path: Path, *, commit: str = COMMIT, size: int = 300_000, **files: str) -> Path:
@@ -135,10 +71,6 @@ def real_archive(path: Path, *, commit: str = COMMIT, main: str | None = None) -
             archive.writestr(f"ComfyUI-{commit}/{name}", main.encode() if main and name == "main.py" else content)
         archive.comment = commit.encode()
     return path
-
-
-def quiet(_progress: float, _note: str) -> None:
-    pass
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(shop: Shop, tmp_path: Path) -> None:
@@ -168,11 +100,6 @@ def test_an_installation_that_was_ended_keeps_what_it_got(shop: Shop, tmp_path: 
     assert part.stat().st_size > 0
     install_engine(tmp_path / "engine", shop.pin(), COMMIT, quiet, shared=Path(sys.executable))
     assert shop.asked[1].startswith("bytes=")
-
-
-def tree_of(archive: Path) -> Tree:
-    with zipfile.ZipFile(archive) as opened:
-        return Tree(**archive_ids(opened))
 
 
 @pytest.mark.parametrize(
@@ -229,15 +156,6 @@ def test_a_pip_without_a_connection_says_so_and_the_installation_goes_on_later(
     )
 
 
-def tiny_wheel(folder: Path, version: str, *, size: int = 0) -> None:
-    name = f"likeness_test_wheel-{version}"
-    with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{name}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: likeness-test-wheel\nVersion: {version}\n")
-        wheel.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr("likeness_test_wheel.bin", bytes(size))
-        wheel.writestr(f"{name}.dist-info/RECORD", "")
-
-
 def test_a_step_that_outlived_a_killed_worker_is_ended_before_it_is_done_again(shop: Shop, tmp_path: Path) -> None:
     small_archive(shop.folder / f"{COMMIT}.zip")
     root = tmp_path / "engine"
@@ -290,11 +208,11 @@ def test_a_disk_that_fills_up_keeps_nothing_half_done(shop: Shop, tmp_path: Path
     disk = tmp_path / "disk"
     disk.mkdir()
     script = (
-        "import sys; from pathlib import Path; from engines.comfyui.install import install; from studio.managed import Pin\n"
+        "import sys; from pathlib import Path; from engines.installing.install import install; from studio.pins import COMFYUI, Pin\n"
         "from studio.errors import DiskFull\n"
         "pin, root = Pin.model_validate_json(sys.argv[1]), Path(sys.argv[2])\n"
         "shared = None if sys.argv[3] == 'in the environment' else Path(sys.executable)\n"
-        "try:\n    install(root, pin, pin.commit, lambda *_: None, shared=shared, build='cpu')\n"
+        "try:\n    install(COMFYUI, root, pin, pin.commit, lambda *_: None, shared=shared, build='cpu')\n"
         "except DiskFull as error:\n    print(error.message)\n"
         "print(sorted(path.name for path in root.rglob('*') if path.is_file()))\n"
     )
@@ -371,7 +289,7 @@ def test_the_command_line_says_how_comfyui_is_installs_it_and_follows_its_log(
     def command(*words: str) -> list[str]:
         return [sys.executable, str(HOME / "app.py"), "engines", *words, "--data", str(settings.data)]
 
-    assert [one["name"] for one in said("status")["items"]] == ["embedded", "comfyui"]
+    assert [one["name"] for one in said("status")["items"]] == ["embedded", "comfyui", "aitoolkit"]
     assert said("status", "comfyui")["state"] == "not_installed"
     assert said("status", "nobody", status=1)["error"]["code"] == "NOT_FOUND"
     assert said("update", "comfyui", status=1)["error"]["code"] == "CONFLICT"

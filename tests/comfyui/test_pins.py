@@ -15,12 +15,12 @@ from comfyui.server import KIT, install
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from engines.comfyui.install import Step, python_in, what_failed
-from engines.comfyui.install import _Said as Listening  # pyright: ignore[reportPrivateUsage]  # what hears a program's lines
-from engines.comfyui.torch_builds import CPU, CUDA, CUDA_12, MPS, ROCM, Machine, choose
-from engines.comfyui.tree import NotATree, archive_ids
+from engines.installing.install import Step, python_in, what_failed
+from engines.installing.install import _Said as Listening  # pyright: ignore[reportPrivateUsage]  # what hears a program's lines
+from engines.installing.torch_builds import CPU, CUDA, CUDA_12, MPS, ROCM, Machine, choose
+from engines.installing.tree import NotATree, archive_ids
 from studio.errors import DependencyMissing, DiskFull, DownloadFailed
-from studio.managed import pins
+from studio.pins import COMFYUI, pin_of
 from studio.settings import Settings
 
 # A repository with everything that could go wrong, and what git 2.39 calls its tree in both of its formats.
@@ -109,7 +109,7 @@ def test_what_no_tree_can_look_like_is_refused() -> None:
 
 
 def test_the_shipped_pins_fit_together(settings: Settings) -> None:
-    pin = pins(settings).comfyui
+    pin = pin_of(settings, COMFYUI)
     assert pin.tree is not None and pin.constraints is not None
     assert set(pin.torch) == {CPU, CUDA, CUDA_12, ROCM, MPS}
     indexes = {name: torch.index and torch.index.rpartition("/")[2] for name, torch in pin.torch.items()}
@@ -118,7 +118,7 @@ def test_the_shipped_pins_fit_together(settings: Settings) -> None:
 
 
 def test_every_package_that_comfyui_asks_for_has_a_version_that_it_takes(settings: Settings) -> None:
-    pin = pins(settings).comfyui
+    pin = pin_of(settings, COMFYUI)
     assert pin.constraints is not None
     fixed = versions(Path(pin.constraints).read_text("utf-8").splitlines())
     for torch in pin.torch.values():
@@ -202,7 +202,7 @@ KFD_GPU = "cpu_cores_count 0\nsimd_count 192\nvendor_id 4098\ngfx_target_version
     ids=lambda value: value.nvidia.strip()[:40] or f"{value.system} {value.architecture}" if isinstance(value, Machine) else "",
 )
 def test_the_drivers_decide_which_torch_it_is(machine: Machine, build: str, because: str, problem: str) -> None:
-    choice = choose(machine)
+    choice = choose(machine, COMFYUI)
     assert choice.build == build and because in choice.because
     assert problem in choice.problem and bool(choice.problem) == bool(problem) == bool(choice.remedy)
 

@@ -13,12 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
+from app import make_worker, open_studio
 from engines.embedded.captioner import load_captioner
 from studio.caption_text import CaptionStyle
 from studio.captioning import Wanted, caption_pictures
+from studio.contracts import CaptionRequest, CharacterFields, JobState
+from studio.datasets import DatasetFields
 from studio.engine import Cancelled
 from studio.errors import DependencyMissing, ModelInvalid, ModelUnsafe
-from studio.settings import Settings
+from studio.settings import Settings, load_settings
 
 COLOURS = {"red": (220, 20, 20), "blue": (20, 20, 220)}
 SHOWN = {"red": "a red coat on street", "blue": "a blue coat at night"}
@@ -117,6 +120,32 @@ def test_it_captions_a_folder_as_any_other_model_does(taught: Path, tmp_path: Pa
     captioner = load_captioner(settings(taught), "blip")
     found = list(caption_pictures(wanted, captioner, CaptionStyle.natural, "zxmia", Report(), max_megapixels=100))
     assert [(one.id, one.caption) for one in found] == [(colour, f"zxmia, {said}") for colour, said in SHOWN.items()]
+
+
+def test_a_job_has_a_dataset_captioned_without_any_address(taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIKENESS_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("LIKENESS_MODELS_DIR", str(taught))
+    monkeypatch.setenv("LIKENESS_THREADS", "1")
+    studio = open_studio(load_settings(tmp_path / "data"))
+    ann = {"name": "Ann", "trigger_word": "zann", "kind": "consented", "consent": {"who": "Ann Example", "what_for": "training"}}
+    character = studio.create_character(CharacterFields.model_validate(ann))
+    dataset, _ = studio.datasets.create(DatasetFields.model_validate({"character": character.id}))
+    for colour in COLOURS:
+        file = tmp_path / f"{colour}.png"
+        flat(colour).save(file)
+        studio.datasets.add_files(dataset.id, [(file.name, file.read_bytes())])
+    request = CaptionRequest(dataset=dataset.id, captioner="blip")
+    offer = studio.captionings.offer(request)
+    assert offer.way is not None and (offer.way.captioner, offer.way.sends_away, offer.real) == ("blip", False, True)
+    job = studio.captionings.order(request, correlation_id="test")
+    worker = make_worker(studio.settings, studio.database)
+    run = worker.jobs.begin(f"{job.id}-1")
+    assert run is not None
+    worker._work(run)
+    assert studio.job(job.id).state is JobState.done, studio.job(job.id).error
+    assert [one.caption for one in studio.datasets.every_picture(dataset.id)] == [f"zann, {said}" for said in SHOWN.values()]
+    assert studio.captionings.captioning(job.id).spent.answers == 0
+    studio.database.close()
 
 
 def test_without_one_it_is_said_where_to_put_it(tmp_path: Path, taught: Path) -> None:

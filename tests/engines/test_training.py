@@ -146,6 +146,48 @@ def test_a_loss_that_is_no_number_ends_the_run_and_the_lora_before_it_stays(
     assert [one.step for one in training.checkpoints(tmp_path / "run")] == [2, 3]
 
 
+def test_prior_preservation_draws_its_class_pictures_once_and_goes_on_to_the_very_same_lora(
+    engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path
+) -> None:
+    recipe = SMALL.model_copy(update={"prior_weight": 0.5, "prior_pictures": 3, "seed": 4})
+    whole, stopped, without = tmp_path / "whole", tmp_path / "stopped", tmp_path / "without"
+    said = Said()
+    straight = engine.train(recipe, STARTER, pictures, whole, said)
+    assert "Drawing class pictures, 1 of 1" in said.notes
+    drawn = {path.name: path.read_bytes() for path in (whole / "class").iterdir()}
+    assert sorted(drawn) == ["000.png", "001.png", "002.png"] and len(set(drawn.values())) == 3
+    assert all("prior" in one for one in training.read_progress(whole))
+
+    with pytest.raises(Stopping):
+        engine.train(recipe, STARTER, pictures, stopped, Said(Stopping, after=3))
+    training.class_picture(stopped, 1).unlink()
+    training.class_picture(stopped, 2).write_bytes(drawn["002.png"][:100])
+    went_on = engine.train(recipe, STARTER, pictures, stopped, Said())
+    assert {path.name: path.read_bytes() for path in (stopped / "class").iterdir()} == drawn, (
+        "the model draws them before it wears anything"
+    )
+    assert _learned(went_on.path) == _learned(straight.path)
+    said = Said()
+    engine.train(recipe, STARTER, pictures, whole, said)
+    assert not [note for note in said.notes if "class" in note], "a finished run draws nothing"
+
+    plain = engine.train(recipe.model_copy(update={"prior_weight": 0}), STARTER, pictures, without, Said())
+    assert not (without / "class").exists() and "prior" not in training.read_progress(without)[0]
+    assert _learned(plain.path) != _learned(straight.path)
+
+
+def test_a_run_that_is_cancelled_while_class_pictures_are_drawn_begins_anew_with_those_it_has(
+    engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path
+) -> None:
+    recipe = SMALL.model_copy(update={"prior_weight": 1, "prior_pictures": 10, "steps": 1})
+    with pytest.raises(Cancelled):
+        engine.train(recipe, STARTER, pictures, tmp_path / "run", Said(Cancelled, at="Drawing class pictures, 2 of 2"))
+    assert len(list((tmp_path / "run" / "class").iterdir())) == 5
+    said = Said()
+    assert engine.train(recipe, STARTER, pictures, tmp_path / "run", said).steps == 1
+    assert "Drawing class pictures, 1 of 1" in said.notes
+
+
 def test_bad_input_is_told_and_leaves_the_engine_usable(engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path) -> None:
     with pytest.raises(InvalidFieldValue, match="no pictures"):
         engine.train(SMALL, STARTER, [], tmp_path / "none", Said())

@@ -15,6 +15,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from studio.pins import Program
+
 CPU, CUDA, CUDA_12, ROCM, MPS = "cpu", "cuda", "cuda12", "rocm", "mps"
 CUDA_13_DRIVER, CUDA_12_DRIVER = 580, 525
 CUDA_13_CARDS, CUDA_12_CARDS, CUDA_12_TOO_NEW = 7.5, 5.0, 10.0
@@ -36,16 +38,20 @@ class Machine:
 
 @dataclass(frozen=True)
 class Choice:
-    """The build by its name in the pins file. With `problem` there is a card that none suits as it is, and `build` is for the processor."""
+    """The build by its name in the pins file. With `problem` there is a card that none suits as it is, and `build` is for the processor.
+
+    `driver` is the oldest driver of NVIDIA's that would do, 0 where that isn't the problem.
+    """
 
     build: str
     because: str
     problem: str = ""
     remedy: str = ""
+    driver: int = 0
 
 
-def choose(machine: Machine) -> Choice:
-    """The build for a computer."""
+def choose(machine: Machine, program: Program) -> Choice:
+    """The build of a program's torch for a computer."""
     if machine.system == "darwin":
         if machine.architecture == "arm64":
             return Choice(MPS, "Apple silicon")
@@ -53,11 +59,11 @@ def choose(machine: Machine) -> Choice:
             CPU,
             "a Mac with an Intel processor",
             problem="torch is no longer made for Macs with an Intel processor.",
-            remedy="Connect to a ComfyUI on another computer, or set LIKENESS_COMFYUI_PYTHON to a Python that has torch.",
+            remedy=f"Use {program.title} on another computer, or set {program.variable('python')} to a Python that has torch.",
         )
     card = _nvidia_card(machine.nvidia)
     if card is not None:
-        return _for_nvidia(*card)
+        return _for_nvidia(*card, program)
     if machine.system == "linux" and (found := _amd_card(machine.amd)):
         return Choice(ROCM, f"AMD {found}")
     return Choice(CPU, "no graphics card that torch can use was found")
@@ -73,7 +79,7 @@ def this_machine() -> Machine:
     return Machine(system, platform.machine().lower(), nvidia, amd)
 
 
-def _for_nvidia(name: str, driver: int, capability: float) -> Choice:
+def _for_nvidia(name: str, driver: int, capability: float, program: Program) -> Choice:
     because = f"{name}, driver {driver}"
     if 0 < capability < CUDA_12_CARDS:
         return Choice(CPU, f"{name} is older than what torch computes on")
@@ -86,7 +92,8 @@ def _for_nvidia(name: str, driver: int, capability: float) -> Choice:
         CPU,
         because,
         problem=f"The NVIDIA driver {driver} is too old for {name}.",
-        remedy=f"Install driver {needed} or newer, or set LIKENESS_COMFYUI_TORCH=cpu to do without the card.",
+        remedy=f"Install driver {needed} or newer, or set {program.variable('torch')}=cpu to do without the card.",
+        driver=needed,
     )
 
 

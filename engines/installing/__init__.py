@@ -1,0 +1,1 @@
+"""Programs of others, got onto this computer and looked after there. ComfyUI and AI-Toolkit both stand on it."""
