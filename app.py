@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from studio.db import Database
+    from studio.engine import Report
     from studio.feed import Feed
+    from studio.jobs import Run
     from studio.studio import Studio
-    from studio.training import ToolkitArch
+    from studio.training import ToolkitArch, TrainRecipe
     from studio.worker import Worker
 
 HOME = Path(__file__).resolve().parent
@@ -47,6 +49,7 @@ def open_studio(settings: Settings) -> Studio:
     from studio.remote import WorkflowShelf
     from studio.shelf import ModelShelf, PresetShelf
     from studio.studio import Studio
+    from studio.training_offers import Toolkit
 
     prepare_data_root(settings.data)
     migrate(settings.database)
@@ -58,7 +61,7 @@ def open_studio(settings: Settings) -> Studio:
         shelf=shelf,
         preset_shelf=PresetShelf(PRESETS),
         workflow_shelf=workflows,
-        toolkit=_toolkit_arches,
+        toolkit=Toolkit(_toolkit_arches, _toolkit_vram_gb, _check_toolkit),
     )
 
 
@@ -72,12 +75,9 @@ def make_worker(settings: Settings, database: Database) -> Worker:
     from engines.aitoolkit import AIToolkit, ManagedToolkit
     from engines.comfyui import Address, Comfy, Fingerprints, ManagedComfy, Uploaded
     from engines.embedded import Embedded
-    from engines.embedded.captioner import load_captioner
     from engines.embedded.classifier import load_judge
-    from studio.caption import write_captions
     from studio.characters import Characters
     from studio.contracts import JobKind, Recipe
-    from studio.datasets import Datasets
     from studio.engine import Generator
     from studio.gallery import Gallery
     from studio.generate import make_pictures
@@ -143,15 +143,24 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         characters=characters,
         data=settings.data,
     )
-    caption = functools.partial(
-        write_captions,
-        jobs=jobs,
-        datasets=Datasets(database, settings, gallery, characters),
-        gallery=gallery,
-        characters=characters,
-        settings=lambda: reread(settings),
-        load=load_captioner,
-    )
+
+    def caption(run: Run, report: Report) -> None:
+        # A client of HTTP and all that belongs to it: most workers never ask a vision model.
+        from engines.embedded.captioner import load_captioner
+        from studio.caption import write_captions
+        from studio.datasets import Datasets
+
+        write_captions(
+            run,
+            report,
+            jobs=jobs,
+            datasets=Datasets(database, settings, gallery, characters),
+            gallery=gallery,
+            characters=characters,
+            settings=lambda: reread(settings),
+            load=load_captioner,
+        )
+
     handlers = {JobKind.generate: generate, JobKind.train: train, JobKind.caption: caption}
 
     def close() -> None:
@@ -309,6 +318,18 @@ def _toolkit_arches() -> tuple[ToolkitArch, ...]:
         ToolkitArch(arch=name, title=arch.title, repo=arch.repo, gated=arch.gated, vram_gb=arch.vram_gb, recipe=default_recipe(name))
         for name, arch in ARCHES.items()
     )
+
+
+def _toolkit_vram_gb(recipe: TrainRecipe, model: Path) -> float | None:
+    from engines.aitoolkit import vram_gb
+
+    return vram_gb(recipe, model)
+
+
+def _check_toolkit(settings: Settings, recipe: TrainRecipe, model: Path, have_mb: float | None, measured_gb: float | None) -> None:
+    from engines.aitoolkit import check_order
+
+    check_order(settings, recipe, model, have_mb, measured_gb)
 
 
 def _assemble(settings: Settings, studio: Studio) -> tuple[ASGIApp, Feed]:
