@@ -82,6 +82,7 @@ def measure_watching(steps: int = 100_000, looks: int = 40) -> None:
         said = [{"step": step, "loss": dice.uniform(0.1, 0.3), "rate": 1e-4, "seconds": 0.2} for step in range(first, first + number)]
         return "".join(f"{json.dumps(one)}\n" for one in said)
 
+    whole = ""
     anew: list[float] = []
     new: list[float] = []
     sizes: list[int] = []
