@@ -206,6 +206,13 @@ export class CaptionProgress {
     if (before && before.step !== job.step) this.came();
   }
 
+  // One that was ordered here: it may have ended before the stream told of it.
+  begun(job) {
+    feed.take(job);
+    this.take(feed.job(job.id) ?? job);
+    this.look();
+  }
+
   async cancel() {
     try {
       feed.take(await post(`jobs/${encodeURIComponent(this.job.id)}/cancel`));
@@ -246,7 +253,7 @@ export class CaptionProgress {
 
   async retry(id) {
     try {
-      feed.take(await post(`captions/${encodeURIComponent(id)}/retry`));
+      this.begun(await post(`captions/${encodeURIComponent(id)}/retry`));
     } catch (problem) {
       complain(problem);
     }

@@ -688,7 +688,9 @@ class Datasets extends HTMLElement {
     if (groups.length > 1) return toast(t("These are of several datasets"), { kind: "warn", detail: t("Open one dataset to change its captions together.") });
     const [[dataset, ids]] = groups;
     const job = await writeCaptions({ dataset, ...(ids ? { pictures: ids } : {}) });
-    if (job) this.clearSelection();
+    if (!job) return;
+    if (dataset === this.current) this.writing.begun(job);
+    this.clearSelection();
   }
 
   // Some were written: what stands in the list is looked at again, while nobody writes there.

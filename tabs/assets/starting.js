@@ -214,7 +214,7 @@ class References extends Field {
     const folder = h("input", { type: "file", webkitdirectory: true, onchange: () => add([...folder.files].filter((one) => one.type.startsWith("image/"))) });
     const state = h("p", { class: "soft", role: "status" });
     const writing = new CaptionProgress(() => dialog.open && load());
-    const write = h("button", { type: "button", class: "button", "data-tip": t("A vision model describes the chosen ones, or all that are shown"), onclick: () => writeCaptions({ references: true, category: category.value, ...(chosen.size ? { pictures: [...chosen] } : {}) }, done(false)) }, t("Write captions …"));
+    const write = h("button", { type: "button", class: "button", "data-tip": t("A vision model describes the chosen ones, or all that are shown"), onclick: () => writeCaptions({ references: true, category: category.value, ...(chosen.size ? { pictures: [...chosen] } : {}) }, done(false)).then((job) => job && writing.begun(job)) }, t("Write captions …"));
     const done = (keep) => () => {
       if (keep) this.choose([...chosen].slice(0, MOST_REFERENCES));
       dialog.close();
