@@ -172,7 +172,7 @@ def test_where_a_face_lies_is_found_or_said_to_be_nowhere() -> None:
     mask = face_mask(ground, "starter")
     assert mask is not None and mask.size == ground.size
     seen = np.asarray(mask)
-    assert seen[40, 100] == 255 and seen[:, :20].max() == seen[:, -20:].max() == seen[-8:].max() == 0
+    assert seen[40, 100] == 255 and max(seen[:, :20].max(), seen[:, -20:].max(), seen[-8:].max()) < 8
 
 
 # For real

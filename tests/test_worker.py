@@ -81,9 +81,9 @@ def test_a_worker_starts_without_what_only_some_jobs_need(studio: Studio, settin
     code += f"settings = load_settings(Path({str(settings.data)!r}))\n"
     code += "worker = app.make_worker(settings, open_database(settings.database))\n"
     code += "print(sorted(kind.value for kind in worker.handlers))\n"
-    code += "print([name for name in ('numpy', 'torch', 'diffusers', 'gradio', 'alembic') if name in sys.modules])"
+    code += "print([name for name in ('numpy', 'torch', 'diffusers', 'gradio', 'alembic', 'studio.vision_model') if name in sys.modules])"
     told = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, timeout=120, check=False)
-    assert told.stdout.splitlines() == ["['generate', 'train']", "[]"], told.stderr
+    assert told.stdout.splitlines() == ["['caption', 'generate', 'train']", "[]"], told.stderr
 
 
 def test_runs_have_their_turn_in_the_order_of_the_queue_whichever_thread_comes_first() -> None:

@@ -27,6 +27,7 @@ export const preview = (job) => address(`jobs/${encodeURIComponent(job.id)}/prev
 export const get = (path, query, options) => ask("GET", path, undefined, query, options);
 export const post = (path, body = {}) => ask("POST", path, body);
 export const remove = (path, body) => ask("DELETE", path, body);
+export const put = (path, body) => ask("PUT", path, body);
 export const patch = (path, body) => ask("PATCH", path, body);
 // Files travel as a form; the browser writes its header itself.
 export const send = (path, form, method = "POST") => ask(method, path, form);

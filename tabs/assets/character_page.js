@@ -3,6 +3,7 @@
 import { active } from "./active.js";
 import { address, get, patch, remove, send, thumbnail } from "./api.js";
 import { orderSheet, SheetReview } from "./character_sheet.js";
+import { VariantsPart } from "./character_variants.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { ended, feed, paints } from "./feed.js";
 import { showTab } from "./header.js";
@@ -45,6 +46,7 @@ export class CharacterPage {
       this.notice,
       (this.sheets = h("div", { class: "page-sheets" })),
       this.buildPhotos(),
+      (this.variants = new VariantsPart(this)).node,
       this.buildPictures(),
       this.buildJobs(),
     );
@@ -126,6 +128,7 @@ export class CharacterPage {
         ),
       ),
     );
+    this.variants.draw();
     if (focused) [...this.head.querySelectorAll("button, a")].find((node) => node.textContent === focused)?.focus();
     this.drawNotice();
   }

@@ -91,6 +91,7 @@ def test_what_it_would_leave_out_silently_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"")
     for recipe, model, field in (
         (small_recipe(targets=Targets.attention), "x/y", "targets"),
+        (small_recipe(prior_weight=1), "x/y", "prior_weight"),
         (small_recipe(schedule="cosine", warmup=10), "x/y", "warmup"),
         (small_recipe(resolution=500), "x/y", "resolution"),
         (default_recipe("flux"), str(file), "model"),
