@@ -82,6 +82,12 @@ class TrainOffers:
         self._meters = meters
         self._toolkit = toolkit
 
+    @property
+    def card_gb(self) -> float | None:
+        """The memory of the largest graphics card; 0 where there is none, None where nobody knows yet."""
+        held = self._meters.video_memory_mb()
+        return None if held is None else round(held / 1024, 1)
+
     def choice(
         self, preset: TrainPreset, engine: str, recipe: TrainRecipe, model: Path, pictures: Sequence[int], before: Sequence[Earlier]
     ) -> TrainChoice:

@@ -70,6 +70,7 @@ class TrainOffer(Contract):
     presets: tuple[TrainChoice, ...]
     toolkit: tuple[ToolkitOffer, ...] = Field(description="What AI-Toolkit trains, where it is set up; a request's `model` is one's `arch`")
     pictures: int
+    card_gb: float | None = Field(description="Memory of NVIDIA's largest card here; 0: there is none, null: not known yet")
     obstacles: tuple[Problem, ...]
 
 
@@ -219,6 +220,7 @@ class Trainings:
             presets=tuple(choices),
             toolkit=tuple(toolkit),
             pictures=count,
+            card_gb=self._offers.card_gb,
             obstacles=tuple(self._obstacles(somebody, count)),
         )
 

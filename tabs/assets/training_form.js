@@ -146,15 +146,16 @@ export class TrainingForm {
       "label",
       { class: "option train-preset" },
       input,
-      h("span", { class: "option-face" }, h("strong", { "data-preset": one.id }, one.name), h("span", { class: "train-about", "data-preset": one.id }, one.about), h("span", { class: "train-time" }, time, " · ", tn("{count} step", "{count} steps", one.recipe.steps)), h("span", { class: "train-time" }, this.needs(one))),
+      h("span", { class: "option-face" }, h("strong", { "data-preset": one.id }, one.name), h("span", { class: "train-about", "data-preset": one.id }, one.about), h("span", { class: "train-time" }, time, " · ", tn("{count} step", "{count} steps", one.recipe.steps), h("br"), this.needs(one))),
     );
   }
 
   // Memory of the graphics card and space on the disk, as far as anybody knows.
   needs({ vram_gb, vram_measured, disk_gb }) {
-    const memory = vram_gb === null ? null : vram_measured ? t("{count} GB of graphics memory, as measured here", { count: number(vram_gb) }) : t("about {count} GB of graphics memory, as its makers say", { count: number(vram_gb) });
-    const disk = disk_gb === null ? t("disk space unknown until measured") : t("about {size} on the disk", { size: disk_gb < 1 ? t("{count} MB", { count: number(Math.ceil(disk_gb * 1024)) }) : t("{count} GB", { count: number(disk_gb, { maximumFractionDigits: 1 }) }) });
-    return [memory ?? (this.arch() ? t("graphics memory unknown until measured") : null), disk].filter(Boolean).join(" · ");
+    const size = (gb) => (gb < 1 ? t("{count} MB", { count: number(Math.ceil(gb * 1024)) }) : t("{count} GB", { count: number(gb, { maximumFractionDigits: 1 }) }));
+    const unknown = this.arch() || this.offer.card_gb ? t("Graphics memory unknown until measured") : null;
+    const memory = vram_gb === null ? unknown : vram_measured ? t("Graphics memory {size}, as measured here", { size: size(vram_gb) }) : t("Graphics memory about {size}, as its makers say", { size: size(vram_gb) });
+    return [memory, disk_gb === null ? t("Disk space unknown until measured") : t("Disk about {size}", { size: size(disk_gb) })].filter(Boolean).join(" · ");
   }
 
   drawLearns() {

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -357,6 +358,7 @@ Embedded(Settings(data=beside / "data")).train(recipe, model, [TrainingPicture(p
 """
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("file", [training.STATE, training.LORA])
 def test_a_trainer_killed_in_the_midst_of_a_save_keeps_the_checkpoint_before(
     file: str, engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path
@@ -364,17 +366,18 @@ def test_a_trainer_killed_in_the_midst_of_a_save_keeps_the_checkpoint_before(
     run, script = tmp_path / "run", tmp_path / "train.py"
     script.write_text(TRAIN)
     # Large enough that writing a file takes longer than looking for it.
-    recipe = SMALL.model_copy(update={"rank": 96, "steps": 3, "save_every": 1, "batch": 1})
+    recipe = SMALL.model_copy(update={"rank": 96, "steps": 3, "save_every": 1, "batch": 1, "sample_every": 100})
     (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
     command = [sys.executable, str(script), str(STARTER), str(pictures[0].path), str(run), str(tmp_path)]
     second = training.place_of(run, 2)
-    trainer = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(HOME)}, stderr=subprocess.PIPE)
+    trainer = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(HOME), "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
     try:
         while not (unfinished := list(second.glob(f".{file}.*.tmp"))):
             assert trainer.poll() is None, "it ended before the save was seen"
+            time.sleep(0.001)
     finally:
         trainer.kill()
-        trainer.communicate()
+        trainer.wait()
     assert all(path.is_file() for path in unfinished) and not (second / file).exists(), "it was killed in the midst of the save"
     (before,) = training.checkpoints(run)
     assert before.step == 1 and before.state is not None
