@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from studio.db import Database
+    from studio.engine import Report
     from studio.feed import Feed
+    from studio.jobs import Run
     from studio.studio import Studio
     from studio.training import ToolkitArch
     from studio.worker import Worker
@@ -72,12 +74,9 @@ def make_worker(settings: Settings, database: Database) -> Worker:
     from engines.aitoolkit import AIToolkit, ManagedToolkit
     from engines.comfyui import Address, Comfy, Fingerprints, ManagedComfy, Uploaded
     from engines.embedded import Embedded
-    from engines.embedded.captioner import load_captioner
     from engines.embedded.classifier import load_judge
-    from studio.caption import write_captions
     from studio.characters import Characters
     from studio.contracts import JobKind, Recipe
-    from studio.datasets import Datasets
     from studio.engine import Generator
     from studio.gallery import Gallery
     from studio.generate import make_pictures
@@ -143,15 +142,24 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         characters=characters,
         data=settings.data,
     )
-    caption = functools.partial(
-        write_captions,
-        jobs=jobs,
-        datasets=Datasets(database, settings, gallery, characters),
-        gallery=gallery,
-        characters=characters,
-        settings=lambda: reread(settings),
-        load=load_captioner,
-    )
+
+    def caption(run: Run, report: Report) -> None:
+        # A client of HTTP and all that belongs to it: most workers never ask a vision model.
+        from engines.embedded.captioner import load_captioner
+        from studio.caption import write_captions
+        from studio.datasets import Datasets
+
+        write_captions(
+            run,
+            report,
+            jobs=jobs,
+            datasets=Datasets(database, settings, gallery, characters),
+            gallery=gallery,
+            characters=characters,
+            settings=lambda: reread(settings),
+            load=load_captioner,
+        )
+
     handlers = {JobKind.generate: generate, JobKind.train: train, JobKind.caption: caption}
 
     def close() -> None:
@@ -238,6 +246,7 @@ def worker(args: argparse.Namespace) -> int:
     from studio.db import migrate, open_database
     from studio.worker import run_worker
 
+    supervisor.share_one_heap()
     supervisor.exit_when_orphaned()
     settings = _settings(args)
     _log("worker", settings)

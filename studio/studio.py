@@ -105,8 +105,8 @@ class Studio:
         self.captionings = Captionings(settings, self._characters, self._gallery, self._jobs, self._orders, self.datasets)
         self.keeping = Keeping(self._characters, shelf, self.trainings)
         self.comparing = Comparing(self.trainings, self._jobs, self._orders)
-        self.variants = Variants(self._characters, self._gallery, self._jobs, self._orders, shelf, self.trainings)
         self.engines = Engines(settings, self.health, self.inventory, self.change_settings, fixed_by, self.trainings.is_running_with)
+        self.variants = Variants(self._characters, self._gallery, self._jobs, self._orders, shelf, self.trainings)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs

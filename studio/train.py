@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import sqlalchemy as sa
 from PIL.Image import Image
 
@@ -18,6 +18,9 @@ from studio.errors import EngineOffline, LikenessError, NotFound
 from studio.jobs import Jobs, Run
 from studio.shelf import ModelShelf
 from studio.trainings import TrainPlan, pictures_of, training_folder
+
+if TYPE_CHECKING:
+    import numpy as np
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -452,3 +453,32 @@ def test_the_lock_is_free_again_after_a_stop(studio: Studio) -> None:
         pass
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{studio.port}/", timeout=5)
+
+
+HEAPS = """
+import ctypes, re, sys, threading
+from studio.supervisor import share_one_heap
+if sys.argv[1] == "shared":
+    share_one_heap()
+libc, at = ctypes.CDLL(None), threading.Barrier(9)
+libc.malloc.restype, libc.fopen.restype = ctypes.c_void_p, ctypes.c_void_p
+libc.malloc_info.argtypes, libc.fclose.argtypes = [ctypes.c_int, ctypes.c_void_p], [ctypes.c_void_p]
+def take():
+    at.wait(); libc.malloc(5000); at.wait()
+threads = [threading.Thread(target=take) for _ in range(8)]
+for thread in threads: thread.start()
+at.wait(); at.wait()
+file = libc.fopen(sys.argv[2].encode(), b"w")
+libc.malloc_info(0, file); libc.fclose(file)
+print(len(re.findall("<heap nr", open(sys.argv[2]).read())))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc", reason="only glibc has a heap per thread")
+@pytest.mark.parametrize(("how", "chosen", "one"), [("shared", None, True), ("apart", None, False), ("shared", "4", False)])
+def test_threads_of_a_worker_share_one_heap(tmp_path: Path, how: str, chosen: str | None, one: bool) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    environment |= {"MALLOC_ARENA_MAX": chosen} if chosen else {}
+    command = [sys.executable, "-c", HEAPS, how, str(tmp_path / "heaps.xml")]
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert (int(told.stdout) == 1) is one, told.stdout

@@ -75,6 +75,17 @@ def test_jobs_run_in_order_and_their_pictures_are_kept(studio: Studio, worker: O
     assert [len(studio.artifacts(job_id)) for job_id in ids] == [2, 2, 2]
 
 
+def test_a_worker_starts_without_what_only_some_jobs_need(studio: Studio, settings: Settings) -> None:
+    code = "import sys\nfrom pathlib import Path\nimport app\nfrom studio.db import open_database\n"
+    code += "from studio.settings import load_settings\n"
+    code += f"settings = load_settings(Path({str(settings.data)!r}))\n"
+    code += "worker = app.make_worker(settings, open_database(settings.database))\n"
+    code += "print(sorted(kind.value for kind in worker.handlers))\n"
+    code += "print([name for name in ('numpy', 'torch', 'diffusers', 'gradio', 'alembic', 'studio.vision_model') if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, timeout=120, check=False)
+    assert told.stdout.splitlines() == ["['caption', 'generate', 'train']", "[]"], told.stderr
+
+
 def test_runs_have_their_turn_in_the_order_of_the_queue_whichever_thread_comes_first() -> None:
     claims = Claims()
     claims.add("local", ["first", "second"])

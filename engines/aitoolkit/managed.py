@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,15 +13,19 @@ import psutil
 
 from engines.aitoolkit.config import CPU
 from engines.installing.caretaker import Caretaker
-from engines.installing.install import install
+from engines.installing.install import Proof, install
 from engines.installing.torch_builds import CUDA, CUDA_12, Choice, Machine, choose, this_machine
 from studio.errors import Conflict, DependencyMissing, DownloadFailed, LikenessError
 from studio.managed import Installation, Order, unfit_toolkit
 from studio.pins import AITOOLKIT, pin_of
 from studio.settings import Settings
 
-# It answers once everything was imported that a training needs.
-PROOF = ("run.py", "--help")
+# A job of a kind that it doesn't know: it says so once it has imported everything that a training begins with.
+PROOF = Proof(
+    ("run.py",),
+    json.dumps({"job": "extension", "config": {"name": "likeness-proof", "process": [{"type": "likeness_proof"}]}}).encode(),
+    "Unknown process type: likeness_proof",
+)
 COMMON = ("ai-toolkit", "AI-Toolkit", "Documents/ai-toolkit", "Desktop/ai-toolkit", "git/ai-toolkit", "src/ai-toolkit")
 ELSEWHERE = ("/workspace/ai-toolkit", "/app/ai-toolkit", "/opt/ai-toolkit", "/root/ai-toolkit")
 

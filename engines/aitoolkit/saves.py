@@ -10,7 +10,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from studio import training
@@ -23,7 +22,7 @@ log = logging.getLogger(__name__)
 # Wan 2.2 is two models, each with a LoRA; that for the last steps of drawing carries the looks.
 HIGH_NOISE = "lora-high-noise.safetensors"
 _SAMPLE = re.compile(r"(\d+)__(\d{9})_(\d+)\.(?:jpg|jpeg|png|webp)")
-_EXPONENT = {"F16": (np.uint16, 0x7C00), "BF16": (np.uint16, 0x7F80), "F32": (np.uint32, 0x7F800000), "F64": (np.uint64, 0x7FF << 52)}
+_EXPONENT = {"F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80), "F32": ("<u4", 0x7F800000), "F64": ("<u8", 0x7FF << 52)}
 _AT_ONCE = 1 << 24
 
 
@@ -89,6 +88,9 @@ def put_back(checkpoint: training.Checkpoint, folder: Path, name: str) -> None:
 
 def is_finite(path: Path) -> bool:
     """Whether every weight of a safetensors file is a number. Raises ModelInvalid for a broken file."""
+    # 12 MB of memory that a worker has no other use for: most never train.
+    import numpy as np
+
     read_safetensors_header(path)
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -97,8 +99,8 @@ def is_finite(path: Path) -> bool:
         if tensor == "__metadata__" or entry["dtype"] not in _EXPONENT:
             continue
         begin, after = entry["data_offsets"]
-        kind, exponent = _EXPONENT[entry["dtype"]]
-        size = np.dtype(kind).itemsize
+        code, exponent = _EXPONENT[entry["dtype"]]
+        kind, size = np.dtype(code).type, np.dtype(code).itemsize
         with path.open("rb") as file:
             file.seek(8 + length + begin)
             left = (after - begin) // size

@@ -130,6 +130,7 @@ class Socket:
                 ping_timeout=10,
                 max_size=_LARGEST_MESSAGE,
                 logger=_QUIET,
+                create_connection=_Frugal,
             )
             # Must be the first message: only then do previews say which job they are of.
             self._connection.send(json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}}))
@@ -144,6 +145,16 @@ class Socket:
         self._connection = None
         self._try_at = time.monotonic() + self._pause
         self._pause = min(5.0, self._pause * 2)
+
+
+class _Frugal(ClientConnection):
+    """A connection that takes in little at a time: most of what a server says is a few hundred bytes.
+
+    Of the 64 KB that it would set aside for each of these, a few bytes are kept a while; the C library's heap is full of holes of 64 KB
+    then, megabytes in the course of thousands of jobs.
+    """
+
+    recv_bufsize = 4096
 
 
 _QUIET = logging.getLogger("likeness.comfyui.socket")

@@ -73,6 +73,17 @@ Say = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
+class Proof:
+    """A first run of what was installed: a `command` of its Python in its folder, with a file that holds what is `given`, and what it
+    says once everything was there.
+    """
+
+    command: tuple[str, ...]
+    given: bytes
+    says: str
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a program is put: `root` is all of it, `folder` one commit's, with `source` and `venv` in it, `log` what is said meanwhile."""
 
@@ -102,10 +113,10 @@ def install(
     shared: Path | None = None,
     build: str = "",
     choice: Callable[[], Choice] | None = None,
-    proof: Sequence[str] = (),
+    proof: Proof | None = None,
 ) -> Installation:
     """Install a commit below `root/versions`. `shared` is a Python whose packages it uses, `build` a torch of the pins file by its name,
-    `choice` finds one where none is named. `proof` is what its Python must be able to run in the end.
+    `choice` finds one where none is named. With `proof` it is only installed once that was run.
 
     Raises DiskFull before anything is written or with nothing half done, DownloadFailed, ChecksumMismatch, ChecksumMissing,
     DependencyMissing, InvalidFieldValue, and what `say` raises. What was downloaded is kept for the next time.
@@ -130,14 +141,8 @@ def install(
             _check_disk(program, root, min(torch.disk_mb for torch in pin.torch.values()) // 5)
             _note(place.log, f"Installing {program.title} {commit} with the packages of {shared}")
         _fill(program, place, pin, commit, say, base, build, shared=shared)
-        if proof:
-            run_step(
-                [str(place.python), *proof],
-                place.log,
-                say,
-                Step(f"start {program.title}", f"Seeing whether {program.title} starts", 0.97, 0.98),
-                folder=place.source,
-            )
+        if proof is not None:
+            _prove(program, place, proof, say)
         say(0.98, "Almost done")
         found = found.model_copy(update={"version": program.version_in(place.source)})
         write_atomically(place.folder / DONE, found.model_dump_json().encode())
@@ -183,6 +188,13 @@ def _fill(program: Program, place: Place, pin: Pin, commit: str, say: Say, base:
 def python_in(venv: str, *, windows: bool) -> str:
     """The Python of a virtual environment, where the system is Windows or isn't."""
     return str(PureWindowsPath(venv, "Scripts", "python.exe") if windows else PurePosixPath(venv, "bin", "python"))
+
+
+def _prove(program: Program, place: Place, proof: Proof, say: Say) -> None:
+    given = place.folder / "proof.json"
+    write_atomically(given, proof.given)
+    step = Step(f"start {program.title}", f"Seeing whether {program.title} starts", 0.97, 0.98)
+    run_step([str(place.python), *proof.command, str(given)], place.log, say, step, folder=place.source, says=proof.says)
 
 
 def _torch_for(program: Program, pin: Pin, wanted: str, choice: Callable[[], Choice]) -> tuple[str, str]:
@@ -477,8 +489,10 @@ class Step:
     end: float
 
 
-def run_step(command: Sequence[str], log: Path, say: Say, step: Step, *, folder: Path | None = None) -> None:
+def run_step(command: Sequence[str], log: Path, say: Say, step: Step, *, folder: Path | None = None, says: str = "") -> None:
     """Run a program to its end, in `folder`; what it says goes to the log line by line, how far its downloads are to `say`.
+
+    It ended well with the status 0; with `says` when it said that, whatever its status.
 
     Raises DiskFull, DownloadFailed, DependencyMissing, and what `say` raises, having ended the program.
     """
@@ -510,7 +524,8 @@ def run_step(command: Sequence[str], log: Path, say: Say, step: Step, *, folder:
         running.unlink(missing_ok=True)
     if said.trouble:
         raise said.trouble
-    if process.returncode:
+    well = any(says in line for line in said.lines) if says else not process.returncode
+    if not well:
         raise what_failed(step.what, said.lines)
 
 

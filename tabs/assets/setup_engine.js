@@ -56,7 +56,7 @@ export class EngineCard {
     );
   }
 
-  // The setting that says where it is.
+  // `setting` says where it is; `settings` are all of them, where they were asked for already.
   async look(setting, settings = get("settings")) {
     try {
       const [info, { items }] = await Promise.all([get(`engines/${this.name}`), settings]);

@@ -109,7 +109,7 @@ class TryOut {
     delete this.said.dataset.ok;
     try {
       let tried = await post("captions/try");
-      while (tried.trying) {
+      while (tried.trying || !tried.verdict) {
         await new Promise((done) => setTimeout(done, LOOK_MS));
         tried = await get("captions/try");
       }

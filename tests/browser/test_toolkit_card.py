@@ -51,7 +51,7 @@ def studio(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 @pytest.mark.timeout(600, func_only=True)
 def test_it_is_installed_with_one_button_and_trains_at_once(studio: Running, shop: Shop, tmp_path: Path) -> None:
     toolkit_archive(shop, size=60_000_000)
-    shop.slow = 0.02
+    shop.slow = 0.5
     with httpx.Client(base_url=f"{studio.url}/api/v1/", timeout=60) as api:
         api.post("characters", json={"name": "Mira"}).raise_for_status()
     with open_browser() as browser:

@@ -33,9 +33,6 @@ JPEG = base64.b64decode(
 
 
 def main() -> None:
-    if sys.argv[1] in ("-h", "--help"):
-        say("usage: run.py [-h] [-r] [-n NAME] [-l LOG]\n              config_file_list [config_file_list ...]")
-        return
     path = Path(sys.argv[1])
     say("Running 1 job")
     stage = {}
