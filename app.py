@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from studio.feed import Feed
     from studio.jobs import Run
     from studio.studio import Studio
-    from studio.training import ToolkitArch
+    from studio.training import ToolkitArch, TrainRecipe
     from studio.worker import Worker
 
 HOME = Path(__file__).resolve().parent
@@ -49,6 +49,7 @@ def open_studio(settings: Settings) -> Studio:
     from studio.remote import WorkflowShelf
     from studio.shelf import ModelShelf, PresetShelf
     from studio.studio import Studio
+    from studio.training_offers import Toolkit
 
     prepare_data_root(settings.data)
     migrate(settings.database)
@@ -60,7 +61,7 @@ def open_studio(settings: Settings) -> Studio:
         shelf=shelf,
         preset_shelf=PresetShelf(PRESETS),
         workflow_shelf=workflows,
-        toolkit=_toolkit_arches,
+        toolkit=Toolkit(_toolkit_arches, _toolkit_vram_gb, _check_toolkit),
     )
 
 
@@ -317,6 +318,18 @@ def _toolkit_arches() -> tuple[ToolkitArch, ...]:
         ToolkitArch(arch=name, title=arch.title, repo=arch.repo, gated=arch.gated, vram_gb=arch.vram_gb, recipe=default_recipe(name))
         for name, arch in ARCHES.items()
     )
+
+
+def _toolkit_vram_gb(recipe: TrainRecipe, model: Path) -> float | None:
+    from engines.aitoolkit import vram_gb
+
+    return vram_gb(recipe, model)
+
+
+def _check_toolkit(settings: Settings, recipe: TrainRecipe, model: Path, have_mb: float | None, measured_gb: float | None) -> None:
+    from engines.aitoolkit import check_order
+
+    check_order(settings, recipe, model, have_mb, measured_gb)
 
 
 def _assemble(settings: Settings, studio: Studio) -> tuple[ASGIApp, Feed]:

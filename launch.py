@@ -47,6 +47,7 @@ APP_VERBS = {
     "engines": "see the engines; install, update and remove ComfyUI and AI-Toolkit",
     "analytics": "show the last days in numbers",
     "health": "say how the studio is",
+    "system": "say how busy the computer is: processor, memory, graphics cards",
     "doctor": "check everything that a studio needs",
     "where": "say where pictures, models, logs and the database lie",
     "settings": "see and change the settings",

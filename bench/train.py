@@ -7,6 +7,8 @@ imports and all.
 The likeness: ten illustrated people of fourteen pictures each (`tests/files/characters`), twelve to learn from and two kept back. The
 checkpoint picker proposes a checkpoint; its pictures, and those of the model without a LoRA, are compared with the kept pictures of
 these ten and of forty other people, whom the starter model draws.
+
+The watching: what a page that follows a run of 100,000 steps costs at each look, beside reading and telling the whole loss each time.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ from PIL import Image
 from bench.model import HOME, STARTER
 from bench.rig import table
 from studio import models
+from studio.curve import Curve
 from studio.settings import load_settings
-from studio.training import TrainingPicture, TrainRecipe
+from studio.training import PROGRESS, TrainingPicture, TrainRecipe
 
 if TYPE_CHECKING:
     from engines.embedded import Embedded
@@ -51,7 +54,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="processes per side (3)")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--characters", type=int, default=10, help="how many people's likeness is measured (10)")
-    parser.add_argument("--only", choices=("speed", "likeness"), help="one part alone")
+    parser.add_argument("--only", choices=("speed", "likeness", "watching"), help="one part alone")
     parser.add_argument("--prior", type=float, default=0, metavar="WEIGHT", help="prior preservation for the likeness (0: none)")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -62,11 +65,49 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as run:
             print(json.dumps(SIDES[args.side](recipe, pictures, Path(run))))
         return 0
-    if args.only != "likeness":
+    if args.only in (None, "watching"):
+        measure_watching()
+    if args.only in (None, "speed"):
         measure_speed(args.rounds, recipe)
-    if args.only != "speed":
+    if args.only in (None, "likeness"):
         measure_likeness(args.characters, recipe.model_copy(update={"prior_weight": args.prior}))
     return 0
+
+
+def measure_watching(steps: int = 100_000, looks: int = 40) -> None:
+    """A look at a long run's loss: all of it anew, and what is new since the look before."""
+    dice = random.Random(0)
+
+    def lines(first: int, number: int) -> str:
+        said = [{"step": step, "loss": dice.uniform(0.1, 0.3), "rate": 1e-4, "seconds": 0.2} for step in range(first, first + number)]
+        return "".join(f"{json.dumps(one)}\n" for one in said)
+
+    anew: list[float] = []
+    new: list[float] = []
+    sizes: list[int] = []
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / PROGRESS
+        log.write_text(lines(1, steps))
+        for _ in range(3):
+            began = time.perf_counter()
+            whole = Curve(Path(folder)).points().model_dump_json()
+            anew.append(time.perf_counter() - began)
+        curve = Curve(Path(folder))
+        known = curve.points()
+        for look in range(looks):
+            with log.open("a") as file:
+                file.write(lines(steps + 1 + 10 * look, 10))
+            began = time.perf_counter()
+            told = curve.points(known.points[-2].step, known.curve)
+            sizes.append(len(told.model_dump_json()))
+            new.append(time.perf_counter() - began)
+    before, after = statistics.median(anew), statistics.median(new)
+    rows = [
+        ("everything each time", f"{1000 * before:.0f} ms, {len(whole) / 1024:.0f} KB"),
+        ("what is new since the last", f"{1000 * after:.2f} ms, {statistics.median(sizes) / 1024:.1f} KB"),
+        ("ratio", f"{before / after:,.0f}   (wanted: at least 100)"),
+    ]
+    table(f"A look at the loss of a run of {steps:,} steps (median of {len(anew)} and {looks})", rows)
 
 
 def measure_speed(rounds: int, recipe: TrainRecipe) -> None:

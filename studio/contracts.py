@@ -294,6 +294,18 @@ class TrainRequest(Asked):
     samples: tuple[Prompt, ...] | None = Field(None, max_length=8)
 
 
+class FacePass(Contract):
+    """The face of a finished picture drawn anew by the LoRA of a face variant, `denoise` saying how much of it.
+
+    `alone` draws nothing else: the recipe's `image` stays as it is around the face.
+    """
+
+    variant: str
+    lora: LoraUse
+    denoise: float = 0.6
+    alone: bool = False
+
+
 class CaptionRequest(Asked):
     """Captions that a vision model is to write: for a dataset, for the newest one of a `character`, or for `references` of the library.
 
@@ -316,18 +328,6 @@ class CaptionRequest(Asked):
     allow_remote_for_real: bool = Field(
         default=False, description="The real people shown agreed that their pictures are sent to the vision model's computer"
     )
-
-
-class FacePass(Contract):
-    """The face of a finished picture drawn anew by the LoRA of a face variant, `denoise` saying how much of it.
-
-    `alone` draws nothing else: the recipe's `image` stays as it is around the face.
-    """
-
-    variant: str
-    lora: LoraUse
-    denoise: float = 0.6
-    alone: bool = False
 
 
 class Recipe(Contract):

@@ -160,8 +160,9 @@ def _packages(_settings: Settings) -> Check:
 
     missing, wrong, count = [], [], 0
     for line in (HOME / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        named, _, remark = line.partition("#")
         try:
-            wanted = Requirement(line.partition("#")[0].strip())
+            wanted = Requirement(named.strip())
         except InvalidRequirement:
             continue
         if wanted.marker and not wanted.marker.evaluate():
@@ -170,7 +171,8 @@ def _packages(_settings: Settings) -> Check:
         try:
             found = importlib.metadata.version(wanted.name)
         except importlib.metadata.PackageNotFoundError:
-            missing.append(wanted.name)
+            if remark.strip() != "optional":
+                missing.append(wanted.name)
             continue
         if not wanted.specifier.contains(found, prereleases=True):
             wrong.append(f"{wanted.name} {found} instead of {wanted.specifier}")

@@ -256,6 +256,16 @@ class Jobs:
             priority = self._edge(connection, to)
         return self._new_attempt(job_id, (JobState.queued,), priority)
 
+    def hand_over(self, job_id: str, request: GenerateRequest, recipe: Recipe) -> Job:
+        """Let a queued job be done by another engine, as `recipe` says. Raises NotFound, and Conflict when it is not queued."""
+        values = {
+            "lane": LANE_OF_ENGINE.get(recipe.engine, LANE_LOCAL),
+            "steps": recipe.steps,
+            "request": request.model_dump_json(),
+            "recipe": recipe.model_dump_json(),
+        }
+        return self._new_attempt(job_id, (JobState.queued,), MIDDLE_PRIORITY, values=values)
+
     # What a worker does
 
     def lane(self, run_id: str) -> str:

@@ -98,23 +98,29 @@ def job_folder(data: Path, job_id: str) -> Path:
     return data / "jobs" / job_id[:6] / job_id
 
 
-def read_job_log(data: Path, job_id: str, level: str = "DEBUG") -> tuple[dict[str, object], ...]:
-    """The lines that were logged while a job ran, from `level` up, oldest first. Raises InvalidFieldValue for an unknown level."""
+def read_job_log(data: Path, job_id: str, level: str = "DEBUG", *, last: int | None = None) -> tuple[dict[str, object], ...]:
+    """The lines that were logged while a job ran, from `level` up, oldest first; with `last` at most so many, the newest.
+
+    Raises InvalidFieldValue for an unknown level.
+    """
     if level.upper() not in LEVELS:
         raise InvalidFieldValue(f"There is no log level “{level}”.", field="level", remedy=f"Choose one of: {', '.join(LEVELS)}.")
-    least = logging.getLevelNamesMapping()[level.upper()]
+    levels = logging.getLevelNamesMapping()
+    least = levels[level.upper()]
     try:
-        text = _job_log_path(data, job_id).read_text(encoding="utf-8", errors="replace")
+        raws = _job_log_path(data, job_id).read_bytes().splitlines()
     except FileNotFoundError:
         return ()
     lines: list[dict[str, object]] = []
-    for raw in text.splitlines():
+    for raw in reversed(raws):
+        if last is not None and len(lines) >= last:
+            break
         # A crash can cut the last line short.
         with contextlib.suppress(ValueError):
-            line = json.loads(raw)
-            if logging.getLevelNamesMapping().get(str(line.get("level")), 0) >= least:
+            line = json.loads(raw.decode("utf-8", "replace"))
+            if levels.get(str(line.get("level")), 0) >= least:
                 lines.append(line)
-    return tuple(lines)
+    return tuple(reversed(lines))
 
 
 def write_event(name: str, *, folder: Path | None = None, **facts: object) -> None:

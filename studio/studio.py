@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Unpack
@@ -47,6 +47,7 @@ from studio.dataset_check import DatasetCheck
 from studio.datasets import Datasets
 from studio.db import INVENTORY, Database, characters, engine_states
 from studio.doctor import gpu_available
+from studio.elsewhere import Elsewhere
 from studio.enlarging import Enlarging
 from studio.errors import LikenessError, NotFound
 from studio.gallery import Filters, Gallery
@@ -54,6 +55,7 @@ from studio.jobs import Jobs
 from studio.keeping import Keeping
 from studio.logs import job_folder, read_job_log
 from studio.managed import Engines
+from studio.meters import Meters, System
 from studio.models import resolve_model
 from studio.node_files import node_files
 from studio.orders import Orders
@@ -64,7 +66,7 @@ from studio.settings import Settings
 from studio.setup import AT_ONCE, Value, change_settings, fixed_by
 from studio.sheets import Sheets
 from studio.shelf import ModelShelf, PresetShelf, find_classifier
-from studio.training import ToolkitArch
+from studio.training_offers import NO_TOOLKIT, Toolkit
 from studio.trainings import Trainings
 from studio.variants import Variants
 from studio.workshop import ImportChoices, Inspected, WorkflowChange, WorkflowView, Workshop
@@ -84,13 +86,14 @@ class Studio:
         shelf: ModelShelf,
         preset_shelf: PresetShelf,
         workflow_shelf: WorkflowShelf,
-        toolkit: Callable[[], tuple[ToolkitArch, ...]] = tuple,
+        toolkit: Toolkit = NO_TOOLKIT,
     ) -> None:
-        """`toolkit` gives what AI-Toolkit trains."""
+        """`toolkit` is what AI-Toolkit is asked before it trains."""
         self.settings = settings
         self.database = database
         self.shelf = shelf
         self.preset_shelf = preset_shelf
+        self.meters = Meters()
         self._jobs = Jobs(database)
         self._gallery = Gallery(database, settings.data)
         self._characters = Characters(database)
@@ -101,12 +104,15 @@ class Studio:
         self.sheets = Sheets(settings, self._characters, self._gallery, self._jobs, self._orders, self._workshop)
         self.datasets = Datasets(database, settings, self._gallery, self._characters)
         self.dataset_check = DatasetCheck(self.datasets)
-        self.trainings = Trainings(settings, self._characters, self._gallery, self._jobs, self._orders, shelf, self.datasets, toolkit)
+        self.trainings = Trainings(
+            settings, self._characters, self._gallery, self._jobs, self._orders, shelf, self.datasets, toolkit, self.meters
+        )
+        self.elsewhere = Elsewhere(self._jobs, self._orders, self._remote)
         self.captionings = Captionings(settings, self._characters, self._gallery, self._jobs, self._orders, self.datasets)
         self.keeping = Keeping(self._characters, shelf, self.trainings)
         self.comparing = Comparing(self.trainings, self._jobs, self._orders)
-        self.engines = Engines(settings, self.health, self.inventory, self.change_settings, fixed_by, self.trainings.is_running_with)
         self.variants = Variants(self._characters, self._gallery, self._jobs, self._orders, shelf, self.trainings)
+        self.engines = Engines(settings, self.health, self.inventory, self.change_settings, fixed_by, self.trainings.is_running_with)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
 
     # Jobs
@@ -189,10 +195,10 @@ class Studio:
         self._jobs.job(job_id)
         return self._gallery.of_job(job_id)
 
-    def job_log(self, job_id: str, *, level: str = "DEBUG") -> tuple[dict[str, object], ...]:
-        """What was logged while a job ran, from this level up. Raises NotFound."""
+    def job_log(self, job_id: str, *, level: str = "DEBUG", last: int | None = None) -> tuple[dict[str, object], ...]:
+        """What was logged while a job ran, from this level up; with `last` the newest so many lines. Raises NotFound."""
         self._jobs.job(job_id)
-        return read_job_log(self.settings.data, job_id, level)
+        return read_job_log(self.settings.data, job_id, level, last=last)
 
     def preview(self, job_id: str) -> Path:
         """The live preview of a running job, as a WebP file. Raises NotFound when there is none."""
@@ -372,6 +378,10 @@ class Studio:
             jobs_queued=counts.get(JobState.queued, 0),
             jobs_running=counts.get(JobState.running, 0),
         )
+
+    def system(self, *, wait_s: float = 0.0) -> System:
+        """How busy the computer is; what is not read yet after so many seconds is None."""
+        return self.meters.now(wait_s)
 
     def change_settings(self, changes: Mapping[str, Value]) -> Settings:
         """Keep changed settings, all or none; what needs no new start applies now. Gives what the next start will find.

@@ -17,7 +17,8 @@ from studio.engine import Cancelled, Picker, Report, Trainer
 from studio.errors import EngineOffline, LikenessError, NotFound
 from studio.jobs import Jobs, Run
 from studio.shelf import ModelShelf
-from studio.trainings import TrainPlan, pictures_of, training_folder
+from studio.training_offers import TrainPlan, training_folder
+from studio.trainings import pictures_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,6 +9,7 @@
       samples/000050-0.png      the first sample prompt after 50 steps
       class/000.png             what the model itself drew of just anybody, where the recipe wants prior preservation
       asks/save, asks/sample    what somebody wants now; gone when it was done
+      measured.json             the most video memory that it held
 
 Everything random about a step follows from the recipe's seed and the step's number alone. So a run that was interrupted goes on
 exactly as it would have gone, and no state of a random generator needs to be kept.
@@ -25,6 +26,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 LORA = "lora.safetensors"
 STATE = "state.safetensors"
 PROGRESS = "progress.jsonl"
+MEASURED = "measured.json"
 CLASS = "class"
 _TAIL = 4096  # bytes
 
@@ -217,6 +220,13 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     return found
 
 
+def sweep(folder: Path) -> None:
+    """Take away what a save left unfinished when its process was killed. For whoever trains in the folder alone."""
+    for left in (folder / "checkpoints").glob("*/.*"):
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
 def ask(folder: Path, what: Ask) -> None:
     """Want something of a run at its next step. Raises OSError as files do."""
     write_atomically(folder / "asks" / what, b"")
@@ -229,6 +239,21 @@ def take_ask(folder: Path, what: Ask) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def note_video_memory(folder: Path, mb: float) -> None:
+    """Remember the video memory that a run held, in MB, where it was more than before. What can't be written is left out."""
+    if mb > (video_memory(folder) or 0):
+        with contextlib.suppress(OSError):
+            write_atomically(folder / MEASURED, json.dumps({"vram_mb": round(mb, 1)}).encode())
+
+
+def video_memory(folder: Path) -> float | None:
+    """The most video memory that a run held, in MB; None where nobody measured it."""
+    try:
+        return float(json.loads((folder / MEASURED).read_bytes())["vram_mb"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def class_picture(folder: Path, number: int) -> Path:
@@ -279,8 +304,16 @@ def forget_after(folder: Path, step: int) -> None:
 
 
 def _whole(path: Path) -> bool:
-    if not path.is_file():
+    try:
+        seen = path.stat()
+    except OSError:
         return False
+    return _is_whole(path, seen.st_size, seen.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _is_whole(path: Path, _size: int, _changed: int) -> bool:
+    # Asked again and again by every page that follows a run, which may have hundreds of them.
     try:
         read_safetensors_header(path)
     except ModelInvalid as error:

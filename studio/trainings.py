@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from pydantic import Field
@@ -32,6 +30,7 @@ from studio.contracts import (
     Problem,
     TrainRequest,
 )
+from studio.curve import Curves, Point
 from studio.datasets import Datasets
 from studio.db import jobs as job_table
 from studio.db import lora_versions, trainings
@@ -48,38 +47,18 @@ from studio.gallery import Gallery
 from studio.jobs import Jobs, Work
 from studio.judging import Judgement, read_judgement
 from studio.managed import has_toolkit
+from studio.meters import Meters
 from studio.orders import Orders
 from studio.settings import Settings, reread
 from studio.shelf import ModelShelf
-from studio.training import Ask, ToolkitArch, TrainingPicture, TrainRecipe
-from studio.training_presets import presets, recipe_for, toolkit_recipe_for
+from studio.training import Ask, TrainingPicture, TrainRecipe
+from studio.training_offers import EMBEDDED, TOOLKIT, Toolkit, ToolkitOffer, TrainChoice, TrainOffers, TrainPlan, training_folder
+from studio.training_presets import TrainPreset, presets, recipe_for, toolkit_recipe_for
 
 log = logging.getLogger(__name__)
 
-EMBEDDED, TOOLKIT = "embedded", "aitoolkit"
 TRAINABLE = (Family.starter, Family.sd15, Family.sd2, Family.sdxl)
 FEWEST = 2  # one alone teaches a picture, not a person
-POINTS = 600
-LOOKED_BACK = 12
-
-
-class TrainPlan(Contract):
-    """What a training job does, with nothing left open. `lora` is how its LoRA will be called."""
-
-    engine: str
-    character: str
-    lora: str
-    recipe: TrainRecipe
-
-
-class TrainChoice(Contract):
-    """A preset as it would train a character. `seconds` is None until this computer has trained such a model."""
-
-    id: str
-    name: str
-    about: str
-    recipe: TrainRecipe
-    seconds: float | None
 
 
 class TrainOffer(Contract):
@@ -89,18 +68,9 @@ class TrainOffer(Contract):
     model: str
     models: tuple[ModelSpec, ...]
     presets: tuple[TrainChoice, ...]
-    toolkit: tuple[ToolkitArch, ...] = Field(description="What AI-Toolkit trains, where it is set up; a request's `model` is one's `arch`")
+    toolkit: tuple[ToolkitOffer, ...] = Field(description="What AI-Toolkit trains, where it is set up; a request's `model` is one's `arch`")
     pictures: int
     obstacles: tuple[Problem, ...]
-
-
-class Point(Contract):
-    """One step of a run, or the mean of several. `smooth` is the loss with its noise taken out."""
-
-    step: int
-    loss: float
-    smooth: float
-    rate: float
 
 
 class Kept(Contract):
@@ -135,7 +105,11 @@ class LoraVersion(Contract):
 
 
 class Training(Contract):
-    """A run as it stands: its job, what it learns from, how the loss went, what it drew and what it keeps."""
+    """A run as it stands: its job, what it learns from, how the loss went, what it drew and what it keeps.
+
+    `points` are the whole curve of the loss where `since` is 0, otherwise what follows on that step. `curve` is to be given back with
+    the step of a point, to be told only what came after it.
+    """
 
     job: Job
     character: str
@@ -146,6 +120,8 @@ class Training(Contract):
     dataset_version: int
     stopping: bool
     points: tuple[Point, ...]
+    curve: str
+    since: int
     samples: tuple[Drawn, ...]
     checkpoints: tuple[Kept, ...]
     judgement: Judgement | None
@@ -185,10 +161,12 @@ class Trainings:
         orders: Orders,
         shelf: ModelShelf,
         datasets: Datasets,
-        toolkit: Callable[[], tuple[ToolkitArch, ...]],
+        toolkit: Toolkit,
+        meters: Meters,
     ) -> None:
-        """`toolkit` gives what AI-Toolkit trains."""
+        """`toolkit` is what AI-Toolkit is asked before it trains."""
         self.settings = settings
+        self._offers = TrainOffers(settings, jobs.database, meters, toolkit)
         self._toolkit = toolkit
         self._datasets = datasets
         self.database = jobs.database
@@ -197,6 +175,7 @@ class Trainings:
         self._jobs = jobs
         self._orders = orders
         self._shelf = shelf
+        self._curves = Curves()
 
     # Before
 
@@ -206,20 +185,39 @@ class Trainings:
         can = self._trainable()
         spec = self._model(model, somebody)
         count = self._count(somebody, dataset)
-        wanted = TrainRequest.model_validate({"character": somebody.id})
+        wanted = [(one, TrainRequest.model_validate({"character": somebody.id, "preset": one.id})) for one in presets()]
+        sizes, before = self._sizes(somebody, dataset), self._offers.earlier()
+
+        def choice(preset: TrainPreset, engine: str, recipe: TrainRecipe, model: Path) -> TrainChoice:
+            return self._offers.choice(preset, engine, recipe, model, sizes, before)
+
         choices = [
-            TrainChoice(id=one.id, name=one.name, about=one.about, recipe=recipe, seconds=self._seconds(recipe))
-            for one in presets()
+            choice(one, EMBEDDED, recipe_for(request, somebody.trigger_word, spec, seed=0, looks=somebody.appearance), Path(spec.path))
+            for one, request in wanted
             if spec.family in one.families
-            for asked in [wanted.model_copy(update={"preset": one.id})]
-            for recipe in [recipe_for(asked, somebody.trigger_word, spec, seed=0, looks=somebody.appearance)]
+        ]
+        arches = self._toolkit.arches() if has_toolkit(reread(self.settings)) else ()
+        toolkit = [
+            ToolkitOffer(
+                **arch.model_dump(),
+                presets=tuple(
+                    choice(
+                        one,
+                        TOOLKIT,
+                        toolkit_recipe_for(request.model_copy(update={"model": arch.arch}), somebody.trigger_word, None, [arch], seed=0),
+                        Path(arch.repo),
+                    )
+                    for one, request in wanted
+                ),
+            )
+            for arch in arches
         ]
         return TrainOffer(
             character=somebody.id,
             model=spec.id,
             models=can,
             presets=tuple(choices),
-            toolkit=self._toolkit() if has_toolkit(reread(self.settings)) else (),
+            toolkit=tuple(toolkit),
             pictures=count,
             obstacles=tuple(self._obstacles(somebody, count)),
         )
@@ -227,7 +225,8 @@ class Trainings:
     def order(self, request: TrainRequest, *, correlation_id: str) -> Job:
         """Accept a training: checked, and on disk as a queued job when this returns.
 
-        Raises ConsentMissing, SafetyFilter, InvalidFieldValue, NotFound, DiskFull …, and then leaves nothing behind.
+        Raises ConsentMissing, SafetyFilter, InvalidFieldValue, NotFound, ModelInvalid, ModelGated, DependencyMissing, OutOfMemory,
+        DiskFull …, and then leaves nothing behind.
         """
         somebody = self._characters.character(request.character)
         if somebody.status is CharacterStatus.trashed:
@@ -240,11 +239,13 @@ class Trainings:
             if not has_toolkit(reread(self.settings)):
                 raise DependencyMissing("There is no AI-Toolkit yet.", remedy="Install it on the Setup tab, or use the embedded trainer.")
             local = next((spec for spec in self._shelf.models() if spec.id == request.model), None)
-            recipe = toolkit_recipe_for(request, somebody.trigger_word, local, self._toolkit(), seed=seed)
+            recipe = toolkit_recipe_for(request, somebody.trigger_word, local, self._toolkit.arches(), seed=seed)
+            model = Path(local.path if local else recipe.model)
         elif engine == EMBEDDED:
             spec = self._model(request.model, somebody)
             recipe = recipe_for(request, somebody.trigger_word, spec, seed=seed, looks=somebody.appearance)
             self._shelf.check(spec, [])
+            model = Path(spec.path)
         else:
             raise InvalidFieldValue(f"There is no trainer called “{engine}”.", field="engine", remedy=f"Use “{EMBEDDED}” or “{TOOLKIT}”.")
         count = self._count(somebody, request.dataset)
@@ -255,6 +256,7 @@ class Trainings:
         for text in (*recipe.samples, *((recipe.prior_prompt,) if recipe.prior_weight else ())):
             safety.check([text])
         self._orders.check_space()
+        self._offers.check(engine, recipe, model, self._sizes(somebody, request.dataset))
         learned = self._learned(somebody, request.dataset)
         plan = TrainPlan(engine=engine, character=somebody.id, lora=request.name or somebody.name, recipe=recipe)
 
@@ -276,6 +278,10 @@ class Trainings:
 
     # While it runs
 
+    def job(self, job_id: str) -> Job:
+        """The job of one run. Raises NotFound for one that trains nothing."""
+        return self._found(job_id)[1]
+
     def trainings(self, character: str | None = None, *, limit: int = 50) -> tuple[TrainingLine, ...]:
         """Runs, newest first. Raises NotFound for a character that is nobody."""
         wanted = sa.select(trainings.c.job_id).order_by(trainings.c.created_at.desc(), trainings.c.job_id.desc()).limit(limit)
@@ -293,10 +299,14 @@ class Trainings:
         with self.database.read() as connection:
             return any(json.loads(recipe)["engine"] == engine for recipe in connection.execute(wanted).scalars())
 
-    def training(self, job_id: str) -> Training:
-        """One run with everything that is known of it. Raises NotFound."""
+    def training(self, job_id: str, *, since: int = 0, curve: str = "") -> Training:
+        """One run with everything that is known of it; of the curve what follows on step `since`, where it is `curve` still.
+
+        Raises NotFound.
+        """
         row, job, plan = self._found(job_id)
         folder = self.folder(job_id)
+        known = self._curves.of(folder).points(since, curve)
         versions = self._versions_of_run(job_id)
         kept = [Kept(step=one.step, bytes=one.lora.stat().st_size, version=versions.get(one.step)) for one in training.checkpoints(folder)]
         drawn: list[Drawn] = []
@@ -313,7 +323,9 @@ class Trainings:
             dataset=row["dataset_id"],
             dataset_version=row["dataset_version"],
             stopping=row["asked"] == "stop" and job.state is JobState.running,
-            points=points_of(training.read_progress(folder)),
+            points=known.points,
+            curve=known.curve,
+            since=known.since,
             samples=tuple(drawn),
             checkpoints=tuple(kept),
             judgement=read_judgement(folder),
@@ -507,6 +519,12 @@ class Trainings:
         found = self._datasets.datasets(somebody.id)
         return found[0].pictures if found else len(self._gallery.photos(somebody.id))
 
+    def _sizes(self, somebody: Character, dataset: str | None) -> list[int]:
+        """The sizes of the files that a training would learn from."""
+        if dataset is None and not self._datasets.datasets(somebody.id):
+            return [photo.bytes for photo in self._gallery.photos(somebody.id)]
+        return self._datasets.sizes(dataset or self._datasets.datasets(somebody.id)[0].id)
+
     def _obstacles(self, somebody: Character, pictures: int) -> list[Problem]:
         found: list[Problem] = []
         if somebody.kind.real:
@@ -524,23 +542,6 @@ class Trainings:
                 )
             )
         return found
-
-    def _seconds(self, recipe: TrainRecipe) -> float | None:
-        """How long such a training takes here, by what earlier ones of the model took; None before there was one."""
-        done = (
-            sa.select(job_table.c.recipe, job_table.c.started_at, job_table.c.finished_at)
-            .where(job_table.c.kind == JobKind.train.value, job_table.c.state == JobState.done.value, job_table.c.attempt == 1)
-            .order_by(job_table.c.finished_at.desc())
-            .limit(LOOKED_BACK)
-        )
-        with self.database.read() as connection:
-            rows = connection.execute(done).all()
-        paces: list[float] = []
-        for text, started, finished in rows:
-            before = TrainPlan.model_validate_json(text).recipe
-            if before.model == recipe.model and before.gradient_checkpointing == recipe.gradient_checkpointing:
-                paces.append((finished - started) / _work(before))
-        return round(statistics.median(paces) * _work(recipe), 1) if paces else None
 
     def _versions_of_run(self, job_id: str) -> dict[int, int]:
         wanted = sa.select(lora_versions.c.step, lora_versions.c.version).where(lora_versions.c.job_id == job_id)
@@ -578,11 +579,6 @@ class Trainings:
         return kept
 
 
-def training_folder(data: Path, job_id: str) -> Path:
-    """Where a run keeps what it learned."""
-    return data / "trainings" / job_id
-
-
 def caption_for(caption: str, somebody: Character) -> str:
     """The words for a picture of somebody: its own, with the trigger word in them."""
     words = caption.strip() or "portrait"
@@ -599,31 +595,10 @@ def pictures_of(data: Path, pictures: str) -> tuple[TrainingPicture, ...]:
     return tuple(found)
 
 
-def points_of(progress: Sequence[Mapping[str, Any]]) -> tuple[Point, ...]:
-    """The way of the loss in at most 600 points: each the mean of its steps, beside an exponential mean of all before it."""
-    points: list[Point] = []
-    smooth: float | None = None
-    every = max(1, -(-len(progress) // POINTS))
-    group: list[float] = []
-    for number, one in enumerate(progress, 1):
-        loss = float(one["loss"])
-        smooth = loss if smooth is None else 0.95 * smooth + 0.05 * loss
-        group.append(loss)
-        if number % every == 0 or number == len(progress):
-            points.append(Point(step=one["step"], loss=round(sum(group) / len(group), 6), smooth=round(smooth, 6), rate=one["rate"]))
-            group = []
-    return tuple(points)
-
-
 def _too_few(count: int, somebody: Character) -> str:
     if count:
         return f"One picture of {somebody.name} is not enough to learn from."
     return f"There are no pictures of {somebody.name} to learn from."
-
-
-def _work(recipe: TrainRecipe) -> float:
-    # As many class pictures are learned in each step.
-    return recipe.steps * recipe.batch * recipe.resolution**2 * (2 if recipe.prior_weight else 1)
 
 
 def _sha256(data: bytes) -> str:

@@ -25,7 +25,6 @@ from studio.settings import Settings
 from studio.studio import Studio
 from studio.training import Ask, last_loss
 from studio.training_presets import class_prompt, presets
-from studio.trainings import points_of
 
 PATIENCE_S = 300
 SMALL = {"preset": "quick", "resolution": 64, "batch": 2, "rank": 4, "targets": "attention", "samples": ("{trigger_word}, portrait",)}
@@ -200,16 +199,6 @@ def test_every_preset_is_whole_for_every_family_that_can_be_trained() -> None:
     for preset in presets():
         assert set(preset.families) == {"starter", "sd15", "sd2", "sdxl"}
         assert preset.name and preset.about.endswith(".")
-
-
-def test_the_loss_is_told_in_a_few_points_that_keep_its_ends() -> None:
-    progress = [{"step": step, "loss": 1 / step, "rate": 0.001} for step in range(1, 5001)]
-    points = points_of(progress)
-    assert len(points) <= 600
-    assert points[-1].step == 5000 and points[0].step < 10
-    assert points[0].loss > points[10].loss > points[-1].loss
-    assert points[-1].smooth < points[0].smooth
-    assert points_of([]) == ()
 
 
 def test_the_newest_loss_is_read_from_the_end_of_the_file(tmp_path: Path) -> None:

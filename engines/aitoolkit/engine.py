@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engines.aitoolkit.process import find_toolkit
-from engines.aitoolkit.runner import Run
 from studio.contracts import EngineState
 from studio.engine import Report
 from studio.errors import LikenessError
@@ -67,6 +66,8 @@ class AIToolkit:
         DEPENDENCY_MISSING, MODEL_GATED, MODEL_INVALID, OUT_OF_MEMORY, TRAINING_DIVERGED, DISK_FULL, ENGINE_FAILED ….
         The newest good checkpoint stays in each case.
         """
+        from engines.aitoolkit.runner import Run  # numpy: the page, which asks what can be trained, needs none
+
         with self._lock:
             self._model = recipe.model
             try:

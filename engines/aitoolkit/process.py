@@ -90,7 +90,12 @@ def device_of(settings: Settings) -> str:
         return CPU
     if settings.device == CUDA or video_memory_mb():
         return CUDA
-    raise DependencyMissing(
+    raise no_card()
+
+
+def no_card() -> DependencyMissing:
+    """The fault of a computer without an NVIDIA card."""
+    return DependencyMissing(
         "AI-Toolkit needs an NVIDIA graphics card, and none was found here.",
         remedy="Train with the embedded trainer. Or set LIKENESS_DEVICE=cpu to train on the processor, which takes far longer.",
     )
@@ -251,6 +256,14 @@ def end(trainer: Trainer, *, gently: bool = True) -> None:
             time.sleep(0.05)
     if exit_status(trainer) is not None:
         _CHILDREN.pop(trainer.pid, None)
+
+
+def family(trainer: Trainer) -> tuple[int, ...]:
+    """Its number, and those of the programs that it started."""
+    try:
+        return (trainer.pid, *(child.pid for child in psutil.Process(trainer.pid).children(recursive=True)))
+    except psutil.Error:
+        return (trainer.pid,)
 
 
 def spent_s(trainer: Trainer) -> float:

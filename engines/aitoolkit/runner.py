@@ -16,7 +16,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -36,24 +35,25 @@ from engines.aitoolkit.config import (
     arch_of,
     check_recipe,
     config,
-    estimate,
     job_name,
-    told_leaner,
     written,
 )
 from engines.aitoolkit.dataset import forget_dataset, write_dataset
 from engines.aitoolkit.process import STDERR, STDOUT, Trainer
+from engines.aitoolkit.upfront import check_machine
 from engines.aitoolkit.watch import LOSS_LOG, JobTable, Printed, Row, read_losses
 from studio import models, training
 from studio.engine import Cancelled, Report, Stopping
-from studio.errors import Conflict, EngineTimeout, LikenessError, ModelInvalid, OutOfMemory, from_os_error
+from studio.errors import Conflict, EngineTimeout, LikenessError, ModelInvalid, from_os_error
 from studio.files import write_atomically
+from studio.meters import program_memory_mb
 from studio.settings import Settings
 from studio.training import TrainedLora, TrainingPicture, TrainRecipe
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.25
+MEASURE_S = 1.0
 # A person waits for a stop with a save until the step at work and the samples being drawn are done.
 SAVE_S = 300.0
 STOP_S = 20.0
@@ -96,6 +96,7 @@ class Run:
         self._diverged = False
         self._bad_from: float = math.inf
         self._sample: Path | None = None
+        self._measured_at = -MEASURE_S
 
     def run(self, pictures: Sequence[TrainingPicture]) -> TrainedLora:
         """Train to the end. Raises what `report` raises, after a save; LikenessError when it can't begin or ended badly."""
@@ -104,6 +105,7 @@ class Run:
             training.begin(self._folder, self._recipe)
             self._inside.mkdir(parents=True, exist_ok=True)
             with self._alone():
+                training.sweep(self._folder)
                 if not self._is_done():
                     self._train(pictures)
                 return self._finish(time.perf_counter() - started)
@@ -173,7 +175,7 @@ class Run:
         toolkit = process.find_toolkit(self._settings)
         check_recipe(self._recipe, self._arch, self._model)
         device = process.device_of(self._settings)
-        self._check_machine(self._arch, device)
+        check_machine(self._settings, self._recipe, self._arch, self._model, process.video_memory_mb() if device != CPU else None)
         write_dataset(pictures, self._recipe.trigger, self._inside / "dataset")
         resumed = self._prepare_to_resume()
         training.forget_after(self._folder, resumed)
@@ -189,17 +191,6 @@ class Run:
         environment = process.environment(self._settings, self._name, device)
         log.info("AI-Toolkit trains %s, after step %s", self._name, resumed)
         return process.start(toolkit, self._inside / "config.json", environment, self._inside, resumed=resumed, alias=alias)
-
-    def _check_machine(self, arch: Arch, device: str) -> None:
-        need, have = estimate(self._recipe, self._model).vram_gb, process.video_memory_mb() / 1024
-        # A card of 24 GB says 23.6 to 24.
-        if device != CPU and need is not None and 0 < have < need * 0.95:
-            raise OutOfMemory(
-                f"Training {arch.title} takes {need:g} GB of video memory, and this computer's card has {have:.0f}.",
-                remedy=told_leaner(self._recipe, arch),
-            )
-        if arch.gated and not self._model.exists() and not self._settings.hf_token.get_secret_value() and not _is_at_hand(self._model):
-            raise faults.gated(self._model.as_posix())
 
     def _prepare_to_resume(self) -> int:
         """Leave the newest good save alone in the trainer's folder: it goes on from what it takes for the newest. Gives its step, or 0."""
@@ -239,6 +230,7 @@ class Run:
             if not alive:
                 break
             self._obey(row)
+            self._measure(trainer)
             try:
                 self._tell(row)
             except Cancelled:
@@ -367,6 +359,16 @@ class Run:
             self._sample = None
         self._report(min(1.0, step / self._recipe.steps), note, step=step, steps=self._recipe.steps, preview=preview)
 
+    def _measure(self, trainer: Trainer) -> None:
+        """Remember the most video memory that it held: what such a training will take the next time."""
+        now = time.monotonic()
+        if now - self._measured_at < MEASURE_S or self._settings.device == CPU:
+            return
+        self._measured_at = now
+        held = program_memory_mb(process.family(trainer))
+        if held is not None:
+            training.note_video_memory(self._folder, held)
+
     def _signs(self, row: Row | None) -> object:
         sizes = tuple(path.stat().st_size if path.exists() else 0 for path in (self._inside / STDOUT, self._inside / STDERR))
         return row, sizes, self._written, self._kept
@@ -481,9 +483,3 @@ class Run:
             models.check_lora(lora, models.describe(self._model))
         except ModelInvalid as error:
             log.info("Nobody here can tell whether the LoRA fits: %s", error)
-
-
-def _is_at_hand(model: Path) -> bool:
-    """Whether somebody signed in to Hugging Face on this computer, or the model was fetched before."""
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    return (home / "token").is_file() or (home / "hub" / f"models--{model.as_posix().replace('/', '--')}").is_dir()

@@ -15,7 +15,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +81,29 @@ class Training:
         """
         started = time.perf_counter()
         training.begin(self._folder, self._recipe)
-        if self._recipe.prior_weight and not self._is_learned():
-            self._draw_class()  # before the model wears anything
-        self._wear()
-        optimizer = torch.optim.AdamW(self._learned().values(), lr=self._recipe.learning_rate, weight_decay=1e-2)
-        step = self._resume(optimizer)
-        if step < self._recipe.steps:
-            self._look_at(pictures)
-            self._learn(optimizer, step)
+        training.sweep(self._folder)
+        with self._measured():
+            if self._recipe.prior_weight and not self._is_learned():
+                self._draw_class()  # before the model wears anything
+            self._wear()
+            optimizer = torch.optim.AdamW(self._learned().values(), lr=self._recipe.learning_rate, weight_decay=1e-2)
+            step = self._resume(optimizer)
+            if step < self._recipe.steps:
+                self._look_at(pictures)
+                self._learn(optimizer, step)
         return self._finish(time.perf_counter() - started)
+
+    @contextlib.contextmanager
+    def _measured(self) -> Iterator[None]:
+        """Remember the most video memory that was held meanwhile: what such a training will take the next time."""
+        if self._device != "cuda":
+            yield
+            return
+        torch.cuda.reset_peak_memory_stats()
+        try:
+            yield
+        finally:
+            training.note_video_memory(self._folder, torch.cuda.max_memory_allocated() / 2**20)
 
     # Before the first step
 

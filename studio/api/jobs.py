@@ -28,10 +28,12 @@ from studio.api.views import (
     Limit,
     LogLines,
     Move,
+    MoveElsewhere,
     inline_view,
     view,
 )
 from studio.contracts import Composed, GenerateRequest, Job, JobState, Submitted
+from studio.elsewhere import Waiting
 from studio.errors import NotFound
 from studio.feed import Feed
 from studio.studio import Studio
@@ -138,6 +140,16 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
         """To the front or the end of the queue."""
         return studio.move(id, body.to)
 
+    @router.get("/jobs/{id}/waiting", summary="Why a picture waits", responses=with_errors(404))
+    def waiting(id: Id) -> Waiting:
+        """Whether a training has the device that a queued picture wants, about how long yet, and what else could make it."""
+        return studio.elsewhere.waiting(id)
+
+    @router.post("/jobs/{id}/elsewhere", summary="Have a queued picture made elsewhere", responses=with_errors(403, 404, 409))
+    def elsewhere(id: Id, body: MoveElsewhere | None = None) -> Job:
+        """By one of the models that `waiting` names, on a ComfyUI server; the job keeps its id, prompt and seed."""
+        return studio.elsewhere.move(id, body.model if body else None)
+
     @router.get("/jobs/{id}/artifacts", summary="The pictures of a job", responses=with_errors(404))
     def artifacts(id: Id) -> Artifacts:
         """In order; those that are finished while it still runs, too."""
@@ -147,9 +159,10 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
     def logs(
         id: Id,
         level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Query(description="The least important lines to show")] = "DEBUG",
+        last: Annotated[int | None, Query(description="Only the newest so many lines", ge=1, le=10_000)] = None,
     ) -> LogLines:
         """One object a line, oldest first; secrets are redacted."""
-        return LogLines(items=studio.job_log(id, level=level))
+        return LogLines(items=studio.job_log(id, level=level, last=last))
 
     @router.get(
         "/jobs/{id}/preview",

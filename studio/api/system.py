@@ -7,11 +7,12 @@ from fastapi import APIRouter, Query, Response
 from studio.api.refusals import RESPONSES, with_errors
 from studio.api.views import Id, Loras, Models, Presets, Ready
 from studio.contracts import Health, PresetChoice
+from studio.meters import System
 from studio.studio import Studio
 
 
 def routes(studio: Studio) -> APIRouter:
-    """health, ready, presets, models, loras."""
+    """health, ready, system, presets, models, loras."""
     router = APIRouter(responses=RESPONSES)
 
     @router.get("/health", tags=["studio"], summary="How the studio is")
@@ -25,6 +26,14 @@ def routes(studio: Studio) -> APIRouter:
         yes = studio.ready()
         response.status_code = 200 if yes else 503
         return Ready(ok=yes)
+
+    @router.get("/system", tags=["studio"], summary="How busy the computer is")
+    def system() -> System:
+        """Processor, memory, and NVIDIA's graphics cards, as read within the last seconds.
+
+        The first answer after a pause may lack some of it (null, no cards): it is being read then. Nothing is read while nobody asks.
+        """
+        return studio.system()
 
     @router.get("/presets", tags=["choices"], summary="List presets")
     def presets(

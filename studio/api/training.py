@@ -84,9 +84,17 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
         return studio.trainings.order(body, correlation_id=correlation_id(request))
 
     @router.get("/training/{id}", summary="One training", responses=with_errors(404))
-    def one(id: Id) -> Training:
-        """Its job, the loss (600 points at most), the samples, the checkpoints, and what was judged of them."""
-        return studio.trainings.training(id)
+    def one(
+        id: Id,
+        since: Annotated[int, Query(description="Only the points of the loss after this step, one of those told before", ge=0)] = 0,
+        curve: Annotated[str, Query(description="The answer's `curve` that `since` belongs to", max_length=100)] = "",
+    ) -> Training:
+        """Its job, the loss (600 points at most), the samples, the checkpoints, and what was judged of them.
+
+        Who follows a run gives the step of the last point but one and `curve` back: then `points` are only those after it, or all of
+        them (`since` is 0 in the answer) where they were put together otherwise meanwhile.
+        """
+        return studio.trainings.training(id, since=since, curve=curve)
 
     @router.get(
         "/training/{id}/events",
@@ -98,8 +106,8 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
         """`job` at once and at every change, as of any job; what was learned meanwhile is at `training/{id}`."""
         if request.headers.get("last-event-id") == LAST:
             return Response(status_code=204)
-        found = await run_in_threadpool(studio.trainings.training, id)
-        return StreamingResponse(one_job(studio, feed, found.job), media_type="text/event-stream", headers=HEADERS)
+        job = await run_in_threadpool(studio.trainings.job, id)
+        return StreamingResponse(one_job(studio, feed, job), media_type="text/event-stream", headers=HEADERS)
 
     @router.get(
         "/training/{id}/samples/{name}",

@@ -125,6 +125,12 @@ class CancelMany(Contract):
     batch_id: Name | None = None
 
 
+class MoveElsewhere(Contract):
+    """Which model elsewhere is to make a picture; None takes the first that can."""
+
+    model: Name | None = None
+
+
 class Move(Contract):
     """Which end of the queue."""
 

@@ -168,9 +168,15 @@ def _jobs(verbs: _Verbs) -> None:
     move = _verb(jobs, "move", "move a queued job to the front or the end", "jobs.move")
     move.add_argument("id", metavar="ID")
     move.add_argument("to", choices=["first", "last"])
+    waiting = _verb(jobs, "waiting", "say whether a picture waits for a training, how long, and what else could make it", "jobs.waiting")
+    waiting.add_argument("id", metavar="ID")
+    elsewhere = _verb(jobs, "elsewhere", "have a queued picture made by ComfyUI instead", "jobs.elsewhere")
+    elsewhere.add_argument("id", metavar="ID")
+    elsewhere.add_argument("model", metavar="MODEL", nargs="?", help="one that `jobs waiting` names; by default the first")
     logs = _verb(jobs, "logs", "show what was logged while a job ran", "jobs.logs")
     logs.add_argument("id", metavar="ID")
     logs.add_argument("--level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], default="DEBUG", help="the least important lines to show")
+    logs.add_argument("--last", metavar="N", type=int, help="only the newest so many lines")
 
 
 def _images(verbs: _Verbs) -> None:
@@ -463,6 +469,7 @@ def _choices(verbs: _Verbs) -> None:
     analytics = _verb(verbs, "analytics", "show the last days in numbers", "analytics")
     analytics.add_argument("--days", metavar="N", type=int, default=30, help="how many days, today being the last (by default 30)")
     _verb(verbs, "health", "say how the studio is", "health")
+    _verb(verbs, "system", "say how busy the computer is: processor, memory, graphics cards", "system")
     _verb(verbs, "doctor", "check everything that a studio needs, without packing a bundle", "doctor")
     _verb(verbs, "where", "say where pictures, models, logs and the database lie", "where")
 
@@ -504,6 +511,10 @@ def _training(verbs: _Verbs) -> None:
     listing = _verb(runs, "list", "list trainings, newest first", "training.list")
     listing.add_argument("--character", metavar="ID", help="only of this one: an id or a slug")
     listing.add_argument("--limit", metavar="N", type=int, default=50, help="the most to show (by default 50)")
+    offer = _verb(runs, "offer", "show what training a character takes, by preset, and what stands in the way", "training.offer")
+    offer.add_argument("character", metavar="CHARACTER", help="an id or a slug")
+    offer.add_argument("--model", metavar="ID", help="the model it is for; by default the character's")
+    offer.add_argument("--dataset", metavar="ID", help="what it learns from; by default the newest dataset, or the photos")
     for name, about in (
         ("show", "show how one goes, and its checkpoints"),
         ("stop", "let one save what it learned and pause"),

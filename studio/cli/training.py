@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import ValidationError
 
 from studio.cli.desk import FAILED, INTERRUPTED, Answer, Desk, explain
@@ -12,6 +14,7 @@ from studio.contracts import JobState, TrainRequest, new_id
 from studio.errors import from_validation
 from studio.keeping import Cleanup, LoraDelete
 from studio.training import Ask
+from studio.training_offers import TrainChoice
 from studio.trainings import Training
 
 _SAID = (
@@ -54,6 +57,28 @@ def train(desk: Desk) -> Answer:
         text = f"{job.id}\n`python launch.py training show {job.id}` tells how it goes; it is learned while a studio runs, or with --wait."
         return Answer({"job_id": job.id, "state": job.state.value}, text)
     return _waited(desk, job.id)
+
+
+def offer_training(desk: Desk) -> Answer:
+    found = desk.studio.trainings.offer(desk.args.character, model=desk.args.model, dataset=desk.args.dataset)
+    lines = [f"{found.pictures} pictures, model {found.model}"]
+    lines += [f"{one.message} {one.remedy}" for one in found.obstacles]
+    lines += _choices("", found.presets)
+    for arch in found.toolkit:
+        lines += _choices(f"--engine aitoolkit --model {arch.arch} ", arch.presets)
+    return Answer(found.model_dump(mode="json"), "\n".join(lines))
+
+
+def _choices(before: str, presets: Sequence[TrainChoice]) -> list[str]:
+    lines: list[str] = []
+    for one in presets:
+        time = "time unknown until measured" if one.seconds is None else f"about {one.seconds:.0f} s"
+        measured = "measured here" if one.vram_measured else "as its makers say"
+        memory = "video memory unknown until measured" if one.vram_gb is None else f"{one.vram_gb:g} GB of video memory ({measured})"
+        disk = "disk unknown until measured" if one.disk_gb is None else f"{one.disk_gb:g} GB on the disk"
+        lines.append(f"{before}--preset {one.id}: {one.recipe.steps} steps, {time}, {memory}, {disk}")
+        lines += [f"  {each.message} {each.remedy}" for each in one.obstacles]
+    return lines
 
 
 def list_trainings(desk: Desk) -> Answer:

@@ -71,6 +71,7 @@ from studio.cli.training import (
     delete_lora,
     list_trainings,
     list_versions,
+    offer_training,
     pick_checkpoint,
     restore_lora,
     resume_training,
@@ -98,6 +99,8 @@ from studio.doctor import Status, checkup
 from studio.errors import InvalidFieldValue, MissingRequiredField
 from studio.gallery import moment
 from studio.setup import Setting, all_settings, change_settings, places
+
+METERS_S = 5.0
 
 
 def list_jobs(desk: Desk) -> Answer:
@@ -128,8 +131,26 @@ def move_job(desk: Desk) -> Answer:
     return _job(desk.studio.move(desk.args.id, desk.args.to))
 
 
+def show_waiting(desk: Desk) -> Answer:
+    found = desk.studio.elsewhere.waiting(desk.args.id)
+    if found.training is None:
+        return Answer(found.model_dump(mode="json"), "It waits for no training.")
+    how_long = "" if found.about_s is None else f", about {found.about_s:.0f} s"
+    lines = [f"It waits for the training {found.training}{how_long}."]
+    lines += [f"  {one.model}{' (the same model)' if one.same else ''}" for one in found.places]
+    if found.places:
+        lines.append(f"`python launch.py jobs elsewhere {desk.args.id} MODEL` has it made there.")
+    return Answer(found.model_dump(mode="json"), "\n".join(lines))
+
+
+def move_elsewhere(desk: Desk) -> Answer:
+    return _job(desk.studio.elsewhere.move(desk.args.id, desk.args.model))
+
+
 def job_logs(desk: Desk) -> Answer:
-    lines = desk.studio.job_log(desk.args.id, level=desk.args.level)
+    if desk.args.last is not None and desk.args.last < 1:
+        raise InvalidFieldValue("“last” is a number from 1 on.", field="last")
+    lines = desk.studio.job_log(desk.args.id, level=desk.args.level, last=desk.args.last)
     words = "\n".join(" ".join(str(line[key]) for key in ("ts", "level", "msg", "exc") if key in line) for line in lines)
     return Answer({"items": list(lines)}, words or "Nothing was logged.")
 
@@ -217,6 +238,15 @@ def health(desk: Desk) -> Answer:
     return Answer(state.model_dump(mode="json"), _fields(state), 0 if state.ok else 1)
 
 
+def show_system(desk: Desk) -> Answer:
+    found = desk.studio.system(wait_s=METERS_S)
+    rows = [("processor", _share(found.cpu)), ("memory", _memory(found.memory_mb, found.memory_total_mb))]
+    for card in found.cards:
+        facts = [_share(card.use), _memory(card.memory_mb, card.memory_total_mb)]
+        rows.append((card.name, ", ".join([*facts, "?" if card.temperature is None else f"{card.temperature:.0f} °C"])))
+    return Answer(found.model_dump(mode="json"), table(rows))
+
+
 def create_token(desk: Desk) -> Answer:
     from studio import auth
 
@@ -281,6 +311,8 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "jobs.cancel": cancel_jobs,
     "jobs.retry": retry_job,
     "jobs.move": move_job,
+    "jobs.waiting": show_waiting,
+    "jobs.elsewhere": move_elsewhere,
     "jobs.logs": job_logs,
     "images.list": list_images,
     "images.show": show_image,
@@ -347,6 +379,7 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "loras.restore": restore_lora,
     "training.clean": clean_training,
     "train": train,
+    "training.offer": offer_training,
     "training.list": list_trainings,
     "training.show": show_training,
     "training.stop": stop_training,
@@ -376,6 +409,7 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "engines.log": engine_log,
     "analytics": show_analytics,
     "health": health,
+    "system": show_system,
     "token.create": create_token,
     "token.list": list_tokens,
     "token.revoke": revoke_token,
@@ -458,6 +492,14 @@ def _words(job: Job) -> str:
     if job.captions is not None:
         return f"captions of {job.captions.character or 'references'}"
     return job.request.prompt if job.request else ""
+
+
+def _share(share: float | None) -> str:
+    return "?" if share is None else f"{share:.0%}"
+
+
+def _memory(used: float | None, total: float | None) -> str:
+    return "?" if used is None or total is None else f"{used / 1024:.1f} of {total / 1024:.1f} GB"
 
 
 def _short(text: str) -> str:

@@ -98,15 +98,19 @@ export class TrainingForm {
     this.drawLearns();
     this.drawObstacles();
     this.drawToolkit();
-    const key = JSON.stringify(offer.presets);
-    if (key !== this.shown) {
-      this.shown = key;
-      const focused = this.cards.contains(document.activeElement);
-      this.cards.replaceChildren(...offer.presets.map((one) => this.card(one)));
-      if (focused) this.cards.querySelector(":checked")?.focus();
-      this.drawHints();
-    }
+    this.drawCards();
     this.summed();
+  }
+
+  drawCards() {
+    const presets = this.arch()?.presets ?? this.offer.presets;
+    const key = JSON.stringify(presets);
+    if (key === this.shown) return;
+    this.shown = key;
+    const focused = this.cards.contains(document.activeElement);
+    this.cards.replaceChildren(...presets.map((one) => this.card(one)));
+    if (focused) this.cards.querySelector(":checked")?.focus();
+    this.drawHints();
   }
 
   // What AI-Toolkit should train; null where the studio does it itself.
@@ -122,31 +126,35 @@ export class TrainingForm {
 
   // What empty fields stand for, and how long that takes.
   choice() {
-    const arch = this.arch();
-    return arch ? { recipe: arch.recipe, seconds: null } : this.offer.presets.find((one) => one.id === this.preset) ?? null;
+    return (this.arch()?.presets ?? this.offer.presets).find((one) => one.id === this.preset) ?? null;
   }
 
   drawToolkit() {
     const arch = this.arch();
-    toggle(this.cards, "hidden", arch);
     toggle(this.toolkit, "hidden", !arch);
     for (const { name, own } of FIELDS) if (own) toggle(this.controls.get(name).control.closest(".cf"), "hidden", arch);
     if (!arch) return;
     const parts = [t("AI-Toolkit trains {model}, with the settings that its makers suggest.", { model: arch.title })];
-    parts.push(arch.vram_gb === null ? t("How much graphics memory it needs is unknown until measured.") : t("It needs about {count} GB of graphics memory.", { count: number(arch.vram_gb) }));
     if (arch.gated) parts.push(t("The model is gated: accept its licence on Hugging Face, and set your token on the Setup tab."));
     setText(this.toolkit, parts.join(" "));
   }
 
   card(one) {
-    const input = h("input", { type: "radio", name: "train-preset", value: one.id, checked: one.id === this.preset, onchange: () => ((this.preset = one.id), this.drawHints()) });
+    const input = h("input", { type: "radio", name: "train-preset", value: one.id, checked: one.id === this.preset, onchange: () => ((this.preset = one.id), this.drawHints(), this.drawObstacles()) });
     const time = one.seconds === null ? t("Time unknown until measured here once") : t("About {time}", { time: duration(one.seconds) });
     return h(
       "label",
       { class: "option train-preset" },
       input,
-      h("span", { class: "option-face" }, h("strong", { "data-preset": one.id }, one.name), h("span", { class: "train-about", "data-preset": one.id }, one.about), h("span", { class: "train-time" }, time, " · ", tn("{count} step", "{count} steps", one.recipe.steps))),
+      h("span", { class: "option-face" }, h("strong", { "data-preset": one.id }, one.name), h("span", { class: "train-about", "data-preset": one.id }, one.about), h("span", { class: "train-time" }, time, " · ", tn("{count} step", "{count} steps", one.recipe.steps)), h("span", { class: "train-time" }, this.needs(one))),
     );
+  }
+
+  // Memory of the graphics card and space on the disk, as far as anybody knows.
+  needs({ vram_gb, vram_measured, disk_gb }) {
+    const memory = vram_gb === null ? null : vram_measured ? t("{count} GB of graphics memory, as measured here", { count: number(vram_gb) }) : t("about {count} GB of graphics memory, as its makers say", { count: number(vram_gb) });
+    const disk = disk_gb === null ? t("disk space unknown until measured") : t("about {size} on the disk", { size: disk_gb < 1 ? t("{count} MB", { count: number(Math.ceil(disk_gb * 1024)) }) : t("{count} GB", { count: number(disk_gb, { maximumFractionDigits: 1 }) }) });
+    return [memory ?? (this.arch() ? t("graphics memory unknown until measured") : null), disk].filter(Boolean).join(" · ");
   }
 
   drawLearns() {
@@ -159,15 +167,25 @@ export class TrainingForm {
     toggle(this.learns, "hidden", !pictures && !this.dataset);
   }
 
+  // What stands in the way: of anybody who would train, and of the preset that is chosen.
+  standing() {
+    return [...this.offer.obstacles, ...(this.choice()?.obstacles ?? [])];
+  }
+
   drawObstacles() {
-    const { obstacles } = this.offer;
+    const obstacles = this.standing();
     const lead = (field) =>
       field === "consent"
         ? h("button", { type: "button", class: "button", "data-tip": t("Who agreed, to what, and until when"), onclick: () => openCharacter() }, t("Write it down"))
         : h("button", { type: "button", class: "button", "data-tip": t("Opens {name}'s page", { name: this.character.name }), onclick: () => openCharacter() }, t("Add photos"));
     this.obstacles.replaceChildren(...obstacles.map((one) => h("div", { class: "train-notice warn" }, icon("warn"), h("div", { lang: "en" }, h("strong", {}, one.message), h("p", {}, one.remedy)), ["consent", "dataset"].includes(one.field) ? lead(one.field) : null)));
     toggle(this.obstacles, "hidden", !obstacles.length);
-    this.button.disabled = obstacles.length > 0;
+    this.button.disabled = this.blocked();
+  }
+
+  // What the chosen preset stands for may not fit; other settings may, and then the order itself tells.
+  blocked() {
+    return this.offer.obstacles.length > 0 || ((this.choice()?.obstacles.length ?? 0) > 0 && !Object.keys(this.own()).some((name) => !["name", "samples", "seed"].includes(name)));
   }
 
   drawModels() {
@@ -226,6 +244,7 @@ export class TrainingForm {
     const time = seconds === null ? t("how long it takes is known after the first one") : seconds > 0 ? t("about {time} on this computer", { time: duration(seconds) }) : "";
     const steps = recipe.steps > 0 ? tn("{count} step", "{count} steps", recipe.steps) : "";
     setText(this.sum, [steps, time].filter(Boolean).join(" · "));
+    this.button.disabled = this.blocked();
     const names = Object.keys(own).map((name) => this.controls.get(name).label);
     const key = names.join();
     if (key === this.counted) return;
@@ -258,7 +277,7 @@ export class TrainingForm {
     const unread = [...this.controls].find(([, { control }]) => control.validity.badInput);
     if (unread) return void this.showError({ field: unread[0], message: t("This is not a number."), remedy: t("Write one, or leave it empty.") });
     const arch = this.arch();
-    const engine = arch ? { engine: "aitoolkit", model: arch.arch } : { preset: this.preset, model: this.spec || null };
+    const engine = arch ? { engine: "aitoolkit", model: arch.arch, preset: this.preset } : { preset: this.preset, model: this.spec || null };
     const body = { character: this.character.id, ...engine, dataset: this.dataset, ...this.own() };
     this.button.disabled = true;
     let job;
@@ -268,7 +287,7 @@ export class TrainingForm {
       if (!this.showError(problem)) complain(problem);
       return;
     } finally {
-      this.button.disabled = this.offer.obstacles.length > 0;
+      this.button.disabled = this.blocked();
     }
     toast(t("{name} is being learned", { name: this.character.name }), { detail: t("It goes on when you close the page."), ms: 4000 });
     this.ordered(job);

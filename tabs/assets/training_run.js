@@ -7,12 +7,14 @@ import { ended, feed } from "./feed.js";
 import { showTab } from "./header.js";
 import { language, number, t, tn } from "./language.js";
 import { LineChart } from "./line_chart.js";
+import { Meters } from "./meters.js";
 import { complain, toast } from "./toast.js";
 import { FIELDS, settingWords } from "./training_form.js";
 import { askCleanup } from "./training_versions.js";
 import { bytes, duration, faultWords, progressWords } from "./words.js";
 
 const AGAIN_MS = 2000;
+const LOG_LINES = 400;
 export const PRESETS = { quick: t("Quick"), balanced: t("Balanced"), high: t("High quality") };
 const STATES = {
   queued: { name: t("Waiting"), look: "" },
@@ -57,11 +59,12 @@ export class TrainingRun {
     this.head = h("div", { class: "train-run-head" });
     this.words = h("p", { class: "train-progress-words" });
     this.bar = h("div", { class: "bar train-bar-line", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": t("Progress of the training") }, h("i"));
+    this.meters = new Meters(() => this.node.isConnected && this.shown() && this.job?.state === "running");
     this.buttons = this.buildButtons();
     this.acts = h("div", { class: "train-acts" }, ...Object.values(this.buttons));
     this.notice = h("div", { class: "train-notice", role: "status", hidden: true });
     this.body = h("div", { class: "train-run-body" }, this.buildLoss(), this.buildSamples(), this.buildCheckpoints(), this.buildFolds());
-    this.node = h("article", { class: "train-run", "aria-label": t("Training") }, this.head, this.words, this.bar, this.acts, this.notice, this.body);
+    this.node = h("article", { class: "train-run", "aria-label": t("Training") }, this.head, this.words, this.bar, this.meters.node, this.acts, this.notice, this.body);
   }
 
   buildButtons() {
@@ -159,8 +162,12 @@ export class TrainingRun {
   async load() {
     const stamp = this.job ? stampOf(this.job) : "";
     this.asked = Date.now();
+    const known = this.training;
     try {
-      this.training = await get(this.path);
+      // Of the loss only what is new: the last point may stand for steps that came since.
+      const found = await get(this.path, known?.points.length > 1 ? { since: known.points.at(-2).step, curve: known.curve } : {});
+      if (found.since) found.points = [...known.points.filter((point) => point.step <= found.since), ...found.points];
+      this.training = found;
     } catch (problem) {
       if (!this.training) this.node.replaceChildren(h("div", { class: "empty" }, icon("warn"), h("h3", {}, problem.message), h("p", { class: "soft" }, problem.remedy)));
       return;
@@ -247,6 +254,7 @@ export class TrainingRun {
     toggle(save, "hidden", !runs);
     toggle(sample, "hidden", !runs);
     toggle(resume, "hidden", !["paused", "failed", "poisoned", "cancelled"].includes(state));
+    this.meters.follow();
     toggle(this.acts, "hidden", Object.values(this.buttons).every((button) => button.hidden));
     this.drawNotice(job);
   }
@@ -425,7 +433,7 @@ export class TrainingRun {
     if (!this.logFold.open) return;
     let items;
     try {
-      ({ items } = await get(`jobs/${encodeURIComponent(this.id)}/logs`, { level: this.level.value }));
+      ({ items } = await get(`jobs/${encodeURIComponent(this.id)}/logs`, { level: this.level.value, last: LOG_LINES }));
     } catch (problem) {
       return this.lines.replaceChildren(h("li", {}, problem.message));
     }

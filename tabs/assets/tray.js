@@ -145,6 +145,8 @@ class Tray extends HTMLElement {
 
 // By character: the answer with their name.
 const asked = new Map();
+// By what a job wants: the answer with the model elsewhere that could make it.
+const places = new Map();
 
 class Row {
   constructor(id) {
@@ -157,13 +159,14 @@ class Row {
     this.bar = h("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": t("Progress") }, h("i"));
     this.trouble = h("p", { class: "trouble" });
     this.front = iconButton("front", t("Move to the front"), () => this.act("move", { to: "first" }));
+    this.move = h("button", { type: "button", class: "quiet elsewhere", hidden: true, onclick: () => this.act("elsewhere", { model: this.place.model }) });
     this.cancel = iconButton("close", t("Cancel"), () => this.act("cancel"));
     this.retry = iconButton("retry", t("Try again"), () => this.act("retry"));
     this.node = h(
       "li",
       { class: "row", dataset: { job: id } },
       this.thumb,
-      h("div", { class: "row-words" }, this.words, this.status, this.bar, this.trouble),
+      h("div", { class: "row-words" }, this.words, this.status, this.bar, this.move, this.trouble),
       h("div", { class: "row-acts" }, this.front, this.retry, this.cancel),
     );
   }
@@ -192,6 +195,7 @@ class Row {
     const behind = job.state === "queued" && job.recipe?.engine === "embedded" && feed.running.find((one) => one.training); // the device learns meanwhile
     const waits = behind && (behind.eta_s ? t("Waits for a training, about {time}", { time: duration(behind.eta_s) }) : t("Waits for a training"));
     setText(this.status, over ? endWords(job, pictures ? made : undefined) : [waits || progressWords(job), many].filter(Boolean).join(" · "));
+    this.offerElsewhere(job, behind);
     toggle(this.bar, "hidden", job.state !== "running");
     this.bar.setAttribute("aria-valuenow", Math.round(job.progress * 100));
     this.bar.firstElementChild.style.setProperty("--done", job.progress);
@@ -205,6 +209,25 @@ class Row {
     const whole = job.state === "done" && !(job.captions && job.step < job.steps);
     toggle(this.retry, "hidden", job.state !== "paused" && (!over || whole));
     this.showPicture(job, pictures);
+  }
+
+  // Behind a training: another engine that could make it meanwhile. Asked once for all that want the same.
+  offerElsewhere(job, behind) {
+    if (!behind) {
+      this.placeKey = null;
+      return toggle(this.move, "hidden", true);
+    }
+    const { model, character, loras, workflow } = job.recipe;
+    const key = JSON.stringify([behind.id, model, character, loras, workflow]);
+    if (key === this.placeKey || !this.node.offsetParent) return undefined;
+    this.placeKey = key;
+    if (!places.has(key)) places.set(key, get(`jobs/${encodeURIComponent(this.id)}/waiting`).then((found) => found.places[0] ?? null, () => (places.delete(key), null)));
+    return places.get(key).then((place) => {
+      if (key !== this.placeKey) return;
+      this.place = place;
+      toggle(this.move, "hidden", !place || this.job.state !== "queued");
+      if (place) setText(this.move, place.same ? t("Make it on ComfyUI now") : t("Make it on ComfyUI now, with {model}", { model: place.name }));
+    });
   }
 
   showPicture(job, pictures) {

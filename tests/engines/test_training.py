@@ -337,3 +337,51 @@ def test_a_disk_that_is_full_at_a_save_keeps_the_newest_checkpoint_and_the_run_g
         ["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(HOME)}, check=False
     )
     assert told.stdout.splitlines() == ["DISK_FULL True", "True True []", "True True"], told.stderr
+
+
+TRAIN = """
+import sys, warnings
+from pathlib import Path
+warnings.simplefilter("ignore")
+import diffusers, peft
+from engines.embedded import Embedded
+from studio.settings import Settings
+from studio.training import TrainingPicture, TrainRecipe
+
+model, picture, run, beside = map(Path, sys.argv[1:])
+recipe = TrainRecipe.model_validate_json((beside / "recipe.json").read_bytes())
+class Silent:
+    def __call__(self, *said, **more): pass
+    def wants_preview(self): return False
+Embedded(Settings(data=beside / "data")).train(recipe, model, [TrainingPicture(picture, "portrait of zxmia person")], run, Silent())
+"""
+
+
+@pytest.mark.parametrize("file", [training.STATE, training.LORA])
+def test_a_trainer_killed_in_the_midst_of_a_save_keeps_the_checkpoint_before(
+    file: str, engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path
+) -> None:
+    run, script = tmp_path / "run", tmp_path / "train.py"
+    script.write_text(TRAIN)
+    # Large enough that writing a file takes longer than looking for it.
+    recipe = SMALL.model_copy(update={"rank": 96, "steps": 3, "save_every": 1, "batch": 1})
+    (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
+    command = [sys.executable, str(script), str(STARTER), str(pictures[0].path), str(run), str(tmp_path)]
+    second = training.place_of(run, 2)
+    trainer = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(HOME)}, stderr=subprocess.PIPE)
+    try:
+        while not (unfinished := list(second.glob(f".{file}.*.tmp"))):
+            assert trainer.poll() is None, "it ended before the save was seen"
+    finally:
+        trainer.kill()
+        trainer.communicate()
+    assert all(path.is_file() for path in unfinished) and not (second / file).exists(), "it was killed in the midst of the save"
+    (before,) = training.checkpoints(run)
+    assert before.step == 1 and before.state is not None
+
+    said = Said()
+    done = engine.train(recipe, STARTER, pictures[:1], run, said)
+    assert "Going on after step 1" in said.notes
+    assert done.steps == 3 and [one.step for one in training.checkpoints(run)] == [1, 2, 3]
+    assert [one["step"] for one in training.read_progress(run)] == [1, 2, 3]
+    assert [path for path in run.rglob(".*") if path.is_file()] == [], "nothing unfinished stays behind"
