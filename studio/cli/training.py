@@ -17,30 +17,8 @@ from studio.training import Ask
 from studio.training_offers import TrainChoice
 from studio.trainings import Training
 
-_SAID = (
-    "dataset",
-    "preset",
-    "engine",
-    "model",
-    "name",
-    "steps",
-    "rank",
-    "alpha",
-    "targets",
-    "learning_rate",
-    "schedule",
-    "warmup",
-    "batch",
-    "resolution",
-    "caption_dropout",
-    "gradient_checkpointing",
-    "prior_weight",
-    "prior_pictures",
-    "prior_prompt",
-    "save_every",
-    "sample_every",
-    "seed",
-)
+# Each is an option of the command, too.
+_SAID = [name for name in TrainRequest.model_fields if name not in ("character", "samples")]
 
 
 def train(desk: Desk) -> Answer:
