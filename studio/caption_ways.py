@@ -30,7 +30,7 @@ class Spent(Contract):
         )
 
 
-class Verdict(Contract):
+class CaptionVerdict(Contract):
     """Whether captions by the vision model of the settings work; if not, `message` and `remedy` say why, and `field` names the setting."""
 
     ok: bool

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from studio import metadata, safety
 from studio.caption_text import CaptionStyle, cleaned, instruction, said_in, traits_in
-from studio.caption_ways import Verdict, local_ways, no_model
+from studio.caption_ways import CaptionVerdict, local_ways, no_model
 from studio.engine import Report
 from studio.errors import (
     DependencyMissing,
@@ -118,7 +118,7 @@ def caption_pictures(
     report(1.0, "", step=every, steps=every)
 
 
-def check(settings: Settings) -> Verdict:
+def check(settings: Settings) -> CaptionVerdict:
     """Try the vision model of the settings with a small drawing, in plain words. Costs a few hundred tokens, and takes seconds.
 
     Of a model in the models folder it says only that it is there.
@@ -127,7 +127,7 @@ def check(settings: Settings) -> Verdict:
     away = False
     here = local_ways(settings.models_path)
     if here and not settings.caption_url:
-        return Verdict(
+        return CaptionVerdict(
             ok=True,
             message=f"“{here[0].model}” lies in the models folder. It is loaded when captions are written; nothing leaves this computer.",
         )
@@ -148,10 +148,10 @@ def check(settings: Settings) -> Verdict:
                     remedy=blind(model.model).remedy,
                 )
     except LikenessError as error:
-        return Verdict(
+        return CaptionVerdict(
             ok=False, message=error.message, remedy=error.remedy, field=error.field, code=error.code, models=models, sends_away=away
         )
-    return Verdict(ok=True, message=f"“{settings.caption_model}” sees pictures and describes them.", models=models, sends_away=away)
+    return CaptionVerdict(ok=True, message=f"“{settings.caption_model}” sees pictures and describes them.", models=models, sends_away=away)
 
 
 def list_models(settings: Settings) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 from pydantic import Field
 
-from studio.caption_ways import CaptionWay, Spent, Verdict, all_ways, choose_way
+from studio.caption_ways import CaptionVerdict, CaptionWay, Spent, all_ways, choose_way
 from studio.characters import Characters, check_consent
 from studio.contracts import CaptionRequest, CaptionStyle, Character, Contract, Job, JobKind, JobState, PictureKind, Problem
 from studio.datasets import Dataset, Datasets
@@ -107,7 +107,7 @@ class VisionTry(Contract):
     """Whether the vision model of the settings is being tried now, and what the last try found."""
 
     trying: bool
-    verdict: Verdict | None
+    verdict: CaptionVerdict | None
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Captionings:
         self._orders = orders
         self._datasets = datasets
         self._trying = threading.Lock()
-        self._verdict: Verdict | None = None
+        self._verdict: CaptionVerdict | None = None
 
     # Before
 
@@ -430,7 +430,7 @@ class Captionings:
         try:
             self._verdict = check(reread(self._settings))
         except LikenessError as error:  # settings that can't be read
-            self._verdict = Verdict(ok=False, message=error.message, remedy=error.remedy, field=error.field, code=error.code)
+            self._verdict = CaptionVerdict(ok=False, message=error.message, remedy=error.remedy, field=error.field, code=error.code)
         finally:
             self._trying.release()
 
