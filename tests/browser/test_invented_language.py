@@ -24,7 +24,8 @@ UNKNOWN = "eo"
 # What the studio itself says, what people wrote, and names: not the page's to translate.
 SAID_ELSEWHERE = (
     "[lang=en], code, h1, img.picture, .compare-frame img, .ref-card label input, .viewer-facts .words, .engine dd, "
-    "#comfy-title, #comfy-address, #toolkit-title, #toolkit-folder, #field-train-prior_prompt-input, .lora, .train-form .field-error, .analytics-early, "
+    "#comfy-title, #comfy-address, #toolkit-title, #toolkit-folder, #field-train-prior_prompt-input, "
+    ".lora, .train-form .field-error, .analytics-early, "
     ".check, .setting-help, .setting-control, .setting-env, [data-preset], .template, .models li, .written-line, "
     ".viewer-facts dd, [role=listbox] [role=option], "
     ":is([data-filter=preset], [data-filter=style]) option, .analytics-table th[scope=row], #analytics-charts, "
