@@ -424,7 +424,8 @@ export class TrainingRun {
 
   drawSettings() {
     const { recipe } = this.training.plan;
-    const lines = FIELDS.map((field) => [field.label, settingWords(field, recipe[field.name])]);
+    const told = FIELDS.filter(({ name }) => recipe.prior_weight > 0 || !name.startsWith("prior_"));
+    const lines = told.map((field) => [field.label, h("span", { lang: field.text ? "en" : null }, settingWords(field, recipe[field.name]))]);
     lines.unshift([t("Model"), h("code", {}, recipe.model)], [t("Trigger word"), h("code", {}, recipe.trigger)]);
     this.settings.replaceChildren(...lines.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
   }
