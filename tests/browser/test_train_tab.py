@@ -266,8 +266,10 @@ def test_the_train_tab_shuts_nobody_out(studio: Running, browser: Browser, size:
     show_training(page)
     every_control(page)
     page.locator(".train-run .train-panel").locator("visible=true").first.wait_for()
-    page.locator(".train-new > summary").click()
-    page.locator(".train-more > summary").click()
+    # The form is folded away where there is a run to look at, and may have been opened by the page meanwhile.
+    for fold in (".train-new", ".train-more"):
+        page.locator(fold).evaluate("fold => (fold.open = true)")
+    expect(page.get_by_label("Steps", exact=True).locator("visible=true")).to_be_visible()
     for fold in page.locator(".train-run .train-fold > summary").locator("visible=true").all():
         fold.click()
     expect(page.locator(".train-log li").first).to_be_visible()
