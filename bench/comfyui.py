@@ -123,8 +123,8 @@ def watch_memory(studio: Running, jobs: int) -> None:
         through_studio(studio, empty_request, jobs * part // 10 - done)
         seen.append((jobs * part // 10, memory_of(studio)))
     rows = [(f"after {done:,} jobs", f"{memory:.0f} MB") for done, memory in (seen[0], seen[4], seen[9])]
-    rows.append(("growth since the first tenth", f"{seen[9][1] - seen[0][1]:+.1f} MB"))
-    rows.append(("growth in the second half", f"{seen[9][1] - seen[4][1]:+.1f} MB   (wanted: none)"))
+    rows.append(("growth since the first tenth", f"{seen[9][1] - seen[0][1]:+.1f} MB   (wanted: none)"))
+    rows.append(("growth in the second half", f"{seen[9][1] - seen[4][1]:+.1f} MB"))
     rows.append(("took", f"{time.perf_counter() - began:.0f} s"))
     table(f"The worker's memory over {jobs:,} weightless jobs", rows)
 

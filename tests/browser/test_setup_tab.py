@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,13 @@ def arrive(browser: Browser) -> Iterator[Open]:
 def test_just_show_me_is_one_click_to_a_picture(fresh: Running, arrive: Open) -> None:
     page = arrive(fresh, PHONE)
     expect(page.get_by_role("tab", name="Setup")).to_have_attribute("aria-selected", "true")
+    begun = time.monotonic()
     page.get_by_role("button", name="Just show me").click()
     expect(page.locator("likeness-setup .one-easel img.picture")).to_be_visible()
     expect(page.get_by_role("heading", name="This is Nova")).to_be_visible()
     expect(page.locator(".walk-steps [aria-current=step]")).to_contain_text("First picture")
     expect(page.locator(".walk-kept")).to_contain_text("The starter model still draws each face anew")
+    assert time.monotonic() - begun < 60
     keep(page, "just-show")
     shown: Any = fresh.get("images?limit=10")
     people: Any = fresh.get("characters")
@@ -82,6 +85,7 @@ def test_just_show_me_is_one_click_to_a_picture(fresh: Running, arrive: Open) ->
 
 def test_the_walkthrough_leads_from_nothing_to_a_picture_by_keyboard(fresh: Running, arrive: Open) -> None:
     page = arrive(fresh, dark=True)
+    begun = time.monotonic()
     page.get_by_role("button", name="Show me around").press("Enter")
     expect(page.get_by_role("heading", name="A quick check-up")).to_be_focused()
     # One sentence; what was looked at is a click away, and versions and paths are another.
@@ -106,6 +110,7 @@ def test_the_walkthrough_leads_from_nothing_to_a_picture_by_keyboard(fresh: Runn
     page.get_by_role("button", name="Make the picture").press("Enter")
     expect(page.get_by_role("heading", name="This is Mara")).to_be_visible()
     expect(page.get_by_role("button", name="Open Generate")).to_be_focused()
+    assert time.monotonic() - begun < 120
     people: Any = fresh.get("characters")
     looks = people["items"][0]["appearance"]
     assert (looks["hair"], looks["skin"], looks["eyes"], looks["marks"]) == ("short black hair", "brown", "green", "round glasses")
