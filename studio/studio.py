@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Unpack
@@ -406,12 +408,12 @@ class Studio:
         self._jobs.warm_up()
         self.shelf.models()
         self.preset_shelf.presets()
-        # Reading the rules takes a second.
+        # Reading the rules takes a second, in which each answer of the page would wait many times for its turn.
         page_open.wait(4)
-        time.sleep(1)
-        from studio import safety
+        with thread_switches_every(0.0005):
+            from studio import safety
 
-        safety.check(["a first prompt"])
+            safety.check(["a first prompt"])
 
     # Characters
 
@@ -492,3 +494,14 @@ def _worker_words(worker: EngineState | None) -> str:
 
 def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+@contextmanager
+def thread_switches_every(seconds: float) -> Iterator[None]:
+    """Let Python's threads take turns this often (its own 5 ms unless said): long work here then holds up answers less."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

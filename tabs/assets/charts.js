@@ -6,7 +6,7 @@ import { number, t } from "./language.js";
 
 // Charts are pictures to a screen reader; the tables below them say the same.
 const CHARTS = { days: t("Pictures per day"), characters: t("Pictures by character"), presets: t("Pictures by preset") };
-const QUIET_MS = 1000;
+const QUIET_MS = 600;
 
 let reading = null;
 export const plotly = () =>

@@ -441,7 +441,7 @@ def test_charts_are_drawn_before_their_tab_is_opened_and_follow_what_was_made_si
     studio.post("generate?wait=60", QUICK)
     page = visit(DESKTOP)
     early = page.locator(".analytics-early #analytics-days")
-    early.locator(".bars path").first.wait_for(state="attached")  # nobody touched the page for a second
+    early.locator(".bars path").first.wait_for(state="attached")  # nobody touched the page for a moment
     drawn = width(early.locator(".main-svg").first)
     show(page, "Analytics")
     chart = page.locator("#analytics #analytics-days")
