@@ -19,7 +19,6 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from studio import VERSION
-from studio.errors import LikenessError
 from studio.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -191,6 +190,8 @@ def run(args: argparse.Namespace) -> int:
 
 def web(args: argparse.Namespace) -> int:
     """The web process."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from studio import supervisor
 
     # Next to nothing that is made while the page is put up is ever thrown away: looking for it takes a fifth of the start.
@@ -198,19 +199,13 @@ def web(args: argparse.Namespace) -> int:
     supervisor.exit_when_orphaned()
     settings = _settings(args)
     _log("web", settings)
-    opened: list[Studio | LikenessError] = []
     # The database is made ready while Gradio is being imported: both take a while, one mostly waits for the disk.
-    opening = threading.Thread(target=lambda: opened.append(_attempt(lambda: open_studio(settings))))
-    opening.start()
-    try:
+    with ThreadPoolExecutor(1) as beside:
+        opening = beside.submit(open_studio, settings)
         import uvicorn
 
         import tabs.page  # noqa: F401 - the slow import, done meanwhile
-    finally:
-        opening.join()
-    studio = opened[0]
-    if isinstance(studio, LikenessError):
-        raise studio
+    studio = opening.result()
     application, feed = _assemble(settings, studio)
     threading.Thread(target=studio.warm_up, args=(feed.listened_to,), daemon=True).start()
     gc.freeze()
@@ -357,13 +352,6 @@ def _log(process: str, settings: Settings) -> None:
 
     folder = os.environ.get("LIKENESS_LOG_DIR")
     setup_logging(settings, process, Path(folder) if folder else None)
-
-
-def _attempt(opening: Callable[[], Studio]) -> Studio | LikenessError:
-    try:
-        return opening()
-    except LikenessError as error:
-        return error
 
 
 def _running_at(settings: Settings) -> str:

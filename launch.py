@@ -121,7 +121,14 @@ def test(arguments: list[str]) -> int:
     install(DEV_REQUIREMENTS)
     get_browser()
     get_nginx()
-    return go_on([venv_python(), "-m", "pytest", *arguments])
+    return go_on([venv_python(), "-m", "pytest", *side_by_side(arguments), *arguments])
+
+
+def side_by_side(arguments: list[str]) -> list[str]:
+    """For pytest: a whole run takes several files at once, each file in one process. What was named runs one after the other."""
+    processors = min(os.cpu_count() or 1, 4)
+    named = any(argument.startswith("-n") or not argument.startswith("-") for argument in arguments)
+    return [] if named or processors == 1 else ["-n", str(processors), "--dist", "loadfile"]
 
 
 def check() -> int:

@@ -168,6 +168,7 @@ def settings_of(
     if request is not None and request.workflow:
         asked["workflow"] = {"id": request.workflow, "values": request.values, "real_person": request.real_person}
     asked["character"] = recipe.character if request is not None else None
+    asked["variant"] = request.variant if request is not None and asked["character"] else None
     shape = shape_of(recipe.width, recipe.height)
     if recipe.mask:
         # Left open it is the source's own, as one that no model draws as a whole must have been.
@@ -374,6 +375,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 _FORM_ALONE = frozenset({"shape", "source", "written", "id"})
 _BLANK: dict[str, Any] = {
     "character": OPEN,
+    "variant": OPEN,
     "written": None,
     "source": None,
     "workflow": None,

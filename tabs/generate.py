@@ -55,6 +55,13 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             value="",
             elem_id="field-character",
         )
+        form["variant"] = choice(
+            "looks",
+            label=later("Face"),
+            info=later("A look of the character, drawn over the face of each finished picture by a LoRA of its own."),
+            value="",
+            elem_id="field-variant",
+        )
         form["prompt"] = gr.Textbox(
             label=t("Prompt"),
             info=t(

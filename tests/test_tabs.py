@@ -65,6 +65,7 @@ LARGE = STARTER.model_copy(update={"id": "sdxl", "side_min": 256, "side_max": 20
 TALL = Preset(id="tall_v1", name="Tall", category="portrait", tooltip="", width=128, height=160, steps=20, cfg=5)
 FORM: dict[str, Any] = {
     "character": "",
+    "variant": "",
     "written": None,
     "source": None,
     "workflow": None,
@@ -142,8 +143,7 @@ def test_an_untouched_form_asks_for_nothing_but_the_prompt_and_the_size() -> Non
 
 def test_every_field_of_the_form_is_a_field_of_the_contract() -> None:
     # A shape, a picture to start from and a prompt written by hand stand for several fields each.
-    # A face variant has no field here yet: it is drawn from the character's page.
-    theirs = {"engine", "as_written", "image", "mask", "denoise", "real_person", "consent", "values", "variant"}
+    theirs = {"engine", "as_written", "image", "mask", "denoise", "real_person", "consent", "values"}
     assert set(FORM) - {"shape", "source", "written"} == set(GenerateRequest.model_fields) - theirs
 
 

@@ -176,17 +176,14 @@ class ComfyServer:
 
         `keep` is given the answer as it came, whenever it is another one than before.
         """
-        if self._nodes is None or refresh:
+        if self._nodes is None or (refresh and self._digest_of("/object_info") != self._nodes_digest):
             _, content = self._ask("GET", "/object_info", statuses=(200,))
-            digest = hashlib.sha256(content).digest()
-            if self._nodes is not None and digest == self._nodes_digest:
-                return self._nodes
             said = _parsed(content)
             if said is None:
                 self._not_json(content)
             if not isinstance(said, dict):
                 raise NotComfy(f"{self.url} answers, but not as a ComfyUI server does.")
-            self._nodes, self._nodes_digest = said, digest
+            self._nodes, self._nodes_digest = said, hashlib.sha256(content).digest()
             if keep is not None:
                 keep(content)
         return self._nodes
@@ -342,6 +339,15 @@ class ComfyServer:
             self._check(answer, statuses)
             return answer.status_code, self._read(answer, _LARGEST_ANSWER)
 
+    def _digest_of(self, path: str) -> bytes:
+        """The SHA-256 of an answer that is never held as a whole: megabytes, taken each minute, would leave holes in the memory."""
+        digest = hashlib.sha256()
+        with self._answer("GET", path) as answer:
+            self._check(answer, (200,))
+            for part in self._parts(answer, _LARGEST_ANSWER):
+                digest.update(part)
+        return digest.digest()
+
     @contextmanager
     def _answer(self, method: str, path: str, **request: Any) -> Iterator[httpx.Response]:
         try:
@@ -373,21 +379,24 @@ class ComfyServer:
         raise NotComfy(f"{self.url} answers with status {status}, which no ComfyUI server does here.")
 
     def _read(self, answer: httpx.Response, limit: int) -> bytes:
+        return b"".join(self._parts(answer, limit))
+
+    def _parts(self, answer: httpx.Response, limit: int) -> Iterator[bytes]:
         said = answer.headers.get("content-length", "")
         if said.isdigit() and int(said) > limit:
             raise FileTooLarge(
                 f"{self.url} sent {int(said) / _MB:.0f} MB, more than is taken from it ({limit / _MB:.0f} MB).", remedy=_LARGE
             )
         until = time.monotonic() + self.patience_s * 4
-        parts = bytearray()
+        taken = 0
         for part in answer.iter_bytes():
-            parts += part
-            if len(parts) > limit:
+            taken += len(part)
+            if taken > limit:
                 raise FileTooLarge(f"{self.url} sends more than the {limit / _MB:.0f} MB that are taken from it.", remedy=_LARGE)
             # Each read may be quick and the whole never end; a large file on a slow line is still welcome.
-            if time.monotonic() > until and len(parts) < _MB:
+            if time.monotonic() > until and taken < _MB:
                 self._hangs(None)
-        return bytes(parts)
+            yield part
 
     def _hangs(self, cause: Exception | None) -> NoReturn:
         raise Unreachable(

@@ -1,6 +1,6 @@
 // What goes into a picture besides its words: who is in it, what the engine really reads, and grids of settings.
 
-import { get, post } from "./api.js";
+import { get, post, thumbnail } from "./api.js";
 import { active, setActive } from "./active.js";
 import { h, icon, setText, toggle } from "./dom.js";
 import { somebody } from "./chip.js";
@@ -88,6 +88,32 @@ class Who extends Field {
 function face(one) {
   if (one.portrait_thumbnail_url) return h("img", { class: "who-face", src: one.portrait_thumbnail_url, alt: "", loading: "lazy" });
   return h("span", { class: "who-face", "aria-hidden": "true" }, one.id ? initials(one.name) : "–");
+}
+
+// Which face the character has: its own, or one of its variants. Whoever has none sees nothing of it.
+class Looks extends Field {
+  ready() {
+    somebody.addEventListener("change", () => {
+      this.draw();
+      // A look is one person's; nobody else can be drawn with it.
+      if (this.value && !this.variants().some((one) => one.name === this.value)) this.pick("");
+    });
+  }
+
+  variants() {
+    return somebody.character?.variants ?? [];
+  }
+
+  draw(changed) {
+    if (changed === "value") return this.mark();
+    const variants = this.variants();
+    this.closest("#field-variant")?.classList.toggle("no-looks", !variants.length);
+    if (!variants.length) return this.body.replaceChildren();
+    const own = { id: "", name: t("As trained"), portrait_thumbnail_url: somebody.character.portrait && thumbnail(somebody.character.portrait) };
+    const others = variants.map((one) => ({ id: one.name, name: one.name, portrait_thumbnail_url: one.portrait && thumbnail(one.portrait) }));
+    this.body.replaceChildren(...[own, ...others].map((one) => this.radio(one.id, [face(one), h("span", { class: "who-name" }, one.name)])));
+    return this.mark();
+  }
 }
 
 const looks = (one) => [one.appearance.hair, one.appearance.skin && `${one.appearance.skin} skin`, one.appearance.marks].filter(Boolean).join(", ") || t("Nothing is said about their looks yet.");
@@ -270,6 +296,7 @@ class GridField extends Field {
   }
 }
 
+customElements.define("likeness-looks", Looks);
 customElements.define("likeness-who", Who);
 customElements.define("likeness-written", Written);
 customElements.define("likeness-grid", GridField);

@@ -97,6 +97,20 @@ def test_versions_are_compared_named_deleted_and_worn_as_a_variant(studio: Runni
     expect(card).to_contain_text("mara_v")
     card.scroll_into_view_if_needed()
     page.screenshot(path=SCREENS / f"variants-{name}.png")
+
+    page.get_by_role("tab", name="Generate").click()
+    face = page.locator("#field-variant")
+    face.get_by_role("radio", name=f"Younger {name}").check(force=True)
+    page.get_by_label("Prompt", exact=True).fill("smiling in the sun")
+    page.wait_for_timeout(500)  # what was typed reaches the form
+    page.screenshot(path=SCREENS / f"variant-chosen-{name}.png")
+    page.locator("#make").click()
+    expect(page.locator("#toasts")).to_contain_text("on the way")
+    assert studio.get("jobs?limit=1")["items"][0]["request"]["variant"] == f"Younger {name}"
+
+    page.get_by_role("tab", name="Characters").click()
     card.get_by_role("button", name=re.compile("^Remove")).click()
     expect(card).to_have_count(0)
+    page.get_by_role("tab", name="Generate").click()
+    expect(face).to_be_hidden()
     assert not faults, faults
