@@ -96,7 +96,7 @@ export class VariantsPart {
       }
       dialog.close();
       toast(t("“{name}” is kept", { name: body.name }), { ms: 2500 });
-      this.page.reread();
+      this.changed();
     };
     const dialog = opened(
       one ? t("Change “{name}”", { name: one.name }) : t("A new look of {name}", { name: character.name }),
@@ -106,14 +106,20 @@ export class VariantsPart {
     return undefined;
   }
 
+  // Here, and wherever a look can be chosen.
+  changed() {
+    document.dispatchEvent(new CustomEvent("likeness:characters"));
+    return this.page.reread();
+  }
+
   async remove(one) {
     try {
       await remove(`${this.page.path}/variants/${encodeURIComponent(one.name)}`);
     } catch (problem) {
       return void complain(problem);
     }
-    toast(t("“{name}” is removed", { name: one.name }), { action: t("Undo"), act: () => put(`${this.page.path}/variants`, one).then(() => this.page.reread(), complain), ms: 8000 });
-    this.page.reread();
+    toast(t("“{name}” is removed", { name: one.name }), { action: t("Undo"), act: () => put(`${this.page.path}/variants`, one).then(() => this.changed(), complain), ms: 8000 });
+    this.changed();
     return undefined;
   }
 

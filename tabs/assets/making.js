@@ -109,9 +109,13 @@ class Looks extends Field {
     const variants = this.variants();
     this.closest("#field-variant")?.classList.toggle("no-looks", !variants.length);
     if (!variants.length) return this.body.replaceChildren();
-    const own = { id: "", name: t("As trained"), portrait_thumbnail_url: somebody.character.portrait && thumbnail(somebody.character.portrait) };
-    const others = variants.map((one) => ({ id: one.name, name: one.name, portrait_thumbnail_url: one.portrait && thumbnail(one.portrait) }));
-    this.body.replaceChildren(...[own, ...others].map((one) => this.radio(one.id, [face(one), h("span", { class: "who-name" }, one.name)])));
+    const { id, name, portrait } = somebody.character;
+    const option = (value, one, shown, words) =>
+      this.radio(value, [face({ ...one, portrait_thumbnail_url: one.portrait && thumbnail(one.portrait) }), h("span", { class: "who-name" }, shown)], { "data-tip": words });
+    this.body.replaceChildren(
+      option("", { id, name, portrait }, t("Own"), t("{name}'s own face, with nothing drawn over it", { name })),
+      ...variants.map((one) => option(one.name, { ...one, id: one.name }, one.name, one.name)),
+    );
     return this.mark();
   }
 }
