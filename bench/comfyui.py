@@ -113,8 +113,8 @@ def compare(
 def watch_memory(studio: Running, jobs: int) -> None:
     """The worker's resident memory over many jobs.
 
-    What it keeps, it keeps from early on, but for the database's prepared statements: each of its ten or so connections keeps those that it
-    has met, at most 128, and after some 2,000 jobs each has met all. So the second half of several thousand jobs says whether it grows.
+    What it keeps, it keeps from early on, but for the database's prepared statements, of which each connection has met all after some 2,000
+    jobs, and Python's table of names, which is built anew after some 2,700. So the second half of 8,000 jobs says whether it grows.
     """
     seen: list[tuple[int, float]] = []
     began = time.perf_counter()

@@ -60,6 +60,7 @@ def checkup(settings: Settings) -> tuple[Check, ...]:
     looks: tuple[Callable[[Settings], Check], ...] = (
         _engine,
         _comfyui,
+        _toolkit,
         _gpu,
         _starter_model,
         _models,
@@ -342,6 +343,30 @@ def _comfyui(settings: Settings) -> Check:
         return _asked(name, urls, settings)
     except LikenessError as error:
         return _fail(name, f"its state can't be read: {error.message}", error.remedy)
+
+
+def _toolkit(settings: Settings) -> Check:
+    from studio.managed import managed_folder, read_managed, unfit_toolkit
+    from studio.pins import AITOOLKIT
+    from studio.settings import reread
+
+    name = "AI-Toolkit"
+    try:
+        used = reread(settings).aitoolkit_path
+    except LikenessError as error:
+        return _fail(name, f"its state can't be read: {error.message}", error.remedy)
+    if used is not None:
+        folder = used.expanduser()
+        unfit = unfit_toolkit(folder)
+        if unfit is not None:
+            return _warn(name, unfit.message, unfit.remedy)
+        return _ok(name, " ".join(filter(None, (AITOOLKIT.version_in(folder), f"in {folder}"))))
+    managed = read_managed(managed_folder(settings, AITOOLKIT))
+    if managed.problem is not None:
+        return _warn(name, managed.problem.message, managed.problem.remedy)
+    if managed.installation is None:
+        return _ok(name, "not installed; only trainings of larger models need it")
+    return _ok(name, f"{managed.installation.version or managed.installation.commit} in {managed.installation.folder}")
 
 
 def _asked(name: str, urls: list[str], settings: Settings) -> Check:

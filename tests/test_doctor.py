@@ -24,7 +24,7 @@ from studio.settings import Settings, save_setting
 from studio.supervisor import new_run_folder
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ["Engine", "ComfyUI", "GPU", "Starter model", "Models", "Picture check", "Memory", "Disk"]
+NAMES = ["Engine", "ComfyUI", "AI-Toolkit", "GPU", "Starter model", "Models", "Picture check", "Memory", "Disk"]
 NAMES += ["Data folder", "Database", "Port", "Packages", "Python", "SQLite", "Last run"]
 
 
@@ -67,6 +67,24 @@ def test_a_comfyui_that_does_not_answer_is_told_and_one_that_was_not_asked_is_no
         check = check_named("ComfyUI", settings)
     assert (check.status, check.remedy) == (Status.warn, "Start it.")
     assert "Nobody answers." in check.detail
+
+
+def test_an_ai_toolkit_that_can_not_train_is_told(settings: Settings, tmp_path: Path) -> None:
+    settings.data.mkdir(parents=True)
+    assert check_named("AI-Toolkit", settings).detail.startswith("not installed")
+    folder = tmp_path / "ai-toolkit"
+    folder.mkdir()
+    save_setting(settings, "aitoolkit_path", str(folder))
+    empty = check_named("AI-Toolkit", settings)
+    assert empty.status is Status.warn
+    assert str(folder) in empty.detail
+    (folder / "run.py").touch()
+    (folder / "version.py").write_text('VERSION = "0.7.1"')
+    assert "venv" in check_named("AI-Toolkit", settings).remedy
+    python = folder / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    assert (check_named("AI-Toolkit", settings).status, check_named("AI-Toolkit", settings).detail) == (Status.ok, f"0.7.1 in {folder}")
 
 
 def test_whether_edits_of_real_photos_can_be_looked_at_is_said(settings: Settings) -> None:

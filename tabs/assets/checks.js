@@ -19,6 +19,7 @@ export function doctorWords(checks) {
 const PLAIN = {
   Engine: t("What draws the pictures is ready"),
   ComfyUI: t("ComfyUI, where you use one, can be reached"),
+  "AI-Toolkit": t("AI-Toolkit, where you use it, can train"),
   GPU: t("Processor and graphics card are known"),
   "Starter model": t("The model that comes with the studio is whole"),
   Models: t("Your models are found"),
