@@ -112,7 +112,7 @@ def _draw_form(studio: Studio) -> dict[str, Any]:
             "cards",
             label=later("Preset"),
             info=later(
-                "Size, steps and sampling that suit a purpose, with a few words of its own. Point at one to read what it is good for."
+                "Size, steps and sampling that suit a purpose, with a few words of its own. What the chosen one is good for stands below."
             ),
             value="",
             items=cards(studio, None),

@@ -96,7 +96,7 @@ class Board extends HTMLElement {
         report
           ? h("p", { class: "soft" }, t("As soon as you make pictures you will see here how many a day, of whom and with which presets, how long they take, which ones you like, and what went wrong and how to mend it."))
           : "",
-        report ? h("button", { type: "button", class: "button primary", onclick: () => showTab("generate") }, t("Make the first picture")) : "",
+        report ? h("button", { type: "button", class: "button primary", "data-tip": t("Open Generate"), onclick: () => showTab("generate") }, t("Make the first picture")) : "",
       );
     } else {
       this.plain.replaceChildren(...plainCards(report));

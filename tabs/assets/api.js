@@ -32,6 +32,8 @@ export const patch = (path, body) => ask("PATCH", path, body);
 // Files travel as a form; the browser writes its header itself.
 export const send = (path, form, method = "POST") => ask(method, path, form);
 
+const unreachable = () => new Problem({ code: "UNREACHABLE", message: t("The studio is not answering."), remedy: t("Check that it still runs; the page goes on by itself.") });
+
 async function ask(method, path, body, query, { signal } = {}) {
   const form = body instanceof FormData;
   let answer;
@@ -44,12 +46,29 @@ async function ask(method, path, body, query, { signal } = {}) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({ code: "UNREACHABLE", message: t("The studio is not answering."), remedy: t("Check that it still runs; the page goes on by itself.") });
+    throw unreachable();
   }
   const found = await answer.json().catch(() => null);
   if (answer.ok) return found;
   if (answer.status === 401) signIn();
   throw Object.assign(new Problem(found?.error), { status: answer.status });
+}
+
+// A form whose way to the studio is watched: `on(sent, total)` in bytes.
+export function sendWatched(path, form, on) {
+  return new Promise((resolve, reject) => {
+    const way = new XMLHttpRequest();
+    way.open("POST", address(path));
+    way.responseType = "json";
+    way.upload.addEventListener("progress", ({ loaded, total }) => on(loaded, total));
+    way.addEventListener("error", () => reject(unreachable()));
+    way.addEventListener("load", () => {
+      if (way.status >= 200 && way.status < 300) return resolve(way.response);
+      if (way.status === 401) signIn();
+      return reject(Object.assign(new Problem(way.response?.error), { status: way.status }));
+    });
+    way.send(form);
+  });
 }
 
 export function signIn() {

@@ -34,8 +34,8 @@ export function writeCaptions(asked, leave = () => {}) {
     const dialog = dialogOf(t("Write captions"), "captions", resolve);
     const body = h("div", { class: "caption-form" }, h("div", { class: "waiting", "aria-hidden": "true" }));
     const sum = h("p", { role: "status" });
-    const go = h("button", { type: "button", class: "button primary", disabled: true, onclick: () => order() }, t("Write captions"));
-    dialog.append(body, h("div", { class: "ask-acts" }, sum, h("button", { type: "button", class: "button", onclick: () => dialog.close() }, t("Cancel")), go));
+    const go = h("button", { type: "button", class: "button primary", disabled: true, "data-tip": t("Starts a job; captions appear as they are written"), onclick: () => order() }, t("Write captions"));
+    dialog.append(body, h("div", { class: "ask-acts" }, sum, h("button", { type: "button", class: "button", "data-tip": t("Write none now"), onclick: () => dialog.close() }, t("Cancel")), go));
     const said = { ...asked, style: "natural", replace: false, captioner: null, real_person: null, allow_remote_for_real: false };
     let offer = null;
 

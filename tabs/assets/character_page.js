@@ -8,6 +8,7 @@ import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { ended, feed, paints } from "./feed.js";
 import { showTab } from "./header.js";
 import { day, number, t, tn } from "./language.js";
+import { saveFile } from "./library.js";
 import { hasConsent, KINDS, likenessToday, looks, photosAreFor, portrait, real } from "./portrait.js";
 import { listOf } from "./stage.js";
 import { complain, toast } from "./toast.js";
@@ -41,7 +42,7 @@ export class CharacterPage {
     this.node = h(
       "article",
       { class: "character-page", "aria-label": this.character.name },
-      h("button", { type: "button", class: "quiet page-back", onclick: () => this.acts.back() }, icon("left"), t("All characters")),
+      h("button", { type: "button", class: "quiet page-back", "data-tip": t("Back to all characters"), onclick: () => this.acts.back() }, icon("left"), t("All characters")),
       this.head,
       this.notice,
       (this.sheets = h("div", { class: "page-sheets" })),
@@ -122,7 +123,7 @@ export class CharacterPage {
           trashed || !one.photos ? null : button("person", t("Train"), t("Teach a model this face, from the photos"), () => this.acts.train()),
           button("pencil", t("Edit"), t("Change looks, words and settings"), () => this.acts.edit()),
           button("copy", t("Duplicate"), t("A new character with the same words and settings"), () => this.acts.copy()),
-          h("a", { class: "button", href: address(`${this.path}/export`), download: "", "data-tip": t("Everything about this character in one zip file") }, icon("download"), t("Export")),
+          h("a", { class: "button", href: address(`${this.path}/export`), download: "", "data-tip": t("Everything about this character in one zip file"), onclick: (event) => this.export(event) }, icon("download"), t("Export")),
           trashed ? null : button("archive", one.status === "archived" ? t("Bring back") : t("Archive"), one.status === "archived" ? t("Among the active characters again") : t("Keeps everything, out of the way"), () => this.acts.archive()),
           trashed ? null : button("trash", t("Delete"), t("To the trash; can be undone"), () => this.acts.trash(), "danger"),
         ),
@@ -165,6 +166,14 @@ export class CharacterPage {
     if (!found) return;
     const open = found.items.filter((sheet) => sheet.open);
     this.sheets.replaceChildren(...open.map((sheet) => this.openSheet(sheet)));
+  }
+
+  // The link stays a link for whoever copies it; a plain click counts the bytes as they come.
+  export(event) {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const { name } = this.character;
+    saveFile(`${this.path}/export`, event.currentTarget, { name: "character.zip", words: t("Packing {name} …", { name }), done: t("{name} in one file", { name }) });
   }
 
   openSheet(sheet) {
@@ -274,7 +283,7 @@ export class CharacterPage {
     return h(
       "li",
       { class: "photo", dataset: { photo: photo.id } },
-      h("button", { type: "button", class: "tile", "aria-label": t("Open {name}", { name }), onclick: look }, image),
+      h("button", { type: "button", class: "tile", "aria-label": t("Open {name}", { name }), "data-tip": t("Open {name}", { name }), onclick: look }, image),
       tick,
       h("span", { class: "tag on photo-mark" }, t("Portrait")),
       photo.recipe ? h("span", { class: "tag photo-made", "data-tip": photo.caption || null }, t("Generated")) : null,

@@ -1,7 +1,7 @@
 // The Characters tab: the library of characters, and the way to one's page or form.
 
 import { active, setActive } from "./active.js";
-import { get, patch, post, remove, send } from "./api.js";
+import { get, patch, post, remove, sendWatched } from "./api.js";
 import { CharacterForm, draftKept, draftLeft, forgetDraft } from "./character_form.js";
 import { CharacterPage } from "./character_page.js";
 import { h, icon, paced, setText, toggle } from "./dom.js";
@@ -9,9 +9,10 @@ import { feed } from "./feed.js";
 import { showTab } from "./header.js";
 import { t, tn } from "./language.js";
 import { hasConsent, KINDS, portrait, real, templateCard } from "./portrait.js";
-import { complain, toast } from "./toast.js";
+import { complain, toast, working } from "./toast.js";
 
 const SHELVES = { active: t("Active"), archived: t("Archived"), trashed: t("Trash") };
+const SHELF_TIPS = { active: t("Those that you make pictures of"), archived: t("Out of the way, with everything kept"), trashed: t("Deleted ones; they can be restored") };
 const PLACE = "likeness-characters-place";
 
 class Characters extends HTMLElement {
@@ -95,6 +96,7 @@ class Characters extends HTMLElement {
       type: "search",
       placeholder: t("Search by name"),
       "aria-label": t("Search characters by name"),
+      "data-tip": t("Any part of a name"),
       value: this.words,
       oninput: () => {
         clearTimeout(waiting);
@@ -105,7 +107,7 @@ class Characters extends HTMLElement {
       "div",
       { class: "switch", role: "group", "aria-label": t("Which characters") },
       ...Object.entries(SHELVES).map(([id, name]) =>
-        h("button", { type: "button", "aria-pressed": id === this.shelf, dataset: { shelf: id }, onclick: () => this.showShelf(id) }, name),
+        h("button", { type: "button", "aria-pressed": id === this.shelf, dataset: { shelf: id }, "data-tip": SHELF_TIPS[id], onclick: () => this.showShelf(id) }, name),
       ),
     );
     this.count = h("p", { class: "soft people-count", role: "status" });
@@ -220,7 +222,7 @@ class Characters extends HTMLElement {
         ),
         h("h4", {}, t("Start from someone")),
         cards,
-        h("button", { type: "button", class: "button primary", onclick: () => this.showForm(null) }, icon("plus"), t("Start blank")),
+        h("button", { type: "button", class: "button primary", "data-tip": t("An empty form"), onclick: () => this.showForm(null) }, icon("plus"), t("Start blank")),
       ),
     );
     for (const template of await templates()) cards.append(h("li", {}, templateCard(template, () => this.showForm(null, { template }))));
@@ -284,16 +286,19 @@ class Characters extends HTMLElement {
     const form = new FormData();
     form.append("file", chosen, chosen.name);
     this.importButton.disabled = true;
-    setText(this.count, t("Importing {file} …", { file: chosen.name }));
+    const work = working(t("Importing {file} …", { file: chosen.name }));
     try {
-      const one = await send("characters/import", form);
+      const one = await sendWatched("characters/import", form, (sent, total) => {
+        work.on(sent, total);
+        if (sent === total) work.then(t("Unpacking …"));
+      });
       toast(t("{name} has moved in", { name: one.name }), { ms: 4000 });
       this.changed();
       this.showPage(one.id);
     } catch (problem) {
       complain(problem);
-      this.draw();
     } finally {
+      work.leave();
       this.importButton.disabled = false;
     }
   }

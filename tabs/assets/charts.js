@@ -53,7 +53,7 @@ class Charts extends HTMLElement {
     const label = (name) => t("{name}, as a chart. The same as a table stands below.", { name });
     const plot = ([id, name]) => h("div", { class: "analytics-chart", id: `analytics-${id}`, role: "img", "aria-label": label(name) });
     const [days, ...pair] = Object.entries(CHARTS).map((chart) => h("section", { class: "analytics-panel" }, h("h3", {}, chart[1]), plot(chart)));
-    const again = h("button", { type: "button", class: "quiet", onclick: () => this.draw() }, icon("retry"), h("span", {}, t("Try again")));
+    const again = h("button", { type: "button", class: "quiet", "data-tip": t("Draw the chart once more"), onclick: () => this.draw() }, icon("retry"), h("span", {}, t("Try again")));
     this.fault = h("p", { class: "soft analytics-status", role: "status", hidden: true }, t("The charts could not be fetched from the studio; the tables below say the same."), " ", again);
     this.append(this.fault, days, h("div", { class: "analytics-pair" }, ...pair));
     // Plotly itself minds the window alone, not the sidebar that folds or the tab that was closed while it drew.

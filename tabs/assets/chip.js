@@ -86,11 +86,11 @@ export class ActiveCard extends HTMLElement {
     this.shown = h("div", { class: "active-who" });
     this.switch = h(
       "button",
-      { type: "button", class: "button", "aria-expanded": "false", "aria-controls": "active-choices", onclick: () => this.open(this.switch.getAttribute("aria-expanded") !== "true") },
+      { type: "button", class: "button", "aria-expanded": "false", "aria-controls": "active-choices", "data-tip": t("Make pictures of somebody else"), onclick: () => this.open(this.switch.getAttribute("aria-expanded") !== "true") },
       icon("swap"),
       h("span", {}),
     );
-    this.more = h("button", { type: "button", class: "button", onclick: () => (somebody.character ? openCharacter() : newCharacter()) });
+    this.more = h("button", { type: "button", class: "button", "data-tip": t("Their page: looks, photos, pictures"), onclick: () => (somebody.character ? openCharacter() : newCharacter()) });
     this.choices = h("ul", { class: "active-choices", id: "active-choices", "aria-label": t("Characters"), hidden: true });
     this.append(h("h2", { class: "visually-hidden" }, t("Active character")), this.shown, h("div", { class: "active-acts" }, this.switch, this.more), this.choices);
     this.addEventListener("keydown", (event) => {
@@ -140,8 +140,8 @@ export class ActiveCard extends HTMLElement {
       return this.choices.replaceChildren(h("li", { class: "empty-line" }, `${problem.message} ${problem.remedy}`));
     }
     const one = (id, face, name) =>
-      h("li", {}, h("button", { type: "button", class: "active-choice", dataset: { id: id ?? "" }, onclick: () => this.choose(id) }, h("span", { class: "chip-face" }, face), h("span", {}, name)));
-    const add = h("li", {}, h("button", { type: "button", class: "active-choice", onclick: () => (this.open(false), newCharacter()) }, h("span", { class: "chip-face" }, icon("plus")), h("span", {}, t("New character"))));
+      h("li", {}, h("button", { type: "button", class: "active-choice", dataset: { id: id ?? "" }, "data-tip": id ? t("Make pictures of {name}", { name }) : t("Make pictures of nobody in particular"), onclick: () => this.choose(id) }, h("span", { class: "chip-face" }, face), h("span", {}, name)));
+    const add = h("li", {}, h("button", { type: "button", class: "active-choice", "data-tip": t("Invent somebody new"), onclick: () => (this.open(false), newCharacter()) }, h("span", { class: "chip-face" }, icon("plus")), h("span", {}, t("New character"))));
     this.choices.replaceChildren(...people.map((each) => one(each.id, portrait(each), each.name)), one(null, icon("person"), t("Nobody")), add);
     this.mark();
   }

@@ -58,7 +58,7 @@ class Counting extends HTMLElement {
       if (counts.some((name) => name !== "negative_prompt")) openPart("advanced");
       requestAnimationFrame(() => document.getElementById(`field-${counts[0]}`)?.scrollIntoView({ block: "nearest" }));
     };
-    this.replaceChildren(h("p", {}, words, " ", h("button", { type: "button", class: "quiet", onclick: show }, t("Show them"))));
+    this.replaceChildren(h("p", {}, words, " ", h("button", { type: "button", class: "quiet", "data-tip": t("Switch to the Advanced view"), onclick: show }, t("Show them"))));
   }
 }
 

@@ -37,7 +37,7 @@ export async function enlarge(ids, leave = () => {}) {
       h("p", {}, t("The result is a new picture; this one stays.")),
       ...common.map((way) => h("div", { class: "sheet-obstacle enlarge-common" }, icon("warn"), h("p", {}, way.link ? "" : `${t("Larger pictures are made on ComfyUI.")} `, words(way)), wayOut(way, out, "button"))),
       h("div", { class: "enlarge-ways" }, ...ways.map((way) => choice(way, shared.includes(words(way)) ? "" : words(way), () => (dialog.close(), order(ids, way.way, leave)), out))),
-      h("div", { class: "ask-acts" }, h("button", { type: "button", class: "button", onclick: () => dialog.close() }, t("Cancel"))),
+      h("div", { class: "ask-acts" }, h("button", { type: "button", class: "button", "data-tip": t("Leave the picture as it is"), onclick: () => dialog.close() }, t("Cancel"))),
     );
     document.body.append(dialog);
     dialog.showModal();

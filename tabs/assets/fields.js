@@ -124,9 +124,10 @@ export class Field extends HTMLElement {
   // Real radio buttons under the drawing: arrows, Tab and screen readers know them.
   radio(id, content, attributes = {}, refused = null) {
     const onchange = () => (refused ? refused() : this.pick(id), this.mark());
-    const input = h("input", { type: "radio", name: this.name, value: id, "aria-disabled": refused ? true : null, onchange });
+    const { "aria-description": about = attributes["data-tip"], ...rest } = attributes;
+    const input = h("input", { type: "radio", name: this.name, value: id, "aria-disabled": refused ? true : null, "aria-description": about, onchange });
     input.checked = id === this.value;
-    return h("label", { class: "option", ...attributes }, input, h("span", { class: "option-face" }, content));
+    return h("label", { class: "option", ...rest }, input, h("span", { class: "option-face" }, content));
   }
 
   mark() {
@@ -179,8 +180,10 @@ class Cards extends Field {
   most = MOST_CARDS;
 
   async ready() {
-    this.more = h("button", { type: "button", class: "quiet more", onclick: () => ((this.all = !this.all), this.draw()) });
-    this.append(this.more);
+    this.more = h("button", { type: "button", class: "quiet more", "data-tip": t("All of them, or only the first ones"), onclick: () => ((this.all = !this.all), this.draw()) });
+    // A finger has no hover: what the chosen one does is written under the cards.
+    this.about = h("p", { class: "card-about" });
+    this.append(this.about, this.more);
     try {
       this.presets = await presetsAndStyles();
     } catch {
@@ -235,8 +238,14 @@ class Cards extends Field {
       const way = lack.link ? { action: t("Where it is"), act: () => window.open(lack.link, "_blank", "noopener") } : {};
       toast(lack.why, { kind: "warn", detail: lack.remedy, ms: 12_000, ...way });
     };
-    const attributes = { "data-tip": `${card.tooltip} ${lack.why}`, "data-preset": card.id, class: "option unfit" };
+    const attributes = { "data-tip": `${card.tooltip} ${lack.why}`, "aria-description": card.tooltip, "data-preset": card.id, class: "option unfit" };
     return this.radio(card.id, [...face, reason], attributes, refused);
+  }
+
+  mark() {
+    super.mark();
+    const chosen = this.value ? this.preset(this.value) : this.none();
+    if (this.about) setText(this.about, chosen?.tooltip ?? "");
   }
 
   preset(id) {
@@ -342,6 +351,18 @@ class NumberField extends Field {
 }
 
 class Seed extends NumberField {
+  ready() {
+    // Of a picture that was chosen anywhere on the page.
+    document.addEventListener("likeness:use-seed", ({ detail: { seed } }) => {
+      this.set(seed);
+      this.unfold(true);
+      requestAnimationFrame(() => {
+        this.scrollIntoView({ block: "center" });
+        this.number.focus({ preventScroll: true });
+      });
+    });
+  }
+
   beside() {
     const button = (words, about, act) => h("button", { type: "button", class: "button", "data-tip": about, onclick: act }, words);
     return [

@@ -127,7 +127,7 @@ export class Filters {
   // The sheet: the same row, lent to a dialog as long as it is open.
 
   drawSheet() {
-    this.showButton = h("button", { type: "button", class: "button primary", onclick: () => this.close() });
+    this.showButton = h("button", { type: "button", class: "button primary", "data-tip": t("Close the filters and see what fits"), onclick: () => this.close() });
     this.allButton = h("button", { type: "button", class: "quiet", "data-tip": t("Show everything again"), onclick: () => (this.clear(), this.showButton.focus()) }, t("Clear all"));
     this.told = h("p", { class: "visually-hidden", role: "status" });
     this.place = h("div", { class: "filters-place" });

@@ -66,6 +66,7 @@ class Gallery extends HTMLElement {
       type: "search",
       placeholder: t("Search prompts and captions"),
       "aria-label": t("Search prompts and captions"),
+      "data-tip": t("Words that a picture was made with, or that say what it shows"),
       oninput: () => {
         clearTimeout(waiting);
         waiting = setTimeout(() => ((this.search = this.box.value.trim()), this.reset()), 250);
@@ -73,12 +74,12 @@ class Gallery extends HTMLElement {
     });
     this.count = h("p", { class: "soft", role: "status" });
     const shelf = (words, trashed) => {
-      const button = h("button", { type: "button", "aria-pressed": trashed === this.trashed, onclick: () => this.showShelf(trashed) }, words);
+      const button = h("button", { type: "button", "aria-pressed": trashed === this.trashed, "data-tip": trashed ? t("What was thrown away; it can be restored until the trash is emptied") : t("All pictures that were made"), onclick: () => this.showShelf(trashed) }, words);
       button.trashed = trashed;
       return button;
     };
     this.shelves = h("div", { class: "switch", role: "group", "aria-label": t("Which pictures") }, shelf(t("Library"), false), shelf(t("Trash"), true));
-    this.emptyButton = h("button", { type: "button", class: "quiet danger", hidden: true, onclick: () => this.emptyTrash() }, t("Empty trash"));
+    this.emptyButton = h("button", { type: "button", class: "quiet danger", hidden: true, "data-tip": t("Delete what is in it for good; asks first"), onclick: () => this.emptyTrash() }, t("Empty trash"));
     const size = (name, words) => h("button", { type: "button", "data-size": name, "aria-label": words, "data-tip": words, "aria-pressed": this.size === name, onclick: () => this.setSize(name) }, h("i"));
     this.sizes = h("div", { class: "switch sizes", role: "group", "aria-label": t("Size of the pictures") }, size("s", t("Small")), size("m", t("Medium")), size("l", t("Large")));
     this.filters = new Filters(() => this.reset());

@@ -28,7 +28,7 @@ class Header extends HTMLElement {
   connectedCallback() {
     if (this.childElementCount) return;
     // Where there is room for the sidebar, it shows the jobs; elsewhere they open from here.
-    this.jobs = h("button", { type: "button", class: "jobs-button", onclick: () => document.dispatchEvent(new CustomEvent("likeness:jobs")) });
+    this.jobs = h("button", { type: "button", class: "jobs-button", "data-tip": t("What runs, waits and ended lately"), onclick: () => document.dispatchEvent(new CustomEvent("likeness:jobs")) });
     this.jobsWords = h("span", { class: "jobs-words" });
     this.badge = h("span", { class: "badge", hidden: true });
     this.jobs.append(icon("tray"), this.jobsWords, this.badge);

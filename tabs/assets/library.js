@@ -2,7 +2,7 @@
 
 import { address, post, Problem, signIn } from "./api.js";
 import { t, tn } from "./language.js";
-import { complain, toast } from "./toast.js";
+import { complain, toast, working } from "./toast.js";
 import { bytes } from "./words.js";
 
 const FEW = 200;
@@ -23,33 +23,55 @@ export async function favour(ids, favourite) {
 }
 
 // `button` can't be pressed again until the file is there.
-export async function saveZip(ids, button) {
-  if (button.disabled) return;
-  button.disabled = true;
-  const leave = toast(tn("Packing {count} picture …", "Packing {count} pictures …", ids.length), { detail: ids.length > FEW ? t("Many pictures take a while; you can go on working.") : "", ms: 600_000 });
+export function saveZip(ids, button) {
+  return saveFile("images/zip", button, {
+    body: { ids },
+    name: "likeness.zip",
+    words: tn("Packing {count} picture …", "Packing {count} pictures …", ids.length),
+    detail: ids.length > FEW ? t("Many pictures take a while; you can go on working.") : "",
+    done: tn("{count} picture in one ZIP", "{count} pictures in one ZIP", ids.length),
+    broken: t("Try again, with fewer pictures if need be."),
+  });
+}
+
+// A file that the studio puts together: fetched with its bytes counted, then kept as any download. With a `body` it is asked for by POST.
+export async function saveFile(path, button, { body = null, name, words, detail = "", done, broken = t("Try it again.") }) {
+  if (button.ariaDisabled === "true") return;
+  button.ariaDisabled = "true";
+  const work = working(words, detail);
   try {
-    const answer = await fetch(address("images/zip"), {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ ids }),
-    }).catch(() => {
+    const asked = body ? { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) } : {};
+    const answer = await fetch(address(path), asked).catch(() => {
       throw new Problem({ message: t("The studio is not answering."), remedy: t("Check that it still runs, then try again.") });
     });
     if (answer.status === 401) signIn();
     if (!answer.ok) throw new Problem((await answer.json().catch(() => null))?.error);
-    const file = await answer.blob().catch(() => {
-      throw new Problem({ message: t("The ZIP broke off before it was whole."), remedy: t("Try again, with fewer pictures if need be.") });
+    const file = await received(answer, work.on).catch(() => {
+      throw new Problem({ message: t("The file broke off before it was whole."), remedy: broken });
     });
     const link = document.createElement("a");
     link.href = URL.createObjectURL(file);
-    link.download = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1] ?? "likeness.zip";
+    link.download = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "")?.[1] ?? name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-    toast(tn("{count} picture in one ZIP", "{count} pictures in one ZIP", ids.length), { detail: bytes(file.size), ms: 4000 });
+    toast(done, { detail: bytes(file.size), ms: 4000 });
   } catch (problem) {
     complain(problem);
   } finally {
-    leave();
-    button.disabled = false;
+    work.leave();
+    button.ariaDisabled = null;
   }
+}
+
+async function received(answer, on) {
+  const total = Number(answer.headers.get("Content-Length")) || 0;
+  const parts = [];
+  let size = 0;
+  const reader = answer.body.getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    parts.push(part.value);
+    size += part.value.length;
+    on(size, total);
+  }
+  return new Blob(parts, { type: answer.headers.get("Content-Type") ?? "" });
 }

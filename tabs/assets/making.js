@@ -78,7 +78,7 @@ class Who extends Field {
       this.radio(one.id, [face(one), h("span", { class: "who-name" }, one.name)], { "data-tip": one.id ? looks(one) : t("Nobody in particular.") }),
     );
     const words = this.people.length ? t("New") : t("Make one");
-    const add = h("button", { type: "button", class: "who-add", "aria-label": t("Make a character"), onclick: () => showTab("characters") }, h("span", { class: "who-face" }, icon("plus")), h("span", { class: "who-name" }, words));
+    const add = h("button", { type: "button", class: "who-add", "aria-label": t("Make a character"), "data-tip": t("Make a character"), onclick: () => showTab("characters") }, h("span", { class: "who-face" }, icon("plus")), h("span", { class: "who-name" }, words));
     this.body.replaceChildren(...faces, add);
     this.mark();
     setText(this.note, this.broken ? t("Could not be read") : "");
@@ -166,7 +166,7 @@ class Written extends Field {
         h("textarea", { rows: 2, "aria-label": label, "data-part": name, spellcheck: "false", maxlength: 10000, oninput: (event) => (event.stopPropagation(), this.edited()) });
       this.positive = area(t("The prompt as the engine reads it"), "prompt");
       this.negative = area(t("The negative prompt as the engine reads it"), "negative_prompt");
-      this.reset = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.composeAgain() }, t("Reset"));
+      this.reset = h("button", { type: "button", class: "quiet", hidden: true, "data-tip": t("Put it together again from the prompt, the character and the style"), onclick: () => this.composeAgain() }, t("Reset"));
       this.line = h("span", { class: "written-line", "data-open": t("Edit it here") });
       this.sum = h("p", { class: "sum", role: "status" });
       this.fold = h("details", { class: "fold" }, h("summary", {}, this.line), h("div", { class: "written" }, h("small", {}, t("Prompt")), this.positive, h("small", {}, t("Negative prompt")), this.negative));
@@ -192,7 +192,7 @@ class Written extends Field {
     if (!prompt) return;
     prompt.classList.toggle("overruled", Boolean(this.value));
     if (this.value && !this.overruled?.isConnected) {
-      const back = h("button", { type: "button", class: "quiet", onclick: () => this.composeAgain() }, t("Use the prompt again"));
+      const back = h("button", { type: "button", class: "quiet", "data-tip": t("Forget what was edited below"), onclick: () => this.composeAgain() }, t("Use the prompt again"));
       this.overruled = h("p", { class: "soft small overruled-note", role: "status" }, t("The engine reads the text that you edited below, word for word: the prompt, the character and the style add nothing to it."), " ", back);
       prompt.append(this.overruled);
     } else if (!this.value) this.overruled?.remove();

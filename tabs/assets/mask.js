@@ -100,15 +100,15 @@ export async function paintMask(address, width, height, before) {
       asking = false;
       if (sure) dialog.close();
     };
-    const range = h("input", { type: "range", min: 2, max: Math.max(width, height) / 2, value: size, "aria-label": t("Size of the brush"), oninput: () => ((size = Number(range.value)), showBrush()) });
-    const eraser = h("button", { type: "button", class: "button", "aria-pressed": false, onclick: () => ((erase = !erase), eraser.setAttribute("aria-pressed", erase)) }, t("Erase"));
-    const clear = h("button", { type: "button", class: "button", onclick: () => (keep(), pen.clearRect(0, 0, width, height)) }, t("Clear"));
-    const undo = h("button", { type: "button", class: "button", onclick: () => strokes.length && (pen.putImageData(strokes.pop(), 0, 0), (made -= 1)) }, t("Undo"));
+    const range = h("input", { type: "range", min: 2, max: Math.max(width, height) / 2, value: size, "aria-label": t("Size of the brush"), "data-tip": t("How broad the brush paints"), oninput: () => ((size = Number(range.value)), showBrush()) });
+    const eraser = h("button", { type: "button", class: "button", "aria-pressed": false, "data-tip": t("The brush takes paint away instead"), onclick: () => ((erase = !erase), eraser.setAttribute("aria-pressed", erase)) }, t("Erase"));
+    const clear = h("button", { type: "button", class: "button", "data-tip": t("Take all paint away"), onclick: () => (keep(), pen.clearRect(0, 0, width, height)) }, t("Clear"));
+    const undo = h("button", { type: "button", class: "button", "data-tip": t("Take back the last stroke"), onclick: () => strokes.length && (pen.putImageData(strokes.pop(), 0, 0), (made -= 1)) }, t("Undo"));
     const dialog = h("dialog", { class: "mask-dialog", "aria-labelledby": "mask-title", onclose: () => (resolve(null), dialog.remove(), place()) },
       h("div", { class: "panel-head" }, h("h2", { id: "mask-title" }, t("Paint over what should be drawn anew")), iconButton("close", t("Close"), leave)),
       h("div", { class: "mask-easel", style: { "--ratio": width / height } }, h("img", { src: picture.src, alt: "" }), paper, brush),
       h("div", { class: "mask-tools" }, h("label", {}, t("Brush"), range), eraser, undo, clear),
-      h("div", { class: "ask-acts" }, h("button", { type: "button", class: "button", onclick: leave }, t("Cancel")), h("button", { type: "button", class: "button primary", onclick: use }, t("Use this mask"))),
+      h("div", { class: "ask-acts" }, h("button", { type: "button", class: "button", "data-tip": t("Leave the mask as it was"), onclick: leave }, t("Cancel")), h("button", { type: "button", class: "button primary", "data-tip": t("What is painted is drawn anew, the rest stays"), onclick: use }, t("Use this mask"))),
     );
     // By key, not by the dialog's own event: a browser lets only the first of two presses be refused.
     dialog.addEventListener("keydown", (event) => {

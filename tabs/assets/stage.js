@@ -32,7 +32,7 @@ class Stage extends HTMLElement {
     if (this.childElementCount) return;
     this.crisp = h("button", { type: "button", class: "quiet", onclick: () => this.setCrisp(store("crisp") !== "1") });
     this.words = h("p", { class: "stage-words", role: "status" });
-    this.live = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => ((this.pinned = null), this.draw()) }, t("Back to the newest"));
+    this.live = h("button", { type: "button", class: "quiet", hidden: true, "data-tip": t("Show what is being made, or was made last"), onclick: () => ((this.pinned = null), this.draw()) }, t("Back to the newest"));
     // On a phone the stage is a strip above the form, and grows when there is something to watch.
     this.size = h("button", { type: "button", class: "icon-button stage-size", onclick: () => this.setLarge(!this.hasAttribute("data-large"), true) }, icon("down"));
     this.easel = h("div", { class: "easel" });
@@ -274,6 +274,7 @@ function acts(picture, place) {
     act("sliders", t("Use these settings"), () => tell("likeness:reuse", picture.id)),
     act("sparkle", t("Make variations"), () => tell("likeness:variations", { id: picture.id })),
     act("picture", t("Start from this picture"), () => tell("likeness:use-image", { id: picture.id })),
+    act("reference", t("Use as reference"), () => tell("likeness:use-reference", { id: picture.id })),
     picture.character_id ? act("person", t("Set as portrait"), () => makePortrait(picture)) : null,
   );
 }

@@ -5,7 +5,7 @@ import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { CaptionProgress, writeCaptions } from "./captioning.js";
 import { Field, presetsAndStyles } from "./fields.js";
 import { showTab } from "./header.js";
-import { t, tn } from "./language.js";
+import { number, t, tn } from "./language.js";
 import { paintMask } from "./mask.js";
 import { complain, toast } from "./toast.js";
 
@@ -41,7 +41,7 @@ class Source extends Field {
 
   nothing() {
     const choose = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": t("Choose a picture to start from"), onchange: () => choose.files[0] && this.upload(choose.files[0]) });
-    const gallery = h("button", { type: "button", class: "quiet", onclick: () => showTab("gallery") }, t("From the gallery"));
+    const gallery = h("button", { type: "button", class: "quiet", "data-tip": t("Open a picture there and choose “Start from this”"), onclick: () => showTab("gallery") }, t("From the gallery"));
     return [h("label", { class: "drop" }, choose, icon("picture"), h("span", {}, t("Drop a picture here, or choose one"))), gallery];
   }
 
@@ -50,12 +50,12 @@ class Source extends Field {
     const image = h("img", { src: thumbnail(this.value.image), alt: t("The picture to start from") });
     this.amount = h("input", { type: "range", min: 0.05, max: 1, step: 0.05, "aria-label": t("How much is drawn anew"), "data-tip": t("Low keeps the picture, high keeps only its idea."), oninput: () => this.change({ denoise: Number(this.amount.value) }) });
     this.amountWords = h("output");
-    const paint = h("button", { type: "button", class: "button", onclick: () => this.paint() }, this.value.mask ? t("Change the mask") : t("Paint a mask"));
+    const paint = h("button", { type: "button", class: "button", "data-tip": t("Only what you paint over is drawn anew; the rest stays as it is, pixel for pixel"), onclick: () => this.paint() }, this.value.mask ? t("Change the mask") : t("Paint a mask"));
     const parts = [
       h("div", { class: "source" }, image, iconButton("close", t("Start from nothing again"), () => this.clear())),
       h("div", { class: "source-side" },
         h("label", { class: "amount" }, h("span", {}, t("Drawn anew")), this.amount, this.amountWords),
-        h("div", { class: "row-of-buttons" }, paint, this.value.mask ? h("button", { type: "button", class: "quiet", onclick: () => this.change({ mask: null }) }, t("No mask")) : null),
+        h("div", { class: "row-of-buttons" }, paint, this.value.mask ? h("button", { type: "button", class: "quiet", "data-tip": t("Draw the whole picture anew again"), onclick: () => this.change({ mask: null }) }, t("No mask")) : null),
         this.value.mask ? h("p", { class: "soft small" }, keptWords(mine)) : null,
         mine && mine.kind !== "generated" && !mine.character_id ? askReal(t("Does it show a real person?"), this.value, (more) => this.change(more)) : null,
       ),
@@ -175,8 +175,8 @@ class References extends Field {
     this.drawn = key;
     const thumbs = ids.slice(0, 8).map((id) => h("img", { class: "ref-thumb", src: thumbnail(id), alt: this.known.get(id)?.caption || t("Reference"), loading: "lazy" }));
     const rest = ids.length > 8 ? [h("span", { class: "soft" }, `+ ${ids.length - 8}`)] : [];
-    const open = h("button", { type: "button", class: "button", onclick: () => this.open() }, ids.length ? t("Change") : t("Choose references"));
-    const clear = ids.length ? [h("button", { type: "button", class: "quiet", onclick: () => this.choose([]) }, tn("{count} selected · clear all", "{count} selected · clear all", ids.length))] : [];
+    const open = h("button", { type: "button", class: "button", "data-tip": t("Open your library of poses, places and outfits"), onclick: () => this.open() }, ids.length ? t("Change") : t("Choose references"));
+    const clear = ids.length ? [h("button", { type: "button", class: "quiet", "data-tip": t("Take all references out; they stay in the library"), onclick: () => this.choose([]) }, tn("{count} selected · clear all", "{count} selected · clear all", ids.length))] : [];
     const about = !ids.length ? null : beside ? t("The pictures start from the picture above; each of these makes one, and gives its caption.") : tn("The picture starts from it and takes its caption.", "Each of them is the start of a picture of its own, with its own caption.", ids.length);
     const question = ids.length && !beside ? askReal(t("Do they show real people?"), this.value, (more) => this.change(more)) : null;
     this.amount = ids.length && !beside ? h("input", { type: "range", min: 0.05, max: 1, step: 0.05, "aria-label": t("How much is drawn anew"), "data-tip": t("Low keeps the picture, high keeps only its idea."), oninput: () => this.change({ denoise: Number(this.amount.value) }) }) : null;
@@ -196,7 +196,9 @@ class References extends Field {
   }
 
   use(id) {
-    this.choose([...new Set([...(this.value?.ids ?? []), id])].slice(0, MOST_REFERENCES));
+    const ids = [...new Set([...(this.value?.ids ?? []), id])];
+    if (ids.length > MOST_REFERENCES) toast(tooMany(ids.length), { kind: "warn", detail: t("Take one out before you add another.") });
+    else this.choose(ids);
   }
 
   change(more) {
@@ -208,32 +210,45 @@ class References extends Field {
   async open() {
     const chosen = new Set(this.value?.ids ?? []);
     const grid = h("div", { class: "ref-grid", role: "group", "aria-label": t("References") });
-    const words = h("button", { type: "button", class: "quiet", onclick: () => (chosen.clear(), show()) });
-    const category = h("select", { "aria-label": t("Category"), onchange: () => load() }, h("option", { value: "" }, t("Every category")));
+    const words = h("button", { type: "button", class: "quiet", "data-tip": t("Untick all of them"), onclick: () => (chosen.clear(), show()) });
+    const category = h("select", { "aria-label": t("Category"), "data-tip": t("Show the references of one category"), onchange: () => load() }, h("option", { value: "" }, t("Every category")));
     const adding = h("input", { type: "file", multiple: true, accept: "image/png,image/jpeg,image/webp", onchange: () => add([...adding.files]) });
     const folder = h("input", { type: "file", webkitdirectory: true, onchange: () => add([...folder.files].filter((one) => one.type.startsWith("image/"))) });
     const state = h("p", { class: "soft", role: "status" });
     const writing = new CaptionProgress(() => dialog.open && load());
     const write = h("button", { type: "button", class: "button", "data-tip": t("A vision model describes the chosen ones, or all that are shown"), onclick: () => writeCaptions({ references: true, category: category.value, ...(chosen.size ? { pictures: [...chosen] } : {}) }, done(false)).then((job) => job && writing.begun(job)) }, t("Write captions …"));
     const done = (keep) => () => {
-      if (keep) this.choose([...chosen].slice(0, MOST_REFERENCES));
+      if (keep && chosen.size > MOST_REFERENCES) return;
+      if (keep) this.choose([...chosen]);
       dialog.close();
     };
+    const more = h("button", { type: "button", class: "button ref-more", hidden: true, "data-tip": t("The next older ones"), onclick: () => load(true) }, t("Show more"));
+    const most = h("p", { class: "ref-most", id: "references-most", role: "status", hidden: true });
+    const useThese = h("button", { type: "button", class: "button primary", "data-tip": t("Each of them makes pictures of its own"), onclick: done(true) }, t("Use these"));
+    let next = null;
     const dialog = h("dialog", { class: "library-dialog", "aria-labelledby": "references-title", onclose: (event) => event.target === dialog && (writing.follow(null), dialog.remove()) },
-      h("div", { class: "panel-head" }, h("h2", { id: "references-title" }, t("References")), category, h("label", { class: "button" }, adding, t("Add pictures")), h("label", { class: "button" }, folder, t("Add a folder")), write, iconButton("close", t("Close"), done(false))),
+      h("div", { class: "panel-head" }, h("h2", { id: "references-title" }, t("References")), category, h("label", { class: "button", "data-tip": t("PNG, JPEG or WebP from this device; they are chosen at once") }, adding, t("Add pictures")), h("label", { class: "button", "data-tip": t("Every picture of a folder; they are chosen at once") }, folder, t("Add a folder")), write, iconButton("close", t("Close"), done(false))),
       writing.node,
       state,
-      grid,
-      h("div", { class: "ask-acts" }, words, h("button", { type: "button", class: "button", onclick: done(false) }, t("Cancel")), h("button", { type: "button", class: "button primary", onclick: done(true) }, t("Use these"))),
+      h("div", { class: "ref-scroll" }, grid, more),
+      most,
+      h("div", { class: "ask-acts" }, words, h("button", { type: "button", class: "button", "data-tip": t("Leave the choice as it was"), onclick: done(false) }, t("Cancel")), useThese),
     );
     const show = () => {
       setText(words, tn("{count} selected · clear all", "{count} selected · clear all", chosen.size));
       toggle(words, "hidden", !chosen.size);
+      // More than one order takes is said here, before anything is left out.
+      const over = chosen.size > MOST_REFERENCES;
+      toggle(most, "hidden", !over);
+      setText(most, over ? `${tooMany(chosen.size)} ${t("Take some out.")}` : "");
+      useThese.setAttribute("aria-disabled", over);
+      if (over) useThese.setAttribute("aria-describedby", most.id);
+      else useThese.removeAttribute("aria-describedby");
       for (const card of grid.children) card.querySelector("input[type=checkbox]").checked = chosen.has(card.dataset.id);
     };
     const card = (picture) => {
       this.known.set(picture.id, picture);
-      const tick = h("input", { type: "checkbox", "aria-label": picture.caption || picture.name || t("Reference"), onchange: () => (tick.checked ? chosen.add(picture.id) : chosen.delete(picture.id), show()) });
+      const tick = h("input", { type: "checkbox", "aria-label": picture.caption || picture.name || t("Reference"), "data-tip": t("Choose it, or take it out"), onchange: () => (tick.checked ? chosen.add(picture.id) : chosen.delete(picture.id), show()) });
       const change = async (what) => {
         try {
           this.known.set(picture.id, await patchImage(picture.id, what));
@@ -241,18 +256,32 @@ class References extends Field {
           complain(problem);
         }
       };
-      const caption = h("input", { type: "text", value: picture.caption, placeholder: t("What it shows"), "aria-label": picture.name ? t("Caption of {name}", { name: picture.name }) : t("Caption of this reference"), onchange: () => change({ caption: caption.value }) });
-      const kind = h("input", { type: "text", value: picture.category, placeholder: t("Category"), maxlength: 60, list: "reference-categories", "aria-label": picture.name ? t("Category of {name}", { name: picture.name }) : t("Category of this reference"), onchange: () => change({ category: kind.value }) });
+      const caption = h("input", { type: "text", value: picture.caption, placeholder: t("What it shows"), "data-tip": t("Its caption: jobs take it into their prompt"), "aria-label": picture.name ? t("Caption of {name}", { name: picture.name }) : t("Caption of this reference"), onchange: () => change({ caption: caption.value }) });
+      const kind = h("input", { type: "text", value: picture.category, placeholder: t("Category"), "data-tip": t("Poses, places, outfits or a word of your own; the list above shows one category alone"), maxlength: 60, list: "reference-categories", "aria-label": picture.name ? t("Category of {name}", { name: picture.name }) : t("Category of this reference"), onchange: () => change({ category: kind.value }) });
       return h("div", { class: "ref-card", dataset: { id: picture.id } }, h("label", {}, tick, h("img", { src: thumbnail(picture.id), alt: "", loading: "lazy" })), caption, kind);
     };
-    const load = async () => {
+    let turn = 0;
+    const load = async (onward = false) => {
+      const mine = ++turn;
       try {
-        const found = await get("images", { kind: "reference", category: category.value, limit: PAGE });
-        // What was chosen elsewhere stands here too, to be taken out again.
-        const missing = category.value ? [] : [...chosen].filter((id) => found.items.every((one) => one.id !== id));
-        const others = (await Promise.all(missing.map((id) => get(`images/${encodeURIComponent(id)}`).catch(() => null)))).filter(Boolean);
-        found.items = [...others, ...found.items];
-        grid.replaceChildren(...found.items.map(card));
+        const found = await get("images", { kind: "reference", category: category.value, limit: PAGE, ...(onward === true ? { cursor: next } : {}) });
+        if (onward === true) {
+          if (mine !== turn) return;
+          const there = new Set([...grid.children].map((one) => one.dataset.id));
+          const fresh = found.items.filter((one) => !there.has(one.id)).map(card);
+          grid.append(...fresh);
+          fresh[0]?.querySelector("input")?.focus();
+        } else {
+          // What was chosen elsewhere stands here too, to be taken out again.
+          const missing = category.value ? [] : [...chosen].filter((id) => found.items.every((one) => one.id !== id));
+          const others = (await Promise.all(missing.slice(0, PAGE).map((id) => this.known.get(id) ?? get(`images/${encodeURIComponent(id)}`).catch(() => null)))).filter(Boolean);
+          // An answer that a newer question overtook is not shown.
+          if (mine !== turn) return;
+          found.items = [...others, ...found.items];
+          grid.replaceChildren(...found.items.map(card));
+        }
+        next = found.next;
+        toggle(more, "hidden", !next);
         setText(state, found.items.length ? "" : t("No references yet. Add pictures of poses, places or outfits; give each a caption, and jobs take it into their prompt."));
         const names = [...new Set([...category.options].map((one) => one.value).concat(found.items.map((one) => one.category)))].filter(Boolean).sort();
         const now = category.value;
@@ -271,6 +300,7 @@ class References extends Field {
         setText(state, t("Taking in {number} of {count} …", { number: ++count, count: files.length }));
         try {
           const kept = await sendFile(one, { kind: "reference", category: category.value });
+          this.known.set(kept.id, kept);
           chosen.add(kept.id);
         } catch (problem) {
           toast(`${one.name}: ${problem.message}`, { kind: "warn", detail: problem.remedy });
@@ -284,6 +314,8 @@ class References extends Field {
     await load();
   }
 }
+
+const tooMany = (count) => tn("{count} is chosen; {most} at most go into one order.", "{count} are chosen; {most} at most go into one order.", count, { most: number(MOST_REFERENCES) });
 
 export function sendFile(one, query = {}) {
   const form = new FormData();

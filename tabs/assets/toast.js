@@ -2,6 +2,7 @@
 
 import { h, icon } from "./dom.js";
 import { t } from "./language.js";
+import { bytes } from "./words.js";
 
 let host = null;
 
@@ -21,7 +22,7 @@ export function toast(message, { kind = "info", detail = "", action = null, act 
     const button = h("button", { type: "button", class: "quiet", onclick: () => (leave(), act()) }, action);
     card.append(button);
   }
-  card.append(h("button", { type: "button", class: "icon-button", "aria-label": t("Dismiss"), onclick: leave }, icon("close")));
+  card.append(h("button", { type: "button", class: "icon-button", "aria-label": t("Dismiss"), "data-tip": t("Dismiss"), onclick: leave }, icon("close")));
   const wait = () => (timer = setTimeout(leave, ms));
   for (const [type, listener] of [["pointerenter", () => clearTimeout(timer)], ["focusin", () => clearTimeout(timer)], ["pointerleave", wait], ["focusout", wait]]) {
     card.addEventListener(type, listener);
@@ -33,6 +34,34 @@ export function toast(message, { kind = "info", detail = "", action = null, act 
   while (host.children.length > 4) host.firstElementChild.remove();
   wait();
   return leave;
+}
+
+const WORK_MS = 24 * 3600_000;
+const EVERY_MS = 150;
+
+// A message that stays while something is sent or fetched: `on(done, total)` counts its bytes; a total of nothing is not known yet.
+export function working(message, detail = "") {
+  const leave = toast(message, { detail, ms: WORK_MS });
+  const card = host.lastElementChild;
+  const count = h("span", { class: "toast-count" });
+  const bar = h("div", { class: "bar", "data-unsure": true, role: "progressbar", "aria-label": message }, h("i"));
+  // What changes many times a second is for the eye; whoever hears the page can look it up at the bar.
+  card.querySelector(".toast-words").append(h("span", { "aria-live": "off" }, count), bar);
+  let last = -EVERY_MS;
+  const on = (done, total = 0) => {
+    if (performance.now() - last < EVERY_MS && done !== total) return;
+    last = performance.now();
+    count.textContent = total ? t("{done} of {total}", { done: bytes(done), total: bytes(total) }) : t("{size} so far", { size: bytes(done) });
+    bar.toggleAttribute("data-unsure", !total);
+    bar.setAttribute("aria-valuetext", count.textContent);
+    bar.firstElementChild.style.setProperty("--done", total ? done / total : 0);
+  };
+  const then = (words) => {
+    count.textContent = words;
+    bar.toggleAttribute("data-unsure", true);
+    bar.setAttribute("aria-valuetext", words);
+  };
+  return { on, then, leave };
 }
 
 export const complain = (problem) => toast(problem.message, { kind: "warn", detail: problem.remedy, ms: 12_000 });

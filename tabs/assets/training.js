@@ -100,7 +100,7 @@ class TrainingTab extends HTMLElement {
         icon("person"),
         h("h3", {}, t("Who shall be learned?")),
         h("p", { class: "soft" }, t("Choose a character with photos, or make one. From a handful of pictures a model learns the face, and every picture after that is of the same person.")),
-        h("button", { type: "button", class: "button primary", onclick: () => showTab("characters") }, t("Choose a character")),
+        h("button", { type: "button", class: "button primary", "data-tip": t("Open Characters: training begins with somebody's photos"), onclick: () => showTab("characters") }, t("Choose a character")),
       ),
     );
   }

@@ -20,7 +20,7 @@ class Tray extends HTMLElement {
   connectedCallback() {
     if (this.childElementCount) return;
     this.count = h("span", { class: "count" });
-    this.cancelAll = h("button", { type: "button", class: "quiet danger", hidden: true, onclick: () => this.askCancelAll() }, t("Cancel all"));
+    this.cancelAll = h("button", { type: "button", class: "quiet danger", hidden: true, "data-tip": t("Stop everything that runs or waits; asks first"), onclick: () => this.askCancelAll() }, t("Cancel all"));
     this.notice = h("p", { class: "notice", role: "status", hidden: true });
     this.list = h("ul", { class: "rows", "aria-label": t("Jobs") });
     this.more = h("p", { class: "more-words", hidden: true });
@@ -94,7 +94,7 @@ class Tray extends HTMLElement {
     if (left.length + done < 2) return null;
     let head = this.heads.get(job.batch_id);
     if (!head) {
-      const cancel = h("button", { type: "button", class: "quiet danger", onclick: () => this.cancelBatch(job.batch_id) }, t("Cancel these"));
+      const cancel = h("button", { type: "button", class: "quiet danger", "data-tip": t("Stop the jobs of this request that are not done yet"), onclick: () => this.cancelBatch(job.batch_id) }, t("Cancel these"));
       head = h("li", { class: "batch-head" }, h("span", {}), cancel);
       this.heads.set(job.batch_id, head);
     }
@@ -153,13 +153,14 @@ class Row {
     this.id = id;
     this.picture = h("img", { alt: "", decoding: "async", draggable: "false" });
     this.picture.addEventListener("error", () => this.picture.removeAttribute("src"));
-    this.thumb = h("button", { type: "button", class: "thumb", "aria-label": t("Show this job"), onclick: () => this.look() }, this.picture, icon("picture"));
+    this.thumb = h("button", { type: "button", class: "thumb", "aria-label": t("Show this job"), "data-tip": t("Show this job"), onclick: () => this.look() }, this.picture, icon("picture"));
     this.words = h("p", { class: "prompt" });
     this.status = h("p", { class: "status" });
     this.bar = h("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": t("Progress") }, h("i"));
     this.trouble = h("p", { class: "trouble" });
     this.front = iconButton("front", t("Move to the front"), () => this.act("move", { to: "first" }));
-    this.move = h("button", { type: "button", class: "quiet elsewhere", hidden: true, onclick: () => this.act("elsewhere", { model: this.place.model }) });
+    this.last = iconButton("last", t("Move to the end"), () => this.act("move", { to: "last" }));
+    this.move = h("button", { type: "button", class: "quiet elsewhere", hidden: true, "data-tip": t("Take it off the queue here: another engine is free"), onclick: () => this.act("elsewhere", { model: this.place.model }) });
     this.cancel = iconButton("close", t("Cancel"), () => this.act("cancel"));
     this.retry = iconButton("retry", t("Try again"), () => this.act("retry"));
     this.node = h(
@@ -167,7 +168,7 @@ class Row {
       { class: "row", dataset: { job: id } },
       this.thumb,
       h("div", { class: "row-words" }, this.words, this.status, this.bar, this.move, this.trouble),
-      h("div", { class: "row-acts" }, this.front, this.retry, this.cancel),
+      h("div", { class: "row-acts" }, h("div", { class: "row-moves" }, this.front, this.last), this.retry, this.cancel),
     );
   }
 
@@ -202,7 +203,7 @@ class Row {
     toggle(this.bar, "data-unsure", job.state === "running" && job.progress === 0);
     toggle(this.trouble, "hidden", !job.error);
     setText(this.trouble, job.error ? `${job.error.message} ${job.error.remedy}` : "");
-    toggle(this.front, "hidden", job.state !== "queued");
+    for (const button of [this.front, this.last]) toggle(button, "hidden", job.state !== "queued");
     toggle(this.cancel, "hidden", over);
     this.cancel.disabled = job.cancel_requested;
     // Captions of which some failed are asked for again.

@@ -5,12 +5,13 @@ import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { enlarge } from "./enlarge.js";
 import { feed } from "./feed.js";
 import { showTab } from "./header.js";
-import { number, t, tn } from "./language.js";
+import { day, known, number, t, tn } from "./language.js";
 import { favour } from "./library.js";
 import { complain, place, toast } from "./toast.js";
 import { bytes, duration, learnMore, learnNames, moment, nameOf } from "./words.js";
 
 let viewer = null;
+const TONES = { reinhard: t("Reinhard") };
 
 // `list` is {total, at(index) -> picture or null}; one that changes also has find(id) -> index or -1, left(id), and calls `changed`
 // when it did. Resolves with the index that was shown last.
@@ -171,13 +172,35 @@ class Viewer {
       const shown = this.picture?.id === picture.id && this.sheet.querySelector(`[data-fact=${field}]`);
       if (shown) setText(shown, nameOf(kind, id));
     }
+    this.addWorkflow(picture);
     const whose = picture.character_id;
     if (!whose) return;
-    if (nameOf("characters", whose) === whose) {
+    // A picture that was made keeps the consent it was made with; of a photo, the character's own holds.
+    let consent = null;
+    if (nameOf("characters", whose) === whose || !picture.recipe) {
       const found = await get(`characters/${encodeURIComponent(whose)}`).catch(() => null);
       if (found) learnMore("characters", { [whose]: found.name });
+      consent = found?.consent ?? null;
     }
-    if (this.picture?.id === picture.id) setText(this.sheet.querySelector("[data-fact=character]"), nameOf("characters", whose));
+    if (this.picture?.id !== picture.id) return;
+    const shown = this.sheet.querySelector("[data-fact=character]");
+    setText(shown, nameOf("characters", whose));
+    if (!picture.recipe && consent) shown.after(...fact([t("Consent"), consentWords(consent), "consent"]));
+  }
+
+  // A workflow and what can be set in it are called as they are today; one that is gone keeps its id.
+  async addWorkflow({ id, recipe }) {
+    const workflow = recipe?.workflow;
+    if (!workflow) return;
+    if (nameOf("workflows", workflow) === workflow) {
+      const found = await get(`workflows/${encodeURIComponent(workflow)}`).catch(() => null);
+      if (!found) return;
+      learnMore("workflows", { [workflow]: found.name });
+      learnMore(`set in ${workflow}`, Object.fromEntries(found.parameters.map((one) => [one.name, known(one.label)])));
+    }
+    if (this.picture?.id !== id) return;
+    setText(this.sheet.querySelector("[data-fact=workflow]"), nameOf("workflows", workflow));
+    for (const node of this.sheet.querySelectorAll("[data-value]")) setText(node, nameOf(`set in ${workflow}`, node.dataset.value));
   }
 
   drawActs() {
@@ -304,9 +327,11 @@ function facts(picture) {
   const text = (label, words) =>
     words ? h("section", {}, h("h3", {}, label), h("p", { class: "words", tabindex: "0", "aria-label": `${label}: ${words}` }, words)) : null;
   const short = (hash) => hash?.slice(0, 12);
+  const toned = recipe && recipe.tone !== "none";
+  const setName = (name) => h("span", { dataset: { value: name } }, nameOf(`set in ${recipe.workflow}`, name));
   const rows = [
     [t("Character"), nameOf("characters", picture.character_id), "character"],
-    [t("Seed"), picture.seed],
+    [t("Seed"), picture.seed === null ? null : seedWords(picture.seed), "seed"],
     [t("Size"), `${picture.width} × ${picture.height}`],
     [t("Preset"), nameOf("presets", recipe?.preset), "preset"],
     [t("Style"), recipe?.style === recipe?.preset ? null : nameOf("presets", recipe?.style), "style"],
@@ -318,10 +343,20 @@ function facts(picture) {
     [t("CFG scale"), recipe?.cfg],
     [t("Denoise"), recipe?.denoise],
     [t("LoRAs"), recipe?.loras.map((use) => `${use.path} × ${use.strength}`).join(", ")],
+    [t("Face variant"), recipe?.face && `${recipe.face.variant} × ${recipe.face.lora.strength}`, "face"],
+    [t("Face drawn anew"), recipe?.face && `${Math.round(recipe.face.denoise * 100)} %`],
+    [t("Film grain"), recipe?.grain || null, "grain"],
+    [t("Tone mapping"), toned && (TONES[recipe.tone] ?? recipe.tone), "tone"],
+    [t("Tone strength"), toned && recipe.tone_strength],
+    [t("Workflow"), recipe?.workflow && nameOf("workflows", recipe.workflow), "workflow"],
+    ...Object.entries(recipe?.values ?? {}).map(([name, value]) => [setName(name), value === true ? t("On") : value === false ? t("Off") : value]),
+    ...Object.entries(recipe?.pictures ?? {}).map(([name, id]) => [setName(name), opener(id)]),
     [t("Enlarged from"), recipe?.parent && opener(recipe.parent)],
     [t("Made from picture"), recipe?.image && recipe.image !== recipe.parent ? opener(recipe.image) : null],
-    [t("Mask"), recipe?.mask],
-    [t("Reference"), recipe?.reference],
+    [t("Mask"), recipe?.mask && opener(recipe.mask)],
+    [t("Reference"), recipe?.reference && opener(recipe.reference)],
+    [t("Real person"), picture.real_person || recipe?.real_person ? t("Yes") : null, "real"],
+    [t("Consent"), recipe?.consent && consentWords(recipe.consent), "consent"],
     [t("Cell of its grid"), recipe?.cell && t("column {column}, row {row}", { column: recipe.cell[0] + 1, row: recipe.cell[1] + 1 })],
     [t("Category"), picture.category],
     [t("Kind"), recipe ? null : KINDS[picture.kind]],
@@ -334,7 +369,7 @@ function facts(picture) {
     ...Object.entries(picture.lora_hashes ?? {}).map(([path, hash]) => [t("Hash of {file}", { file: path }), short(hash), "", hash]),
     [t("SHA-256"), short(picture.sha256), "", picture.sha256],
     [t("Id"), picture.id],
-  ].filter(([, value]) => value !== null && value !== undefined && value !== "");
+  ].filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false);
   return [
     text(t("Prompt"), recipe?.prompt),
     text(t("Negative prompt"), recipe?.negative_prompt),
@@ -342,12 +377,31 @@ function facts(picture) {
     h(
       "dl",
       {},
-      ...rows.flatMap(([label, value, name, whole]) => [
-        h("dt", {}, label),
-        h("dd", { ...(name ? { "data-fact": name } : {}), ...(whole ? { "data-tip": whole, class: "hash" } : {}) }, value instanceof Node ? value : String(value)),
-      ]),
+      ...rows.flatMap(fact),
     ),
   ].filter(Boolean);
+}
+
+const fact = ([label, value, name, whole]) => [
+  h("dt", {}, label),
+  h("dd", { ...(name ? { "data-fact": name } : {}), ...(whole ? { "data-tip": whole, class: "hash" } : {}) }, value instanceof Node ? value : String(value)),
+];
+
+// Who agreed to what, and until when.
+function consentWords({ who, what_for, until, evidence }) {
+  const said = `${who}: ${what_for}`;
+  const ends = until && t("until {day}", { day: day(new Date(`${until}T00:00`)) });
+  return [said, ends, evidence].filter(Boolean).join(" · ");
+}
+
+// The seed alone for the next picture; everything else in the form stays.
+function seedWords(seed) {
+  const use = () => {
+    document.dispatchEvent(new CustomEvent("likeness:use-seed", { detail: { seed } }));
+    viewer.dialog.close();
+    showTab("generate");
+  };
+  return h("span", { class: "viewer-seed" }, String(seed), h("button", { type: "button", class: "link", onclick: use, "data-tip": t("The next picture begins with this seed; everything else in the form stays") }, t("Use this seed")));
 }
 
 // Another picture, by its id: shown in the place of this one.

@@ -99,7 +99,7 @@ export class Walkthrough {
       h(
         "div",
         { class: "walk-acts" },
-        h("button", { type: "button", class: "button primary", onclick: () => this.go(1) }, t("Show me around")),
+        h("button", { type: "button", class: "button primary", "data-tip": t("A check of this computer, a character of your own, a first picture"), onclick: () => this.go(1) }, t("Show me around")),
         show,
       ),
       h("p", { class: "walk-note" }, t("The walk takes about two minutes. “Just show me” makes a picture right away.")),
@@ -118,7 +118,7 @@ export class Walkthrough {
     setActive(this.character.id);
     this.mark(3);
     this.page.dataset.step = "show";
-    this.page.replaceChildren(...this.stage({ after: h("button", { type: "button", class: "button", onclick: () => this.go(2) }, icon("plus"), t("Make my own character")) }));
+    this.page.replaceChildren(...this.stage({ after: h("button", { type: "button", class: "button", "data-tip": t("Invent somebody: a name and a few words are enough"), onclick: () => this.go(2) }, icon("plus"), t("Make my own character")) }));
     this.arrive();
     this.make();
   }
@@ -128,8 +128,8 @@ export class Walkthrough {
   checkup() {
     const list = h("div", { class: "walk-checks" });
     const words = h("p", { class: "walk-lead", role: "status" }, t("Looking at this computer …"));
-    const on = h("button", { type: "button", class: "button primary", onclick: () => this.go(2) }, t("Continue"));
-    const again = h("button", { type: "button", class: "button", onclick: () => look() }, icon("retry"), t("Check again"));
+    const on = h("button", { type: "button", class: "button primary", "data-tip": t("On to your first character"), onclick: () => this.go(2) }, t("Continue"));
+    const again = h("button", { type: "button", class: "button", "data-tip": t("Look at this computer once more"), onclick: () => look() }, icon("retry"), t("Check again"));
     const look = async () => {
       again.disabled = true;
       list.replaceChildren(h("div", { class: "waiting", "aria-hidden": "true" }));
@@ -153,10 +153,10 @@ export class Walkthrough {
 
   someone() {
     const cards = h("ul", { class: "walk-people", "aria-label": t("Characters to start from") });
-    const name = h("input", { id: "walk-name", type: "text", maxlength: 80, autocomplete: "off", placeholder: t("Mara"), oninput: () => choose(null) });
-    const said = h("textarea", { id: "walk-looks", rows: 2, maxlength: 400, placeholder: t("short black hair, brown skin, green eyes, round glasses"), oninput: () => choose(null) });
+    const name = h("input", { id: "walk-name", type: "text", maxlength: 80, autocomplete: "off", placeholder: t("Mara"), "data-tip": t("As you call them; it can be changed later"), oninput: () => choose(null) });
+    const said = h("textarea", { id: "walk-looks", rows: 2, maxlength: 400, placeholder: t("short black hair, brown skin, green eyes, round glasses"), "data-tip": t("What stays the same in every picture: hair, skin, eyes, marks"), oninput: () => choose(null) });
     const fault = h("p", { class: "field-error", role: "alert", hidden: true });
-    const on = h("button", { type: "button", class: "button primary", disabled: true, onclick: () => take() }, t("Continue"));
+    const on = h("button", { type: "button", class: "button primary", disabled: true, "data-tip": t("Make this character and go on to the first picture"), onclick: () => take() }, t("Continue"));
     let chosen = null;
 
     const choose = (one) => {
@@ -239,8 +239,8 @@ export class Walkthrough {
     const about = h("p", { class: "walk-lead" }, who ? looks(who.appearance) || t("Made from what you wrote.") : t("Of nobody in particular: you can choose a character later."));
     const written = h("p", { class: "walk-written" });
     const kept = h("dl", { class: "walk-kept", hidden: true }, ...(who ? [h("dt", {}, t("What keeps {name} the same", { name: who.name })), h("dd", {}, likenessToday()), h("dt", {}, t("What photos are for")), h("dd", {}, photosAreFor())] : []));
-    const open = h("button", { type: "button", class: "button primary", hidden: true, onclick: () => this.finish() }, t("Open Generate"));
-    const again = h("button", { type: "button", class: "button", hidden: true, onclick: () => ((again.hidden = true), this.make()) }, icon("retry"), t("Try again"));
+    const open = h("button", { type: "button", class: "button primary", hidden: true, "data-tip": t("Go on with pictures of your own"), onclick: () => this.finish() }, t("Open Generate"));
+    const again = h("button", { type: "button", class: "button", hidden: true, "data-tip": t("Start the picture once more"), onclick: () => ((again.hidden = true), this.make()) }, icon("retry"), t("Try again"));
     const others = [after].filter(Boolean);
     for (const one of others) one.hidden = true;
     this.easel = new Easel({
@@ -287,7 +287,7 @@ export class Walkthrough {
   }
 
   back(step) {
-    return h("button", { type: "button", class: "quiet walk-back", onclick: () => this.go(step) }, icon("left"), t("Back"));
+    return h("button", { type: "button", class: "quiet walk-back", "data-tip": t("One step back; nothing is lost"), onclick: () => this.go(step) }, icon("left"), t("Back"));
   }
 }
 
