@@ -43,6 +43,7 @@ const EVERY_MS = 150;
 export function working(message, detail = "") {
   const leave = toast(message, { detail, ms: WORK_MS });
   const card = host.lastElementChild;
+  card.firstElementChild.replaceWith(icon("parcel"));
   const count = h("span", { class: "toast-count" });
   const bar = h("div", { class: "bar", "data-unsure": true, role: "progressbar", "aria-label": message }, h("i"));
   // What changes many times a second is for the eye; whoever hears the page can look it up at the bar.
