@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from PIL import Image, ImageChops
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from bench.rig import Running, running_studio, wait_until
-from tests.browser.browsing import DESKTOP, PHONE, open_browser
+from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, usable
 
-MOST_STOPS = 80
+MOST_STOPS = 120
 ROOM = 6
+SCREENS = HOME / "test-results" / "screens"
 
 expect.set_options(timeout=60_000)
 
@@ -151,6 +153,127 @@ def test_from_the_first_run_to_a_favourite_picture(studio: Running, browser: Bro
     context.close()
 
 
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.timeout(900, func_only=True)
+def test_from_photos_to_a_zip(studio: Running, browser: Browser, tmp_path: Path, size: tuple[int, int]) -> None:
+    """What the newcomer's walk does by hand: photos, preset, preview, reload, cancel, references, reuse, compare, ZIP."""
+    studio.post("characters", {"name": "Mara", "appearance": {"hair": "short black hair"}})
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce", accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(studio.url)
+    usable(page)
+    keys, phone = Keys(page), size == PHONE
+    look = "phone" if phone else "desktop"
+
+    # Photos of somebody.
+    keys.press(page.get_by_role("tab", name="Characters"))
+    keys.press(page.get_by_role("button", name="Mara").first)
+    expect(page.get_by_role("heading", name="Mara")).to_be_visible()
+    with page.expect_file_chooser() as chooser:
+        keys.press(page.get_by_role("button", name="Choose photos"))
+    chooser.value.set_files([photo(tmp_path, "left", 320, 240), photo(tmp_path, "right", 240, 320)])
+    expect(page.locator(".photo[data-photo]")).to_have_count(2)
+    keep(page, f"keys-1-photos-{look}")
+
+    # Two long jobs with a preset, one of them to be watched across a reload.
+    keys.press(page.get_by_role("tab", name="Generate"), back=True)
+    keys.reach(page.locator("likeness-who input:checked"))
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("radio", name="Mara")).to_be_checked()
+    keys.reach(page.get_by_label("Prompt", exact=True))
+    page.keyboard.type("smiling, wearing a green hoodie")
+    if phone:
+        keys.press(page.locator("#field-preset").get_by_role("button", name="Preset"))
+    keys.reach(page.locator("#field-preset input:checked"))
+    page.keyboard.press("ArrowDown")
+    preset = page.locator("#field-preset input:checked").get_attribute("value")
+    assert preset
+    keys.press(page.get_by_role("button", name="Simple") if phone else page.get_by_role("button", name="Advanced"), back=True)
+    keys.press(page.get_by_role("button", name="More settings"))
+    keys.reach(page.locator("#field-steps input"))
+    page.keyboard.type("100")
+    keys.press(page.locator("#make"))
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelectorAll('.row[data-state=queued], .row[data-state=running]').length === 2")
+    live = page.locator("img.picture.live")
+    expect(live).to_be_in_viewport(ratio=0.5, timeout=240_000)
+    keep(page, f"keys-2-preview-{look}")
+    page.reload()
+    usable(page)
+    waiting = page.locator(".row[data-state=queued]").get_attribute("data-job")
+    running = page.locator(".row[data-state=running]").get_attribute("data-job")
+    if phone:
+        keys.press(page.get_by_role("button", name="1 job running, 1 waiting. Show them."))
+    keys.press(page.locator(f".row[data-job='{waiting}']").get_by_role("button", name="Cancel"))
+    expect(page.locator(f".row[data-job='{waiting}']")).to_have_attribute("data-state", "cancelled")
+    keep(page, f"keys-3-cancelled-{look}")
+    if phone:
+        page.keyboard.press("Escape")
+    expect(page.locator(f".row[data-job='{running}']")).to_have_attribute("data-state", "done", timeout=300_000)
+    assert pictures(studio)[0]["recipe"]["preset"] == preset
+
+    # Two references, two variations of each.
+    keys.press(page.get_by_role("button", name="Start from a picture"))
+    keys.press(page.get_by_role("button", name="Choose references"))
+    box = page.get_by_role("dialog", name="References")
+    with page.expect_file_chooser() as chooser:
+        keys.press(box.get_by_text("Add pictures").locator("input"))
+    chooser.value.set_files([photo(tmp_path, "sea", 128, 128), photo(tmp_path, "park", 160, 128)])
+    expect(box.locator(".ref-card")).to_have_count(2)
+    for number, words in enumerate(("at the sea", "in a park")):
+        keys.reach(box.locator(".ref-card").nth(number).get_by_placeholder("What it shows"))
+        page.keyboard.type(words)
+    keep(page, f"keys-4-references-{look}")
+    keys.press(box.get_by_role("button", name="Use these"))
+    expect(box).to_have_count(0)
+    keys.press(page.get_by_role("radio", name="No", exact=True), "Space")
+    keys.press(page.get_by_role("button", name="More settings"))
+    keys.press(page.locator("#field-variations").get_by_role("button", name="One more"))
+    keys.reach(page.locator("#field-steps input"))
+    page.keyboard.press("Control+a")
+    page.keyboard.type("4")
+    expect(page.locator(".sum")).to_have_text("2 references × 2 variations = 4 jobs")
+    keys.press(page.locator("#make"))
+    wait_until(lambda: len(pictures(studio)) == 5, 240, "the batch did not end")
+    prompts = [picture["recipe"]["prompt"] for picture in pictures(studio)[:4]]
+    assert [sum(place in prompt for prompt in prompts) for place in ("at the sea", "in a park")] == [2, 2]
+    keep(page, f"keys-5-batch-{look}")
+
+    # The settings of one of them once more.
+    expect(page.locator(".toast")).to_have_count(0)
+    keys.press(page.get_by_role("tab", name="Gallery"), back=True)
+    keys.press(page.locator(".cell[tabindex='0']"))
+    keys.press(page.get_by_role("dialog", name="Picture").get_by_role("button", name="Use these settings"))
+    expect(page.get_by_role("tab", name="Generate")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#field-seed input")).to_have_value(str(pictures(studio)[0]["seed"]))
+
+    # Two side by side, and both as one file.
+    expect(page.locator(".toast")).to_have_count(0)
+    keys.press(page.get_by_role("tab", name="Gallery"), back=True)
+    keys.press(page.locator(".cell[tabindex='0']"), "Space")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    expect(page.locator(".selection-bar p")).to_have_text("2 selected")
+    keys.press(page.get_by_role("button", name="Compare"))
+    compared = page.get_by_role("dialog", name="Compare two pictures")
+    expect(compared.get_by_role("slider")).to_be_focused()
+    page.keyboard.press("End")
+    assert page.evaluate("document.querySelector('.compare-frame').style.getPropertyValue('--part')") == "100%"
+    page.keyboard.press("Home")
+    keep(page, f"keys-6-compare-{look}")
+    page.keyboard.press("Escape")
+    expect(compared).to_have_count(0)
+    with page.expect_download() as download:
+        keys.press(page.get_by_role("button", name="ZIP"))
+    download.value.save_as(tmp_path / "pictures.zip")
+    with zipfile.ZipFile(tmp_path / "pictures.zip") as parcel:
+        assert sum(name.endswith(".png") for name in parcel.namelist()) == 2
+    keep(page, f"keys-7-zip-{look}")
+    assert not keys.unseen, "\n".join(keys.unseen)
+    context.close()
+
+
 def test_somebody_from_a_template_without_the_walkthrough(studio: Running, browser: Browser) -> None:
     context = browser.new_context(viewport={"width": DESKTOP[0], "height": DESKTOP[1]}, reduced_motion="reduce", color_scheme="dark")
     page = context.new_page()
@@ -176,3 +299,14 @@ def test_somebody_from_a_template_without_the_walkthrough(studio: Running, brows
 def pictures(studio: Running) -> list[dict[str, Any]]:
     found: Any = studio.get("images?limit=10")
     return found["items"]
+
+
+def photo(folder: Path, name: str, width: int, height: int) -> Path:
+    path = folder / f"{name}.jpg"
+    Image.radial_gradient("L").convert("RGB").resize((width, height)).save(path)
+    return path
+
+
+def keep(page: Page, name: str) -> None:
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENS / f"{name}.png")
