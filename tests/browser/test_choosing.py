@@ -25,7 +25,7 @@ ANA = {"name": "Ana", "kind": "consented", "appearance": {"age": 30, "hair": "bl
 
 Open = Callable[..., Page]
 
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.browser.browsing import DESKTOP, HOME, every_control, open_browser, o
 SCREENS = HOME / "test-results" / "screens"
 WIDE = (3840, 2160)
 
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 # Pictures, people and templates are opened by touching them; ideas and chips say in full what they put in.
 CONTROLS = """() => {
