@@ -228,7 +228,7 @@ class Remote:
             raise MissingRequiredField(
                 f"“{workflow.name}” starts from a picture.", field="image", remedy="Choose the picture to start from."
             )
-        given = {"image", "mask", *recipe.pictures}
+        given = {"image", *(("mask",) if recipe.mask else ()), *recipe.pictures}
         for parameter in workflow.parameters:
             if parameter.type is ParameterType.image and parameter.default is None and parameter.name not in given:
                 raise MissingRequiredField(

@@ -118,11 +118,8 @@ def test_clothes_are_changed_under_a_mask_and_all_else_stays_as_it_is(studio: Ru
     assert np.array_equal(before[kept], after[kept])
     assert not np.array_equal(before[~kept], after[~kept])
     # Without the mask it says what it wants, and no job is made.
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        studio.post("generate", {**ask, "image": source})
-    assert caught.value.code == 422
-    error = json.loads(caught.value.read())["error"]
-    assert error["field"] == "mask" and "Old clothes" in error["message"]
+    error = refused(studio, {**ask, "image": source})
+    assert error["field"] == "mask" and "Old clothes" in error["message"] and error["remedy"]
 
 
 @pytest.mark.parametrize(
