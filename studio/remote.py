@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -154,16 +153,18 @@ class Remote:
         wanted = WorkflowKind.inpaint if masked else WorkflowKind.image_to_image if from_picture else own.kind
         if wanted is own.kind or (own.parameter("image") and not masked):
             return own
-        folder = _main(own)
-        for workflow in workflows:
-            main = _main(workflow)
-            if workflow.kind is wanted and workflow.family == own.family and main and folder and main.folder == folder.folder:
+        folder, name = model.path.partition("/")[::2]
+        siblings = [each for each in workflows if each.family == own.family and (main := _main(each)) and main.folder == folder]
+        for workflow in siblings:
+            if workflow.kind is wanted and workflow.takes(name):
                 return workflow
         what = "redraws a part of a picture" if masked else "starts from a picture"
+        edits = [each.name for each in siblings if each.kind is WorkflowKind.edit and each.id != own.id]
+        others = f"choose the workflow “{edits[0]}”, which changes a picture by words" if edits else "choose another model"
         raise InvalidFieldValue(
-            f"No workflow for {own.family} models {what}.",
+            f"No workflow {what} with “{model.name}”.",
             field="image",
-            remedy="Choose an SD 1.5 or SDXL model, or start from words alone.",
+            remedy=f"{others[0].upper()}{others[1:]}, or start from words alone.",
         )
 
     def _liked(self, preferred: str | None, own: Workflow, *, from_picture: bool) -> Workflow | None:
@@ -171,7 +172,10 @@ class Remote:
         if preferred is None or own.parameter("image"):
             return None
         liked = self.shelf.workflow(preferred)
-        return liked if (liked.parameter("image") is not None) == from_picture else None
+        main, usual = _main(liked), _main(own)
+        # One that loads its model in another way can't draw with this file.
+        there = main is None or usual is None or main.folder == usual.folder
+        return liked if there and (liked.parameter("image") is not None) == from_picture else None
 
     def lacking(self, preset: Preset, model: ModelSpec) -> tuple[Lack, ...]:
         """What the servers lack for a preset with one of their models, as far as names tell; empty if nothing is missing."""
@@ -225,7 +229,7 @@ class Remote:
             raise MissingRequiredField(
                 f"“{workflow.name}” starts from a picture.", field="image", remedy="Choose the picture to start from."
             )
-        given = {"image", "mask", *recipe.pictures}
+        given = {"image", *(("mask",) if recipe.mask else ()), *recipe.pictures}
         for parameter in workflow.parameters:
             if parameter.type is ParameterType.image and parameter.default is None and parameter.name not in given:
                 raise MissingRequiredField(
@@ -269,17 +273,16 @@ def spec_of(recipe: Recipe, workflows: Sequence[Workflow]) -> ModelSpec | None:
 def drawing_with(path: str, workflows: Sequence[Workflow]) -> Workflow | None:
     """The workflow for a model file (`folder/name`): the one made for this very file, else the one with the longest word of its name."""
     folder, _, name = path.partition("/")
-    plain = re.sub(r"[^a-z0-9]", "", Path(name).stem.casefold())
     best: tuple[int, Workflow] | None = None
     for workflow in workflows:
         main = _main(workflow)
         if main is None or main.folder != folder:
             continue
-        fits = [len(word) for word in workflow.matches if word in plain]
-        if fits and main.default == name:
+        fits = workflow.fits(name)
+        if fits is not None and main.default == name:
             return workflow
-        if fits and (best is None or max(fits) > best[0]):
-            best = (max(fits), workflow)
+        if fits is not None and (best is None or fits > best[0]):
+            best = (fits, workflow)
     return best[1] if best else None
 
 

@@ -66,6 +66,7 @@ class WorkflowKind(StrEnum):
     reference = "reference"
     edit = "edit"
     character_sheet = "character_sheet"
+    outfit = "outfit"
     repair = "repair"
     other = "other"
 
@@ -175,7 +176,7 @@ class Workflow(Asked):
 
     `comfyui` is the version it needs, where one is known; `names` translates the field's samplers and schedulers where this workflow
     wants others than usual; `source` says where the wiring comes from; `matches` are words in a model file's name (small letters and digits
-    alone) that tell that this workflow draws with it.
+    alone) that tell that this workflow draws with it, `not_matches` such that tell that it can't.
     """
 
     id: Id
@@ -189,6 +190,7 @@ class Workflow(Asked):
     parameters: tuple[Parameter, ...] = ()
     models: tuple[ModelFile, ...] = ()
     matches: tuple[str, ...] = ()
+    not_matches: tuple[str, ...] = ()
     packs: tuple[NodePack, ...] = ()
     loras: LoraHook | None = None
     names: dict[str, dict[str, str]] = Field(default_factory=dict)
@@ -203,6 +205,17 @@ class Workflow(Asked):
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of that name."""
         return next((parameter for parameter in self.parameters if parameter.name == name), None)
+
+    def fits(self, file: str) -> int | None:
+        """How well the name of a model file fits: the length of the longest of the words in it. None where none is, or one that mustn't."""
+        plain = _plain(file)
+        if any(word in plain for word in self.not_matches):
+            return None
+        return max((len(word) for word in self.matches if word in plain), default=None)
+
+    def takes(self, file: str) -> bool:
+        """Whether it can draw with a model file of its family: one without `matches` takes all but those of `not_matches`."""
+        return self.fits(file) is not None or not (self.matches or any(word in _plain(file) for word in self.not_matches))
 
     @model_validator(mode="after")
     def _holds_together(self) -> Workflow:
@@ -223,6 +236,10 @@ class Workflow(Asked):
             if hook and hook[0] not in self.graph:
                 raise ValueError(f"LoRAs hang on node {hook[0]}, which is not there")
         return self
+
+
+def _plain(file: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", Path(file).stem.casefold())
 
 
 class LackKind(StrEnum):

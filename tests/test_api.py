@@ -194,7 +194,7 @@ def test_a_value_at_fault_is_told_as_a_person_would_say_it(still: httpx.Client, 
         ({"prompt": "a", "preset": "nope_v1"}, "INVALID_FIELD_VALUE", "preset"),
         ({"prompt": "a", "style": "nope_v1"}, "INVALID_FIELD_VALUE", "style"),
         ({"prompt": "a", "style": "night_v1"}, "INVALID_FIELD_VALUE", "style"),
-        ({"prompt": "a", "style": "anime_v1"}, "INVALID_FIELD_VALUE", "style"),
+        ({"prompt": "a", "preset": "identity_lock_v1"}, "INVALID_FIELD_VALUE", "preset"),
         ({"prompt": "a", "model": "nope"}, "INVALID_FIELD_VALUE", "model"),
         ({"prompt": "a", "engine": "nope"}, "INVALID_FIELD_VALUE", "engine"),
         ({"prompt": "a", "loras": [{"path": "nope.safetensors"}]}, "INVALID_FIELD_VALUE", "loras"),
@@ -896,15 +896,19 @@ def test_presets_models_and_loras_are_listed(still: httpx.Client) -> None:
     assert {p["runs"] for p in presets} == {None}, "nobody asked about a model"
 
 
-def test_each_preset_says_whether_it_runs_with_a_model_and_why_not(still: httpx.Client) -> None:
-    told = {p["id"]: p for p in still.get("/presets?model=starter").json()["items"]}
+def test_each_preset_says_whether_it_runs_with_a_model_and_why_not(still: httpx.Client, client: httpx.Client, settings: Settings) -> None:
+    assert {p["runs"] for p in still.get("/presets?model=starter").json()["items"]} == {True}
+    large = settings.data / "models" / "large"
+    large.mkdir(parents=True)
+    (large / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    told = {p["id"]: p for p in client.get("/presets?model=large").json()["items"]}
     assert told["cinematic_v1"]["runs"] is told["portrait_v1"]["runs"] is True
-    photo = told["photoreal_portrait_v1"]
-    assert photo["runs"] is False and "not made for the starter model" in photo["why_not"] and "SDXL" in photo["remedy"]
-    assert still.get("/presets/photoreal_portrait_v1?model=starter").json() == photo
-    refused = still.post("/generate", json={"prompt": "a", "preset": "photoreal_portrait_v1"})
+    quick = told["quick_sketch_v1"]
+    assert quick["runs"] is False and "not made for models for FLUX.1" in quick["why_not"] and "SDXL" in quick["remedy"]
+    assert client.get("/presets/quick_sketch_v1?model=large").json() == quick
+    refused = client.post("/generate", json={"prompt": "a", "model": "large", "preset": "quick_sketch_v1"})
     assert refused.status_code == 422
-    assert (refused.json()["error"]["field"], refused.json()["error"]["message"]) == ("preset", photo["why_not"])
+    assert (refused.json()["error"]["field"], refused.json()["error"]["message"]) == ("preset", quick["why_not"])
     alone = still.post("/generate", json={"prompt": "a", "preset": "identity_lock_v1"}).json()["error"]
     assert alone["field"] == "preset" and "LoRA" in alone["remedy"]
     unknown = still.get("/presets?model=nobody")

@@ -212,7 +212,7 @@ def test_a_job_that_fails_says_why(data: Path, studio: Studio) -> None:
         (("a", "--width", "40000"), "INVALID_FIELD_VALUE", "width"),
         (("a", "--count", "99"), "INVALID_FIELD_VALUE", "count"),
         (("a", "--preset", "nope"), "INVALID_FIELD_VALUE", "preset"),
-        (("a", "--preset", "anime_v1"), "INVALID_FIELD_VALUE", "preset"),
+        (("a", "--preset", "identity_lock_v1"), "INVALID_FIELD_VALUE", "preset"),
         (("a", "--style", "night_v1"), "INVALID_FIELD_VALUE", "style"),
         (("a", "--grain", "1.5"), "INVALID_FIELD_VALUE", "grain"),
         (("a", "--model", "nope"), "INVALID_FIELD_VALUE", "model"),
@@ -380,9 +380,13 @@ def test_choices_are_listed(data: Path, capsys: pytest.CaptureFixture[str]) -> N
 
     assert ask(capsys, data, "presets", "show", preset["id"]) == preset
     assert ask(capsys, data, "presets", "list", "--category", "nope")["items"] == []
-    told = {each["id"]: each for each in ask(capsys, data, "presets", "list", "--model", "starter")["items"]}
-    assert told["portrait_v1"]["runs"] and not told["anime_v1"]["runs"]
-    assert ask(capsys, data, "presets", "show", "anime_v1", "--model", "starter") == told["anime_v1"]
+    told = ask(capsys, data, "presets", "list", "--model", "starter")["items"]
+    assert all(each["runs"] for each in told), "every shipped one runs on the starter model"
+    (data / "models" / "large").mkdir(parents=True)
+    (data / "models" / "large" / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    on_flux = {each["id"]: each for each in ask(capsys, data, "presets", "list", "--model", "large")["items"]}
+    assert on_flux["anime_v1"]["runs"] and not on_flux["quick_sketch_v1"]["runs"]
+    assert ask(capsys, data, "presets", "show", "quick_sketch_v1", "--model", "large") == on_flux["quick_sketch_v1"]
     assert ask(capsys, data, "models", "list")["items"][0]["id"] == "starter"
     assert ask(capsys, data, "loras", "list") == {"items": []}
     assert ask(capsys, data, "health")["ok"] is True

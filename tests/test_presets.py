@@ -91,6 +91,41 @@ def test_one_preset_is_another_on_each_family(starter: ModelSpec) -> None:
     assert on_flux.grain == on_starter.grain == 0.25, "what a family does not say is said for all"
 
 
+SAME_EVERYWHERE = (
+    *("photoreal_portrait_v1", "fullbody_photoreal_v1", "cinematic_v1", "identity_lock_v1"),
+    *("realism_v1", "luxury_v1", "anime_v1", "illustration_v1", "portrait_v1", "night_v1", "ink_comic_v1", "flat_avatar_v1"),
+)
+
+
+@pytest.mark.parametrize("name", SAME_EVERYWHERE)
+def test_one_preset_runs_on_sdxl_flux_and_the_starter_alike(name: str, starter: ModelSpec) -> None:
+    preset, start = shipped(name), GenerateRequest(prompt="a person", image="start")
+    assert preset.engines == ("any",)
+    sdxl = compose(start, preset, model_of("sdxl"), seed=1)
+    assert (sdxl.steps, sdxl.cfg) == (preset.on("sdxl").steps, preset.on("sdxl").cfg)
+    for family in ("flux", "flux1", "flux2", "flux3", "z-image", "qwen-image"):
+        recipe = compose(start, preset, model_of(family, steps=4, cfg=1.0, engine="comfyui"), seed=1)
+        assert (recipe.steps, recipe.cfg, recipe.sampler) == (4, 1.0, "euler"), "such a model is sampled its own way"
+        assert family == "qwen-image" or recipe.negative_prompt == ""
+    small = compose(start, preset, starter, seed=1)
+    assert small.width <= 256 and small.height <= 256
+    assert small.steps == preset.on("starter").steps, "the starter model has values of its own"
+
+
+def test_what_the_starter_model_is_told_are_words_that_it_learned() -> None:
+    labels = json.loads((STARTER_MODEL / "reader" / "labels.json").read_text(encoding="utf-8"))["labels"]
+    known = {f"{colour} background" for colour in labels["bg"]} | {"flat avatar style", "cartoon style", "ink comic style"}
+    for preset in SHIPPED:
+        own = preset.on("starter")
+        said = ", ".join(text for text in (own.prompt_suffix, own.style_words, own.negative_prompt) if text)
+        assert {word for word in said.split(", ") if word} <= known, preset.id
+
+
+def test_every_preset_that_the_starter_model_draws_alone_has_an_example_of_its_own() -> None:
+    pictured = {path.stem for path in (HOME / "tabs" / "assets" / "presets").glob("*.webp")}
+    assert pictured == {preset.id for preset in SHIPPED if not preset.needs.identity}
+
+
 def test_null_leaves_a_value_to_the_model() -> None:
     preset = Preset.model_validate(
         {
@@ -115,13 +150,17 @@ def test_a_size_that_the_model_does_not_draw_becomes_the_nearest_of_that_shape()
 
 
 def test_a_refusal_says_why_and_what_would_do(starter: ModelSpec) -> None:
+    photos = shipped("photoreal_portrait_v1").model_copy(update={"not_families": ("starter",)})
     with pytest.raises(InvalidFieldValue) as caught:
-        compose(GenerateRequest(prompt="a"), shipped("photoreal_portrait_v1"), starter, seed=1)
+        compose(GenerateRequest(prompt="a"), photos, starter, seed=1)
     assert caught.value.message == "The preset “Photoreal portrait” is not made for the starter model."
     assert "SDXL" in caught.value.remedy and "FLUX.1" in caught.value.remedy
     with pytest.raises(InvalidFieldValue) as caught:
-        compose(GenerateRequest(prompt="a"), shipped("portrait_v1"), model_of("sdxl"), seed=1)
-    assert "models for SDXL" in caught.value.message and caught.value.remedy == "Choose the starter model, or another preset."
+        compose(GenerateRequest(prompt="a"), shipped("quick_sketch_v1"), model_of("flux"), seed=1)
+    assert "models for FLUX.1" in caught.value.message
+    assert caught.value.remedy == (
+        "Choose the starter model, or a model for SDXL, Stable Diffusion 1.5 or Stable Diffusion 2, or another preset."
+    )
     elsewhere = shipped("anime_v1").model_copy(update={"engines": ("comfyui",)})
     with pytest.raises(InvalidFieldValue, match="runs on ComfyUI"):
         compose(GenerateRequest(prompt="a"), elsewhere, model_of("sdxl"), seed=1)
@@ -158,7 +197,8 @@ def test_a_style_brings_its_look_to_any_preset_which_keeps_its_settings(starter:
     recipe = compose(GenerateRequest(prompt="a person"), night, starter, style=ink, seed=1)
     assert recipe.prompt == "a person, dark blue background, ink comic style", "not the preset's own “cartoon style” as well"
     assert (recipe.preset, recipe.style) == ("night_v1", "ink_comic_v1")
-    assert (recipe.steps, recipe.cfg, recipe.scheduler) == (night.steps, night.cfg, night.scheduler)
+    drawn = night.on("starter")
+    assert (recipe.steps, recipe.cfg, recipe.scheduler) == (drawn.steps, drawn.cfg, drawn.scheduler)
     alone = compose(GenerateRequest(prompt="a person"), None, starter, style=ink, seed=1)
     assert (alone.prompt, alone.steps, alone.cfg) == ("a person, ink comic style", starter.steps, starter.cfg)
     none = compose(GenerateRequest(prompt="a person"), night, starter, seed=1)
@@ -195,8 +235,9 @@ def test_a_style_that_is_the_preset_is_still_one_and_makes_way_for_another() -> 
 
 
 def test_a_style_for_other_models_is_refused_at_its_field(starter: ModelSpec) -> None:
+    anime = shipped("anime_v1").model_copy(update={"not_families": ("starter",)})
     with pytest.raises(InvalidFieldValue) as caught:
-        compose(GenerateRequest(prompt="a"), shipped("night_v1"), starter, style=shipped("anime_v1"), seed=1)
+        compose(GenerateRequest(prompt="a"), shipped("night_v1"), starter, style=anime, seed=1)
     assert (caught.value.field, caught.value.message) == ("style", "The style “Anime” is not made for the starter model.")
     assert caught.value.remedy.endswith("or another style.")
 
@@ -219,7 +260,9 @@ def test_a_shipped_preset_renders_on_every_model_of_comfyui_that_it_is_made_for(
     nodes = read_nodes(json.loads((HOME / "tests" / "comfyui" / "data" / "object_info_full.json").read_text()))
     seen: set[str] = set()
     for model in models_of(recorded, WORKFLOWS):
-        if "comfyui" not in preset.engines and "any" not in preset.engines:
+        if not {"any", model.family} & {*preset.families}:
+            with pytest.raises(InvalidFieldValue, match=f"“{preset.name}” is not made for models for"):
+                compose(GenerateRequest(prompt="a person"), preset, model, seed=5)
             continue
         workflow = drawing_with(model.path, WORKFLOWS)
         assert workflow is not None
@@ -231,15 +274,16 @@ def test_a_shipped_preset_renders_on_every_model_of_comfyui_that_it_is_made_for(
             faults = [fault.message for fault in check(graph, nodes) if fault.kind is not FaultKind.model_missing]
             assert faults == [] or workflow.status is WorkflowStatus.template, model.id
         seen.add(model.family)
-    assert not seen or seen >= {"sd15", "sdxl", "flux1", "flux2", "flux3", "qwen-image", "z-image"}
+    assert seen >= ({"sd15", "sdxl", "flux1", "flux2", "flux3", "qwen-image", "z-image"} if "any" in preset.families else {"sd15", "sdxl"})
     assert {family for family in preset.per_family if family not in {"starter", "sd2", "sd3", "flux"}} <= seen
 
 
 def test_the_request_goes_before_the_preset_and_the_preset_before_the_model(starter: ModelSpec) -> None:
-    preset = SHIPPED[0].model_copy(update={"steps": 20, "cfg": 3.0, "negative_prompt": "blurry, hat"})
+    own = {"steps": 20, "cfg": 3.0, "sampler": "unipc", "negative_prompt": "blurry, hat", "prompt_suffix": "", "per_family": {}}
+    preset = SHIPPED[0].model_copy(update={**own, "width": 128, "height": 128})
     request = GenerateRequest(prompt="a person", negative_prompt="hat", cfg=0, seed=9, prompt_suffix="smiling", negative_suffix="noise")
     recipe = compose(request, preset, starter, seed=1)
-    assert (recipe.cfg, recipe.steps, recipe.seed, recipe.sampler) == (0, 20, 9, preset.sampler)
+    assert (recipe.cfg, recipe.steps, recipe.seed, recipe.sampler) == (0, 20, 9, "unipc")
     assert recipe.prompt == f"a person, {preset.style_words}, smiling"
     assert recipe.negative_prompt == "blurry, hat, noise"
     said = compose(GenerateRequest(prompt="a person, Cartoon style, smiling"), SHIPPED[0], starter, seed=1)

@@ -311,7 +311,7 @@ def test_a_style_beside_a_preset_is_in_the_job_and_comes_back_with_its_settings(
 def test_a_style_that_was_the_preset_is_still_the_preset(studio: Studio) -> None:
     job = studio.job(on_generate(studio, {**FORM, "preset": "flat_avatar_v1"}).job_id)
     flat = studio.preset("flat_avatar_v1")
-    assert (job.recipe.preset, job.recipe.style, job.recipe.cfg) == ("flat_avatar_v1", "flat_avatar_v1", flat.cfg)
+    assert (job.recipe.preset, job.recipe.style, job.recipe.cfg) == ("flat_avatar_v1", "flat_avatar_v1", flat.on("starter").cfg)
     again = settings_of(_picture(seed=1).model_copy(update={"recipe": job.recipe}), job.request, STARTER, flat)
     assert (again["preset"], again["style"]) == ("flat_avatar_v1", "")
 
@@ -339,15 +339,20 @@ def test_a_click_that_is_refused_names_the_field_and_leaves_no_job(studio: Studi
 
 def test_a_card_says_why_its_preset_does_not_run(studio: Studio) -> None:
     told = {card["id"]: card for card in cards(studio, None)}
-    assert told["portrait_v1"]["why"] == told["cinematic_v1"]["why"] == ""
-    assert "not made for the starter model" in told["photoreal_portrait_v1"]["why"] and told["photoreal_portrait_v1"]["remedy"]
-    assert told["portrait_v1"]["pictured"] and not told["photoreal_portrait_v1"]["pictured"]
+    assert {card["why"] for card in told.values()} == {""}, "every shipped one runs on the starter model"
+    assert told["portrait_v1"]["pictured"] and told["photoreal_portrait_v1"]["pictured"] and not told["identity_lock_v1"]["pictured"]
+    large = studio.settings.data / "models" / "large"
+    large.mkdir(parents=True)
+    (large / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    on_flux = {card["id"]: card for card in cards(studio, "large")}
+    assert on_flux["portrait_v1"]["why"] == ""
+    assert "not made for models for FLUX.1" in on_flux["quick_sketch_v1"]["why"] and on_flux["quick_sketch_v1"]["remedy"]
     assert {card["why"] for card in cards(studio, "gone")} == {""}
 
 
 def test_choosing_a_preset_or_model_says_what_open_fields_mean(studio: Studio) -> None:
-    preset = next(preset for preset in studio.presets() if preset.steps)
-    assert on_choice(studio, preset.id, "starter").steps == str(preset.steps)
+    preset = studio.preset("fine_v1")
+    assert on_choice(studio, preset.id, "starter").steps == str(preset.on("starter").steps) == "32"
     assert on_choice(studio, "", "starter").steps == str(studio.models()[0].steps)
 
 

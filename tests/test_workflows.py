@@ -7,21 +7,26 @@ import json
 import random
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, PngImagePlugin
 
-from app import HOME, PRESETS
+from app import HOME, PRESETS, open_studio
 from studio import models
-from studio.contracts import Preset, Recipe
+from studio.contracts import GenerateRequest, Inventory, ModelSpec, Preset, Recipe
 from studio.errors import Conflict, ContractMismatch, FileTooLarge, InvalidFieldType, InvalidFieldValue, LikenessError, NotFound
 from studio.graphs import MAX_GRAPH_BYTES, Graph, link, read_api_graph, texts, variables
 from studio.imports import Exposed, expose, inputs_of, workflow_id
+from studio.node_files import NodeFiles
 from studio.nodes import FaultKind, Nodes, check, read_nodes
 from studio.presets import load_presets
+from studio.prompts import compose
+from studio.remote import Remote, WorkflowShelf, drawing_with, models_of
 from studio.safety_nodes import check_nodes, faces_of
+from studio.settings import Settings
 from studio.workflows import (
     SAMPLERS,
     SCHEDULERS,
@@ -120,12 +125,37 @@ def test_a_shipped_graph_fits_the_recorded_nodes(workflow: Workflow, loras: tupl
 
 
 @pytest.mark.parametrize("workflow", SHIPPED, ids=lambda workflow: workflow.id)
-def test_a_shipped_graph_fits_with_what_every_preset_says(workflow: Workflow, nodes: Nodes) -> None:
+def test_a_shipped_graph_fits_with_what_every_preset_says_of_its_family(workflow: Workflow, nodes: Nodes) -> None:
+    model, draws = spec_for(workflow), workflow.family != "any"
+    fitting = 0
     for preset in load_presets(PRESETS):
-        values = values_of(recipe(preset), workflow)
-        faults = blocking(render(workflow, {**filled(workflow), **values}), nodes)
+        start = "start" if workflow.parameter("image") or preset.needs.identity else None
+        request = GenerateRequest(prompt="a person", image=start)
+        if draws and not {"any", workflow.family} & {*preset.families}:
+            with pytest.raises(InvalidFieldValue, match="is not made for"):
+                compose(request, preset, model, seed=5)
+            continue
+        # Upscalers and repairs work for any family: there a preset has no values of its own, and nothing breaks.
+        made = compose(request, preset, model, seed=5) if draws else recipe(preset)
+        values = values_of(made, workflow)
+        graph = render(workflow, {**filled(workflow), **values})
+        faults = blocking(graph, nodes)
         assert workflow.id in NEWER or faults == [], preset.id
-        assert values.get("prompt", "") in ("", preset.example_prompt)
+        fitting += 1
+        if not draws:
+            continue
+        own = preset.on(workflow.family)
+        for name in ("width", "height", "steps", "cfg"):
+            said = getattr(own, name)
+            unlike = name in {"width", "height"} and not models.draws(own.width or 64, own.height or 64, model)
+            assert said is None or unlike or workflow.parameter(name) is None or values[name] == said, f"{preset.id} says {name}"
+        for name in ("sampler", "scheduler"):
+            said = getattr(own, name)
+            assert said is None or workflow.parameter(name) is None or values[name] == translated(workflow, name, said)
+        if workflow.parameter("prompt"):
+            assert own.prompt_suffix in str(values["prompt"]) and own.style_words in str(values["prompt"])
+            assert any(str(values["prompt"]) in text for text in texts(graph))
+    assert fitting >= 18
 
 
 @pytest.mark.parametrize("workflow", SHIPPED, ids=lambda workflow: workflow.id)
@@ -228,13 +258,142 @@ def test_every_sampler_and_scheduler_has_a_name_in_comfyui(nodes: Nodes) -> None
 
 
 def test_what_the_mask_leaves_out_is_laid_over_the_result() -> None:
-    for family in ("sd15", "sdxl"):
-        graph = render(BY_ID[f"{family}_inpaint"], filled(BY_ID[f"{family}_inpaint"], count=3))
+    masked = [workflow for workflow in SHIPPED if workflow.parameter("mask")]
+    assert {"sd15", "sdxl", "flux1", "qwen-image", "z-image"} == {workflow.family for workflow in masked}
+    for workflow in masked:
+        graph = render(workflow, filled(workflow, count=3))
         (saved,) = (node for node in graph.values() if node["class_type"] == "SaveImage")
         (composed, _) = link(saved["inputs"]["images"]) or ("", 0)
         assert graph[composed]["class_type"] == "ImageCompositeMasked"
         (kept, _) = link(graph[composed]["inputs"]["destination"]) or ("", 0)
-        assert graph[kept] == {"class_type": "RepeatImageBatch", "inputs": {"image": ["11", 0], "amount": 3}}
+        assert (graph[kept]["class_type"], graph[kept]["inputs"]["amount"]) == ("RepeatImageBatch", 3)
+        (picture, _) = link(graph[kept]["inputs"]["image"]) or ("", 0)
+        assert graph[picture]["class_type"] == "ImageScale", "the picture itself, at the size that is drawn"
+
+
+DRAWS = {
+    "checkpoints/v1-5-pruned-emaonly-fp16.safetensors": "sd15_text_to_image",
+    "checkpoints/dreamshaper_8.safetensors": "sd15_text_to_image",
+    "checkpoints/meinamix_v21.safetensors": "sd15_text_to_image",
+    "checkpoints/epicphotogasm_lastUnicorn.safetensors": "sd15_text_to_image",
+    "checkpoints/sd_xl_base_1.0.safetensors": "sdxl_text_to_image",
+    "checkpoints/sub/juggernaut_v9.safetensors": "sdxl_text_to_image",
+    "checkpoints/dreamshaperXL_turboDPMSDE.safetensors": "sdxl_text_to_image",
+    "checkpoints/sd_xl_turbo_1.0_fp16.safetensors": "sdxl_turbo_text_to_image",
+    "checkpoints/flux1-dev-fp8.safetensors": "flux1_dev_checkpoint_text_to_image",
+    "checkpoints/flux1-schnell-fp8.safetensors": "flux1_schnell_checkpoint_text_to_image",
+    "diffusion_models/flux1-dev.safetensors": "flux1_dev_text_to_image",
+    "diffusion_models/flux1-dev-fp8.safetensors": "flux1_dev_text_to_image",
+    "diffusion_models/flux1-krea-dev_fp8_scaled.safetensors": "flux1_dev_text_to_image",
+    "diffusion_models/flux1-schnell.safetensors": "flux1_schnell_text_to_image",
+    "diffusion_models/flux1-dev-kontext_fp8_scaled.safetensors": "flux1_kontext_edit",
+    "diffusion_models/flux1-fill-dev.safetensors": "flux1_fill_inpaint",
+    "diffusion_models/flux.1-fill-dev-OneReward-transformer_fp8.safetensors": "flux1_fill_inpaint",
+    "diffusion_models/flux-2-klein-4b.safetensors": "flux2_klein_text_to_image",
+    "diffusion_models/flux-2-klein-base-9b-fp8.safetensors": "flux2_klein_base_text_to_image",
+    "diffusion_models/flux3-image-klein-int8-convrot.safetensors": "flux3_klein_text_to_image",
+    "diffusion_models/qwen_image_fp8_e4m3fn.safetensors": "qwen_image_text_to_image",
+    "diffusion_models/qwen_image_2512_fp8_e4m3fn.safetensors": "qwen_image_text_to_image",
+    "diffusion_models/qwen_image_2.1_turbo_int8_convrot.safetensors": "qwen_image_2_1_turbo_text_to_image",
+    "diffusion_models/qwen_image_edit_2511_fp8mixed.safetensors": "qwen_image_edit_2511",
+    "diffusion_models/z_image_bf16.safetensors": "z_image_text_to_image",
+    "diffusion_models/z_image_int8_convrot.safetensors": "z_image_text_to_image",
+    "diffusion_models/z_image_turbo_bf16.safetensors": "z_image_turbo_text_to_image",
+    "diffusion_models/z_image_turbo_int8_convrot.safetensors": "z_image_turbo_text_to_image",
+}
+# The checkpoints and some models of published templates whose families no shipped workflow draws.
+DRAWN_BY_NONE = (
+    *("sd_turbo", "sd_xl_refiner_1.0", "sd3.5_large_fp8_scaled", "v2-1_768-ema-pruned", "768-v-ema", "512-base-ema", "svd_xt"),
+    *("ace_step_v1_3.5b", "ace_step_1.5_turbo_aio", "hidream_o1_image_bf16", "sdpose_wholebody_fp16", "yue2_3b_int8_convrot"),
+    *("hunyuan3d-dit-v2-mv-turbo_fp16", "hunyuan_3d_v2.1", "sam3.1_multiplex_fp16", "stable_audio_3_medium", "stable-audio-open-1.0"),
+    *("ltx-2.3-22b-dev-fp8", "ltx-video-2b-v0.9.5", "NetaYumev35_pretrained_all_in_one", "flux-2-klein-4b"),
+)
+
+
+@pytest.mark.parametrize(("path", "workflow"), DRAWS.items())
+def test_a_file_is_drawn_by_the_graph_of_its_family(path: str, workflow: str) -> None:
+    found = drawing_with(path, SHIPPED)
+    assert found is not None and found.id == workflow
+
+
+@pytest.mark.parametrize("name", DRAWN_BY_NONE)
+def test_a_checkpoint_of_a_family_that_no_graph_draws_is_drawn_by_none(name: str) -> None:
+    found = drawing_with(f"checkpoints/{name}.safetensors", SHIPPED)
+    assert found is None, "SD 1.5's graph would make noise of it"
+
+
+@pytest.mark.parametrize("name", ["flux1-canny-dev", "pid_flux1_1024_to_4096_4step_bf16", "qwen_image_layered_bf16", "wan2.1_t2v_14B"])
+def test_a_model_that_wants_more_than_words_is_not_drawn_from_words(name: str) -> None:
+    assert drawing_with(f"diffusion_models/{name}.safetensors", SHIPPED) is None
+
+
+@pytest.fixture
+def remote(settings: Settings) -> Iterator[Remote]:
+    opened = open_studio(settings)
+    shelf = WorkflowShelf(HOME / "workflows", settings.data / "workflows")
+    yield Remote(opened.database, shelf, NodeFiles(settings.data / "nodes"))
+    opened.database.close()
+
+
+def chosen_for(remote: Remote, path: str, *, masked: bool) -> str:
+    """The workflow that a picture, or a part of one, is drawn with."""
+    folder, _, name = path.partition("/")
+    (model,) = models_of(Inventory(files={folder: (name,)}), SHIPPED)
+    return remote.workflow_for(model, named=None, from_picture=True, masked=masked).id
+
+
+@pytest.mark.parametrize(
+    ("path", "whole", "part"),
+    [
+        ("checkpoints/dreamshaper_8.safetensors", "sd15_image_to_image", "sd15_inpaint"),
+        ("checkpoints/sd_xl_base_1.0.safetensors", "sdxl_image_to_image", "sdxl_inpaint"),
+        ("checkpoints/flux1-dev-fp8.safetensors", "flux1_checkpoint_image_to_image", "flux1_checkpoint_inpaint"),
+        ("checkpoints/flux1-schnell-fp8.safetensors", "flux1_checkpoint_image_to_image", "flux1_checkpoint_inpaint"),
+        ("diffusion_models/flux1-dev.safetensors", "flux1_image_to_image", "flux1_inpaint"),
+        ("diffusion_models/flux1-schnell.safetensors", "flux1_image_to_image", "flux1_inpaint"),
+        ("diffusion_models/flux1-fill-dev.safetensors", "flux1_fill_inpaint", "flux1_fill_inpaint"),
+        ("diffusion_models/qwen_image_fp8_e4m3fn.safetensors", "qwen_image_image_to_image", "qwen_image_inpaint"),
+        ("diffusion_models/z_image_bf16.safetensors", "z_image_image_to_image", "z_image_inpaint"),
+        ("diffusion_models/z_image_turbo_bf16.safetensors", "z_image_image_to_image", "z_image_inpaint"),
+    ],
+)
+def test_a_picture_and_a_part_of_one_are_drawn_with_the_model_that_was_chosen(remote: Remote, path: str, whole: str, part: str) -> None:
+    assert (chosen_for(remote, path, masked=False), chosen_for(remote, path, masked=True)) == (whole, part)
+
+
+def test_a_model_that_starts_from_no_picture_says_so_and_which_workflow_does(remote: Remote) -> None:
+    with pytest.raises(InvalidFieldValue) as caught:
+        chosen_for(remote, "diffusion_models/flux-2-klein-4b.safetensors", masked=False)
+    assert "starts from a picture" in caught.value.message and "FLUX.2 klein 4B: edit a picture" in caught.value.remedy
+    with pytest.raises(InvalidFieldValue, match="redraws a part of a picture"):
+        chosen_for(remote, "diffusion_models/flux1-dev-kontext_fp8_scaled.safetensors", masked=True)
+
+
+def test_a_presets_own_workflow_is_taken_where_it_loads_the_model_that_was_chosen(remote: Remote) -> None:
+    found = {}
+    for folder, name in (("diffusion_models", "flux1-dev.safetensors"), ("checkpoints", "flux1-dev-fp8.safetensors")):
+        (model,) = models_of(Inventory(files={folder: (name,)}), SHIPPED)
+        found[folder] = remote.workflow_for(model, named=None, from_picture=True, masked=False, preferred="flux1_redux").id
+    assert found == {"diffusion_models": "flux1_redux", "checkpoints": "flux1_checkpoint_image_to_image"}
+
+
+def test_what_a_model_starts_a_picture_with_is_loaded_from_its_own_file() -> None:
+    for workflow in SHIPPED:
+        if workflow.kind not in {WorkflowKind.image_to_image, WorkflowKind.inpaint}:
+            continue
+        graph = render(workflow, filled(workflow))
+        loaders = [node["class_type"] for node in graph.values() if node["class_type"] in {"CheckpointLoaderSimple", "UNETLoader"}]
+        assert len(loaders) == 1 and {"VAEEncode", "InpaintModelConditioning"} & {node["class_type"] for node in graph.values()}
+
+
+def test_clothes_are_changed_under_a_mask_or_by_words() -> None:
+    ways = {workflow.id: workflow for workflow in SHIPPED if workflow.kind is WorkflowKind.outfit}
+    assert {workflow.family for workflow in ways.values()} == {"sd15", "sdxl", "flux1", "qwen-image"}
+    for workflow in ways.values():
+        assert workflow.name.endswith(": change clothes") and workflow.parameter("image")
+        told = texts(render(workflow, filled(workflow, prompt="a red wool coat")))
+        assert any("a red wool coat" in text and text != "a red wool coat" for text in told)
+        assert workflow.parameter("mask") or any("Change only the clothes" in text for text in told)
 
 
 def test_a_character_sheet_has_views_of_every_group_and_each_is_a_picture() -> None:
@@ -650,6 +809,16 @@ def picture(**said: str) -> bytes:
     data = io.BytesIO()
     Image.new("RGB", (4, 4)).save(data, "PNG", pnginfo=text)
     return data.getvalue()
+
+
+def spec_for(workflow: Workflow) -> ModelSpec:
+    """A model of a workflow's family, as a server that has its files offers it."""
+    for each in (workflow, *(one for one in SHIPPED if one.family == workflow.family)):
+        found = models_of(Inventory(files={folder: tuple(names) for folder, names in everything_there(each).items()}), SHIPPED)
+        fitting = [model for model in found if model.family == workflow.family]
+        if fitting:
+            return fitting[0]
+    return models_of(Inventory(files={"checkpoints": ("sd_xl_base_1.0.safetensors",)}), SHIPPED)[0]
 
 
 def recipe(preset: Preset) -> Recipe:

@@ -170,6 +170,9 @@ def test_pictures_are_enlarged_and_presets_say_what_the_server_lacks(studio: tup
             told.get_by_role("button", name="Where it is").click()
         assert opened.value.url.startswith("https://huggingface.co/") and opened.value.url.endswith("clip_l.safetensors")
         assert page.locator("likeness-cards input:checked").get_attribute("value") == "", "a preset that does not run is not chosen"
+        # One that is about the sampling, which FLUX has of its own.
+        page.locator("likeness-cards .option[data-preset='quick_sketch_v1']").click(force=True)
+        expect(page.get_by_text("The preset “Quick look” is not made for models for FLUX.1").last).to_be_visible()
 
         # A server too old for a model: its presets say which version has the nodes.
         page.locator("#field-model input").click()

@@ -105,6 +105,23 @@ def test_what_a_mask_keeps_stays_bit_for_bit_also_in_a_large_picture(studio: Run
     assert not np.array_equal(before[~kept], after[~kept])
 
 
+def test_clothes_are_changed_under_a_mask_and_all_else_stays_as_it_is(studio: Running) -> None:
+    person = Image.effect_noise((128, 192), 60).convert("RGB")
+    mask = Image.new("L", person.size, 0)
+    mask.paste(255, (32, 96, 96, 192))
+    source, clothes = uploaded(studio, person), uploaded(studio, mask)
+    ask = {**QUICK, "width": None, "height": None, "prompt": "a red wool coat", "workflow": "sd15_change_clothes", "real_person": False}
+    result = made(studio, **ask, image=source, mask=clothes)[0]
+    assert (result["width"], result["height"], result["recipe"]["workflow"]) == (128, 192, "sd15_change_clothes")
+    before, after = np.asarray(person), pixels(studio, result)
+    kept = np.asarray(mask) == 0
+    assert np.array_equal(before[kept], after[kept])
+    assert not np.array_equal(before[~kept], after[~kept])
+    # Without the mask it says what it wants, and no job is made.
+    error = refused(studio, {**ask, "image": source})
+    assert error["field"] == "mask" and "Old clothes" in error["message"] and error["remedy"]
+
+
 @pytest.mark.parametrize(
     ("change", "field", "says"),
     [
