@@ -83,10 +83,17 @@ export class ComfyCard extends EngineCard {
     this.acts.replaceChildren(
       ...[
         can("start") && info.action_required !== "start" ? this.button("start", t("Start")) : null,
+        can("refresh") && info.reachable ? this.refreshButton() : null,
         can("install") && info.action_required !== "install" ? this.button("install", t("Install one here")) : null,
         ...this.actButtons(info, which),
       ].filter(Boolean),
     );
+  }
+
+  refreshButton() {
+    const button = this.button("refresh", t("Read its models anew"));
+    button.dataset.tip = t("Models, LoRAs and nodes that were just put there; by itself it is done once a minute");
+    return button;
   }
 
   connect() {
