@@ -393,7 +393,8 @@ class Engines:
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / ".order.lock", timeout=5):
                 there = waiting(root)
-                if there is not None:
+                # A search, which nobody may have asked for, makes way.
+                if there is not None and (there.act != "find" or act == "find"):
                     raise Conflict(f"{program.title} is busy: {there.act}.", remedy="Wait until it is done, or cancel it.")
                 (root / "cancel").unlink(missing_ok=True)
                 write_atomically(root / "order.json", Order(id=new_id(), act=act, commit=commit, folder=folder).model_dump_json().encode())

@@ -362,6 +362,8 @@ def test_what_a_server_has_can_be_chosen_as_soon_as_it_is_connected(tmp_path: Pa
             # The page is not loaded anew from here on.
             page.evaluate("window.theSamePage = true")
             page.get_by_role("tab", name="Setup").click()
+            # It is looked for once, by the worker; nobody had to ask.
+            wait_until(lambda: running.get("engines/comfyui")["looked"], 60, "nobody looked for a ComfyUI")
             page.locator("#comfy-address").fill(server.url)
             page.locator(".comfy-card").get_by_role("button", name="Connect", exact=True).click()
             expect(page.locator(".comfy-card .engine-head .tag")).to_have_text("Reachable")
