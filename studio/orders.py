@@ -180,7 +180,8 @@ class Orders:
                     # What it makes follows from the picture alone, which must not be cut to a size that the workflow knows nothing of.
                     width, height = self._own_size(recipe.image, "image")
                     recipe = recipe.model_copy(update={"width": width, "height": height})
-            recipe = self._with_consent(recipe, request, character)
+            asks = any(look and look.requires_consent for look in (preset, style))
+            recipe = self._with_consent(recipe, request, character, asks=asks)
             if request.variant is not None:
                 recipe = self._with_face(recipe, request.variant, model, character)
             if workflow is not None:
@@ -207,8 +208,8 @@ class Orders:
             raise too_many_pixels(picture.width, picture.height, self.settings.max_upload_megapixels, field=field)
         return picture.width, picture.height
 
-    def _with_consent(self, recipe: Recipe, request: GenerateRequest, character: Character | None) -> Recipe:
-        """The recipe with whose face it uses and what they agreed to.
+    def _with_consent(self, recipe: Recipe, request: GenerateRequest, character: Character | None, *, asks: bool = False) -> Recipe:
+        """The recipe with whose face it uses and what they agreed to. `asks`: a preset wants somebody's consent.
 
         Raises ConsentMissing, MissingRequiredField when an upload does not say whether it shows a real person, SafetyFilter when it
         would put one person's face on another's photo or nothing is installed that could look at the result.
@@ -252,6 +253,10 @@ class Orders:
                 )
             consent = consent or request.consent
             check_consent(consent, "The person in this picture")
+        if asks and (character is None or character.kind.real):
+            # An invented character is nobody who could agree.
+            consent = consent or request.consent
+            check_consent(consent, "Whoever this preset draws")
         if used and (real or shown):
             # The worker looks at whatever it makes of such a picture, also of one that was made here before.
             require_classifier(self.settings.data)

@@ -835,6 +835,24 @@ def test_an_upload_that_is_no_picture_is_refused_and_nothing_is_kept(
     assert still.get("/images?kind=all").json()["total"] == 0
 
 
+def test_an_exported_character_of_several_large_photos_comes_back_and_a_huge_file_does_not(tmp_path: Path) -> None:
+    served = serve(open_on(tmp_path / "data", max_upload_mb=1))
+    with served.client() as client:
+        made = client.post("/characters", json={"name": "Mira"}).json()
+        photos = [("file", (f"{number}.png", png(600 + number, noise=True), "image/png")) for number in range(4)]
+        for one in photos:
+            assert client.post(f"/characters/{made['id']}/images", files=[one]).json()["refused"] == []
+        exported = client.get(f"/characters/{made['id']}/export").content
+        assert len(exported) > 2**20, "larger than one upload may be"
+        back = client.post("/characters/import", files={"file": ("mira.likeness.zip", exported)}).json()
+        assert client.get(f"/characters/{back['id']}/images").json()["total"] == 4
+
+        huge = {"file": ("huge.likeness.zip", bytes(8 * 2**20 + 1))}
+        refused(client.post("/characters/import", files=huge), 413, "FILE_TOO_LARGE", "file")
+        assert len(client.get("/characters").json()["items"]) == 2
+    served.stop()
+
+
 def test_a_picture_is_sent_once_and_then_only_confirmed(client: httpx.Client) -> None:
     picture = upload(client)
     for what, cached in ((f"/images/{picture['id']}/file", "image/png"), (f"/images/{picture['id']}/thumbnail", "image/webp")):

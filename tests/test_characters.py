@@ -484,6 +484,25 @@ def test_identity_lock_starts_from_the_portrait_where_no_lora_or_other_picture_l
     assert (recipe.image, recipe.denoise, recipe.reference) == (added[0].id, 0.35, added[0].id)
 
 
+def test_a_preset_that_requires_consent_asks_for_it(studio: Studio, tmp_path: Path) -> None:
+    own = tmp_path / "presets"
+    own.mkdir()
+    words = "id: close_v1\nname: Close\ncategory: portrait\ntooltip: A real face, close.\nrequires_consent: true\n"
+    (own / "close.yaml").write_text(words, encoding="utf-8")
+    studio.preset_shelf.folder = own
+    asked = GenerateRequest(prompt="smiling", preset="close_v1")
+    with pytest.raises(ConsentMissing):
+        studio.generate(asked)
+    ran_out = AGREED.model_copy(update={"until": date(2020, 1, 1)})
+    with pytest.raises(ConsentMissing, match="ended"):
+        studio.generate(asked.model_copy(update={"consent": ran_out}))
+    assert studio.jobs().items == ()
+    recipe = studio.job(studio.generate(asked.model_copy(update={"consent": AGREED})).job_id).recipe
+    assert recipe.consent == AGREED
+    nobody_to_ask = studio.create_character(fields())
+    assert studio.generate(asked.model_copy(update={"character": nobody_to_ask.id})).ok
+
+
 # Taking along
 
 

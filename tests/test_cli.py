@@ -334,6 +334,47 @@ def test_pictures_are_taken_in_shown_and_thrown_away(data: Path, tmp_path: Path,
     assert ask(capsys, data, "images", "list", "--kind", "all")["total"] == 0
 
 
+def test_pictures_become_references_of_a_category_all_or_none(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, bad = tmp_path / "pose.png", tmp_path / "bad.png"
+    Image.new("RGB", (80, 64), (9, 9, 9)).save(file)
+    bad.write_bytes(b"no picture")
+
+    upload = ("images", "upload", "--kind", "reference", "--category", "Poses")
+    assert ask(capsys, data, *upload, file, bad, status=1)["error"]["code"] == "IMAGE_INVALID"
+    assert ask(capsys, data, "images", "list", "--kind", "reference")["total"] == 0
+    kept = ask(capsys, data, *upload, file)["items"][0]
+    assert (kept["kind"], kept["category"]) == ("reference", "Poses")
+
+
+def test_consent_to_use_a_strangers_photo_can_be_told(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "me.png"
+    Image.new("RGB", (80, 64), (9, 9, 9)).save(file)
+    asked = ("generate", "smiling", "--image", file, "--real-person", "yes", "--no-wait")
+    assert ask(capsys, data, *asked, status=1)["error"]["code"] == "CONSENT_MISSING"
+    assert ask(capsys, data, *asked, "--consent-for", "portraits", status=1)["error"]["field"] == "consent.who"
+    assert ask(capsys, data, *asked, "--consent-by", "Mia", "--consent-until", "soon", status=1)["error"]["field"] == "consent.until"
+    # With it there is one thing left: what looks at the result is not installed.
+    told = ask(capsys, data, *asked, "--consent-by", "Mia", "--consent-for", "portraits", status=1)["error"]
+    assert told["code"] == "SAFETY_FILTER" and "looked at" in told["message"]
+
+
+def test_a_characters_handles_and_the_proof_of_a_consent_are_kept(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    letter, tune = tmp_path / "letter.pdf", tmp_path / "tune.exe"
+    letter.write_bytes(b"%PDF-1.4 signed")
+    tune.write_bytes(b"MZ")
+    create = ("characters", "create", "Mia", "--kind", "consented", "--evidence")
+    assert ask(capsys, data, *create, letter, status=1)["error"]["code"] == "CONSENT_MISSING"
+    assert ask(capsys, data, *create, tune, "--consent-by", "Mia", status=1)["error"]["field"] == "evidence"
+    assert ask(capsys, data, *create, tmp_path / "none.pdf", "--consent-by", "Mia", status=1)["error"]["field"] == "file"
+    assert ask(capsys, data, "characters", "list")["items"] == []
+
+    made = ask(capsys, data, *create, letter, "--consent-by", "Mia", "--handle", "instagram=@mia")
+    assert (made["handles"], made["consent"]["evidence"]) == ({"instagram": "@mia"}, "letter.pdf")
+    edited = ask(capsys, data, "characters", "edit", "mia", "--handle", "x=mia_x")
+    assert (edited["handles"], edited["consent"]["evidence"]) == ({"x": "mia_x"}, "letter.pdf")
+    assert ask(capsys, data, "characters", "edit", "mia", "--handle", "nonsense", status=1)["error"]["field"] == "handle"
+
+
 def test_choices_are_listed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     preset = ask(capsys, data, "presets", "list")["items"][0]
 

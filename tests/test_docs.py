@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -116,3 +117,13 @@ def _verbs(parser: argparse.ArgumentParser, before: tuple[str, ...]) -> Iterator
             for name, verb in action.choices.items():
                 yield (*before, name), verb
                 yield from _verbs(verb, (*before, name))
+
+
+PAGES_OF_PEOPLE = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES_OF_PEOPLE, ids=lambda page: page.name)
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    local = [link.partition("#")[0] for link in links if "://" not in link and not link.startswith(("#", "mailto:"))]
+    assert [link for link in local if not (page.parent / link).exists()] == []

@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from studio.api.answers import disposition
 from studio.api.forms import files_of
 from studio.api.refusals import RESPONSES, correlation_id, with_errors
+from studio.api.rim import MOST_FILES
 from studio.api.views import (
     CharacterView,
     CharacterViews,
@@ -74,7 +75,7 @@ def routes(studio: Studio) -> APIRouter:
     )
     async def take_in(request: Request) -> CharacterView:
         """As a new character, with its photos, captions, LoRA and consent record."""
-        ((_, data),) = await files_of(request, studio.settings.max_upload_mb * 2**20, most_files=1)
+        ((_, data),) = await files_of(request, studio.settings.max_upload_mb * 2**20 * MOST_FILES["characters/import"], most_files=1)
         return shown(await run_in_threadpool(studio.import_character, data))
 
     @router.get("/characters/{id}", summary="One character", responses=with_errors(404))

@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from studio.casting import EVIDENCE
 from studio.cli.desk import FAILED, OK, Answer, Desk
-from studio.cli.words import items_of, read_file, table
+from studio.cli.words import handles_of, items_of, read_file, table
 from studio.contracts import Character, CharacterChange, CharacterFields, CharacterStatus
-from studio.errors import InvalidFieldValue, from_os_error, from_validation
+from studio.errors import ConsentMissing, InvalidFieldValue, from_os_error, from_validation
 from studio.files import write_atomically
 
 C = TypeVar("C", CharacterFields, CharacterChange)
@@ -45,7 +46,11 @@ def create_character(desk: Desk) -> Answer:
         start = template.fields.model_dump(exclude_unset=True)
     looks = {**start.get("appearance", {}), **_looks(args)}
     fields = _valid(CharacterFields, {**start, **_said(args), "name": args.name, "appearance": looks})
-    return _shown(desk.studio.create_character(fields))
+    # Read before anybody is made: a wrong name leaves nothing behind.
+    evidence = _evidence(args)
+    if evidence and fields.consent is None:
+        raise ConsentMissing("Evidence of what?", field="consent", remedy="Give --consent-by as well: who agreed.")
+    return _shown(_with_evidence(desk, desk.studio.create_character(fields), evidence))
 
 
 def edit_character(desk: Desk) -> Answer:
@@ -57,7 +62,22 @@ def edit_character(desk: Desk) -> Answer:
     for name in ("name", "status", "portrait"):
         if getattr(args, name) is not None:
             said[name] = getattr(args, name)
-    return _shown(desk.studio.change_character(before.id, _valid(CharacterChange, said)))
+    evidence = _evidence(args)
+    return _shown(_with_evidence(desk, desk.studio.change_character(before.id, _valid(CharacterChange, said)), evidence))
+
+
+def _evidence(args: argparse.Namespace) -> tuple[str, bytes] | None:
+    if args.evidence is None:
+        return None
+    if args.evidence.suffix.lower() not in EVIDENCE:
+        raise InvalidFieldValue(
+            "This kind of file can't be kept as evidence.", field="evidence", remedy=f"Choose one of {', '.join(EVIDENCE)}."
+        )
+    return args.evidence.name, read_file(args.evidence)
+
+
+def _with_evidence(desk: Desk, character: Character, evidence: tuple[str, bytes] | None) -> Character:
+    return desk.studio.keep_evidence(character.id, *evidence) if evidence else character
 
 
 def delete_character(desk: Desk) -> Answer:
@@ -98,14 +118,23 @@ def import_character(desk: Desk) -> Answer:
 
 def _said(args: argparse.Namespace) -> dict[str, object]:
     said: dict[str, object] = {name: getattr(args, name) for name in ("slug", "kind", "trigger_word", "lora_strength", *TEXTS)}
-    if args.consent_by:
-        until = None
-        try:
-            until = date.fromisoformat(args.consent_until) if args.consent_until else None
-        except ValueError as error:
-            raise InvalidFieldValue("“consent-until” is no date.", field="consent.until", remedy="Write it as 2027-12-31.") from error
-        said["consent"] = {"who": args.consent_by, "what_for": args.consent_for or "pictures of them", "until": until}
+    said["consent"] = consent_of(args)
+    if args.handle is not None:
+        said["handles"] = handles_of(args.handle)
     return {name: value for name, value in said.items() if value is not None}
+
+
+def consent_of(args: argparse.Namespace) -> dict[str, object] | None:
+    """The consent that the options of a command tell of, None without any. Raises InvalidFieldValue."""
+    if not args.consent_by:
+        if args.consent_for or args.consent_until:
+            raise InvalidFieldValue("Nobody is named who agreed.", field="consent.who", remedy="Give --consent-by as well.")
+        return None
+    try:
+        until = date.fromisoformat(args.consent_until) if args.consent_until else None
+    except ValueError as error:
+        raise InvalidFieldValue("“consent-until” is no date.", field="consent.until", remedy="Write it as 2027-12-31.") from error
+    return {"who": args.consent_by, "what_for": args.consent_for or "pictures of them", "until": until}
 
 
 def _looks(args: argparse.Namespace) -> dict[str, object]:

@@ -14,6 +14,7 @@ from types import FrameType
 
 from pydantic import ValidationError
 
+from studio.cli.casting import consent_of
 from studio.cli.desk import FAILED, INTERRUPTED, OK, Answer, Desk, explain, problem
 from studio.cli.words import read_file
 from studio.contracts import GenerateRequest, Job, JobState, Picture, PictureKind, Submitted, new_id
@@ -74,6 +75,7 @@ def _request(args: argparse.Namespace, studio: Studio) -> GenerateRequest:
                 "mask": _taken_in(args.mask, studio, PictureKind.mask),
                 "denoise": args.denoise,
                 "real_person": None if args.real_person is None else args.real_person == "yes",
+                "consent": consent_of(args),
                 "references": args.reference,
                 "variations": args.variations,
                 "grid": _grid(args),

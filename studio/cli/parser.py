@@ -110,6 +110,7 @@ def _generate(verbs: _Verbs) -> None:
     )
     parser.add_argument("--denoise", metavar="X", type=float, help="how much of the picture is drawn anew, above 0 to 1")
     parser.add_argument("--real-person", choices=["yes", "no"], help="whether an uploaded picture shows a real person")
+    _consent(parser, "who agreed, where an uploaded picture shows a real person who is no character")
     parser.add_argument(
         "--reference", metavar="ID", action="append", default=[], help="a reference to start from; may be given several times"
     )
@@ -208,7 +209,11 @@ def _images(verbs: _Verbs) -> None:
     parcel = _verb(images, "zip", "pack pictures and a manifest into one ZIP", "images.zip")
     parcel.add_argument("--out", metavar="FILE", type=Path, required=True, help="where to write it; a file that is there is replaced")
     parcel.add_argument("ids", metavar="ID", nargs="+")
-    _verb(images, "upload", "take pictures in from outside", "images.upload").add_argument("files", metavar="FILE", type=Path, nargs="+")
+    upload = _verb(images, "upload", "take pictures in from outside", "images.upload")
+    upload.add_argument("files", metavar="FILE", type=Path, nargs="+")
+    kinds = [PictureKind.upload.value, PictureKind.reference.value, PictureKind.mask.value]
+    upload.add_argument("--kind", choices=kinds, default=kinds[0], help="what they are to be used as (a reference stays in the library)")
+    upload.add_argument("--category", metavar="NAME", default="", help="the category to sort them under")
     enlarge = _verb(images, "enlarge", "make pictures larger on ComfyUI; each becomes a new picture", "images.enlarge")
     enlarge.add_argument("ids", metavar="ID", nargs="+")
     enlarge.add_argument("--by", choices=[way.value for way in EnlargeWay], default=EnlargeWay.twice.value, help="how (by default 2x)")
@@ -380,7 +385,13 @@ def _character_fields(parser: argparse.ArgumentParser) -> None:
     for name in ("preset", "engine", "model", "lora"):
         parser.add_argument(f"--{name}", metavar="ID", help=f"its own {'LoRA' if name == 'lora' else name}")
     parser.add_argument("--lora-strength", metavar="X", type=float, help="how strongly its LoRA acts")
-    parser.add_argument("--consent-by", metavar="WHO", help="who agreed, for a real person")
+    parser.add_argument("--handle", metavar="CHANNEL=NAME", action="append", help="a social handle; several times for more")
+    _consent(parser, "who agreed, for a real person")
+    parser.add_argument("--evidence", metavar="FILE", type=Path, help="the proof of that: kept on this computer's disk, shown to nobody")
+
+
+def _consent(parser: argparse.ArgumentParser, who: str) -> None:
+    parser.add_argument("--consent-by", metavar="WHO", help=who)
     parser.add_argument("--consent-for", metavar="WHAT", help="to what they agreed")
     parser.add_argument("--consent-until", metavar="DATE", help="until when, as 2027-12-31; left out: until it is taken back")
 

@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from studio.cli.desk import FAILED, Answer, Desk, explain
 from studio.cli.generating import followed, why
-from studio.cli.words import items_of, table
+from studio.cli.words import handles_of, items_of, table
 from studio.contracts import FaceVariant, JobState, new_id
-from studio.errors import InvalidFieldValue, from_validation
+from studio.errors import from_validation
 from studio.variants import VariantUse
 
 
@@ -24,13 +24,13 @@ def list_variants(desk: Desk) -> Answer:
 
 def set_variant(desk: Desk) -> Answer:
     args = desk.args
-    handles: dict[str, str] = {}
-    for text in args.handle:
-        channel, equals, handle = text.partition("=")
-        if not equals:
-            raise InvalidFieldValue(f"“{text}” is no handle.", field="handle", remedy="Write CHANNEL=NAME, as in instagram=mara.")
-        handles[channel] = handle
-    said = {"name": args.name, "lora": args.lora, "lora_strength": args.strength, "portrait": args.portrait, "handles": handles}
+    said = {
+        "name": args.name,
+        "lora": args.lora,
+        "lora_strength": args.strength,
+        "portrait": args.portrait,
+        "handles": handles_of(args.handle),
+    }
     try:
         variant = FaceVariant.model_validate(said)
     except ValidationError as error:

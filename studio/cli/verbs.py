@@ -97,7 +97,7 @@ from studio.cli.workflows import (
 )
 from studio.contracts import Job, JobState, Picture, PictureKind
 from studio.doctor import Status, checkup
-from studio.errors import InvalidFieldValue, MissingRequiredField
+from studio.errors import InvalidFieldValue, LikenessError, MissingRequiredField
 from studio.gallery import moment
 from studio.setup import Setting, all_settings, change_settings, places
 
@@ -207,7 +207,15 @@ def empty_trash(desk: Desk) -> Answer:
 def upload_images(desk: Desk) -> Answer:
     # All files are read before the first is kept: a wrong name among them changes nothing.
     files = [(path.name, read_file(path)) for path in desk.args.files]
-    kept = [desk.studio.upload(data, name) for name, data in files]
+    kind = PictureKind(desk.args.kind)
+    kept: list[Picture] = []
+    try:
+        for name, data in files:
+            kept.append(desk.studio.upload(data, name, kind=kind, category=desk.args.category.strip()))
+    except LikenessError:
+        # All or nothing: what came before the bad one goes to the trash.
+        desk.studio.trash([picture.id for picture in kept])
+        raise
     return Answer({"items": [_picture(desk, picture) for picture in kept]}, "\n".join(picture.id for picture in kept))
 
 

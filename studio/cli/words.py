@@ -32,3 +32,14 @@ def table(rows: Iterable[Sequence[object]]) -> str:
         return ""
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def handles_of(said: Sequence[str]) -> dict[str, str]:
+    """Social handles written as CHANNEL=NAME, by channel. Raises InvalidFieldValue."""
+    handles: dict[str, str] = {}
+    for text in said:
+        channel, equals, handle = text.partition("=")
+        if not equals:
+            raise InvalidFieldValue(f"“{text}” is no handle.", field="handle", remedy="Write CHANNEL=NAME, as in instagram=mara.")
+        handles[channel] = handle
+    return handles
