@@ -46,7 +46,7 @@ LANE_LOCAL = "local"
 LANE_COMFYUI = "comfyui"
 LANE_VISION = "vision"
 # How many runs a worker may hold of a lane: this computer's device takes one while the next is at hand; servers keep a queue of their own.
-LANES = {LANE_LOCAL: 2, LANE_COMFYUI: 8, LANE_VISION: 2}
+LANES = {LANE_LOCAL: 2, LANE_COMFYUI: 32, LANE_VISION: 2}
 LANE_OF_ENGINE = {"comfyui": LANE_COMFYUI, "vision": LANE_VISION}
 MAX_CRASHES = 3
 MIDDLE_PRIORITY = 1_000_000

@@ -35,6 +35,7 @@ from studio.workflows import (
     load_workflows,
     missing_pack,
     packs_of,
+    release,
     render,
     translated,
     values_of,
@@ -364,7 +365,7 @@ def offline(inventory: Inventory) -> EngineOffline:
 
 
 def _newest(inventory: Inventory) -> str | None:
-    return max((server.version for server in inventory.servers if server.state == "reachable"), default=None)
+    return max((server.version for server in inventory.servers if server.state == "reachable"), default=None, key=release)
 
 
 def _needs(preset: Preset, inventory: Inventory, packs: Sequence[NodePack]) -> tuple[Lack, ...]:

@@ -389,7 +389,7 @@ def lacking(
     `packs` are node packs known besides the workflow's own, to name where a node comes from.
     """
     lacks: list[Lack] = []
-    if workflow.comfyui and version and _older(version, workflow.comfyui):
+    if workflow.comfyui and version and release(version) < release(workflow.comfyui):
         told = f"“{workflow.name}” needs ComfyUI {workflow.comfyui} or newer; this server is {version}."
         lacks.append(Lack(kind=LackKind.version, name=workflow.comfyui, message=told, remedy=_update(workflow)))
     lacks += _missing_nodes(workflow, [node for node in workflow.node_classes if node not in node_classes], packs)
@@ -653,8 +653,6 @@ def _missing_model(workflow: Workflow, parameter: Parameter, file: str, there: S
     )
 
 
-def _older(version: str, wanted: str) -> bool:
-    def numbers(text: str) -> list[int]:
-        return [int(part) for part in re.findall(r"\d+", text)[:3]]
-
-    return numbers(version) < numbers(wanted)
+def release(version: str) -> tuple[int, ...]:
+    """A version as numbers, which can be compared: 0.11.0 is newer than 0.3.75."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

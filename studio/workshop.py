@@ -34,6 +34,7 @@ from studio.workflows import (
     missing_pack,
     packs_of,
     read_workflow,
+    release,
     restore_workflow,
     save_workflow,
 )
@@ -268,7 +269,7 @@ class Workshop:
             there = inventory.files.get(parameter.folder, ())
             if parameter.name in _MAIN and workflow.status is WorkflowStatus.imported and parameter.default not in there and there:
                 values[parameter.name] = there[0]
-        version = max(server.version for server in reachable)
+        version = max((server.version for server in reachable), key=release)
         return lacking(workflow, inventory.nodes, inventory.files, values=values, version=version, packs=packs)
 
 

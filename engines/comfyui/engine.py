@@ -16,9 +16,9 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from engines.comfyui.faults import NotComfy, Unreachable
+from engines.comfyui.faults import Hanging, NotComfy, Unreachable
 from engines.comfyui.hashes import UNKNOWN, Fingerprints, Hashes
-from engines.comfyui.server import ComfyServer, Entry, Graph, OutputFile, choices
+from engines.comfyui.server import LISTS, ComfyServer, Entry, Graph, OutputFile, choices
 from engines.comfyui.sockets import Sockets
 from engines.comfyui.watch import Patience, run, with_prefix
 from engines.comfyui.wishes import Wishes
@@ -32,6 +32,7 @@ from studio.source import check_mask, fitted, kept
 PLACES = 2  # jobs in flight per server
 LOOK_S = 3.0
 READ_S = 60.0
+BUSY_S = 20.0
 STARTING_S = 20.0
 HANDED_ON_S = 5.0
 NOTE_S = 0.1
@@ -152,10 +153,11 @@ class Comfy:
         self._model = recipe.model
         done: set[int] = set()
         avoided: set[Address] = set()
+        graph = self._outline(recipe, inputs)
         while True:
-            with self._place(recipe, run_id, avoided, report) as (address, seen):
+            with self._place(recipe, graph, run_id, avoided, report) as (address, seen):
                 server = seen.server
-                others = any(one.state.state == "reachable" for at, one in self._seen.items() if at not in {*avoided, address})
+                others = self._others(graph, {*avoided, address})
                 # Where another server can take over, one that restarts is not waited for.
                 patience = replace(self._patience or Patience(), outage=HANDED_ON_S) if others else self._patience
                 try:
@@ -169,7 +171,7 @@ class Comfy:
                     avoided.add(address)
                     self._lost(address, error)
                     log.warning("%s is gone: %s", server.url, error.message)
-                    if not any(one.state.state == "reachable" for at, one in self._seen.items() if at not in avoided):
+                    if not self._others(graph, avoided):
                         raise
 
     def idle(self) -> None:
@@ -183,22 +185,39 @@ class Comfy:
         for seen in self._seen.values():
             seen.close()
 
+    def _outline(self, recipe: Recipe, inputs: Inputs) -> Graph:
+        """The graph of one picture with stand-ins for what will be uploaded: it tells which nodes and files a server must have."""
+        named = Uploaded(
+            "image.png" if inputs.image else None, "mask.png" if inputs.mask else None, dict.fromkeys(inputs.pictures, "image.png")
+        )
+        return self._graph_for(recipe.model_copy(update={"count": 1}), named)
+
+    def _others(self, graph: Graph, avoided: set[Address]) -> bool:
+        """Whether a server beside these can make it now."""
+        seen = dict(self._seen)
+        return any(one.state.state == "reachable" and one.has(graph) for at, one in seen.items() if at not in avoided)
+
     @contextmanager
-    def _place(self, recipe: Recipe, run_id: str, avoided: set[Address], report: Report) -> Iterator[tuple[Address, Seen]]:
-        """A place on the server that has the model and the fewest jobs; one that knows the run already goes before all others."""
-        until = time.monotonic() + STARTING_S
+    def _place(self, recipe: Recipe, graph: Graph, run_id: str, avoided: set[Address], report: Report) -> Iterator[tuple[Address, Seen]]:
+        """A place on the server that has what the graph asks for, and the fewest jobs; one that knows the run goes before all others.
+
+        One that has it and is away for a moment is waited for; where none ever had it, any of them says what is missing.
+        """
+        began = time.monotonic()
         while True:
-            fit = {at: seen for at, seen in dict(self._seen).items() if at not in avoided and seen.state.state == "reachable"}
-            if fit:
+            seen_now = dict(self._seen)
+            fit = {at: seen for at, seen in seen_now.items() if at not in avoided and seen.state.state == "reachable"}
+            having = [at for at, seen in fit.items() if seen.has(graph)]
+            away = any(seen.nodes and seen.has(graph) for at, seen in seen_now.items() if at not in fit and at not in avoided)
+            too_long = time.monotonic() - began > ((self._patience or Patience()).outage if fit and away else STARTING_S)
+            if having or (fit and (not away or too_long)):
                 break
-            if time.monotonic() > until:
+            if too_long:
                 raise offline(self._known)
-            report(0.0, "Waiting for a ComfyUI server")
+            report(0.0, "Waiting for the ComfyUI server that has this model" if fit else "Waiting for a ComfyUI server")
             time.sleep(0.2)
         own = [at for at, seen in fit.items() if len(fit) > 1 and _knows(seen.server, f"{run_id}.", recipe.count)]
-        folder, _, name = recipe.model.removeprefix(f"{self.name}/").partition("/")
         with self._lock:
-            having = [at for at, seen in fit.items() if name in seen.files.get(folder, ())]
             address = min(own or having or list(fit), key=lambda at: fit[at].taken + fit[at].state.queued)
             seen = fit[address]
             seen.taken += 1
@@ -284,11 +303,16 @@ class Seen:
         self.state = ServerState(url=self.server.url, state="asking", problem="It was not asked yet.", remedy="Wait a few seconds.")
         self.files: dict[str, tuple[str, ...]] = {}
         self.nodes: tuple[str, ...] = ()
+        self._offers: dict[tuple[str, str], frozenset[str]] = {}
         self.taken = 0
         self._read_at = 0.0
+        self._answered_at = 0.0
 
     def look(self, lists_for: ListsFor, keep_nodes: KeepNodes, *, anew: bool = False) -> None:
-        """Ask whether it answers, how long its queue is, and now and then, or `anew`, what it has."""
+        """Ask whether it answers, how long its queue is, and now and then, or `anew`, what it has.
+
+        One that answered lately and lets a look wait has its hands full, and is not gone.
+        """
         try:
             stats, queue = self._quick.system_stats(), self._quick.queue()
             check_version(self.server.url, stats.version)
@@ -297,10 +321,17 @@ class Seen:
                 nodes = self.server.object_info()
                 self.files = {field.name: getattr(found, field.name) for field in fields(found)} | _listed(nodes, lists_for())
                 self.nodes = tuple(sorted(nodes))
+                takers = {*LISTS.values(), *(taker for takers in lists_for().values() for taker in takers)}
+                self._offers = {taker: frozenset(choices(nodes, *taker)) for taker in takers if taker[0] in nodes}
                 self._read_at = time.monotonic()
+        except Hanging as error:
+            if self.state.state != "reachable" or time.monotonic() - self._answered_at > BUSY_S:
+                self.lost(error)
+            return
         except LikenessError as error:
             self.lost(error)
             return
+        self._answered_at = time.monotonic()
         device = stats.devices[0] if stats.devices else None
         self.state = ServerState(
             url=self.server.url,
@@ -310,6 +341,19 @@ class Seen:
             vram_mb=device.vram_mb if device else 0,
             queued=len(queue.running) + len(queue.pending),
         )
+
+    def has(self, graph: Graph) -> bool:
+        """Whether it has every node of a graph and every model file that they name, as far as the last reading tells."""
+        kinds = frozenset(self.nodes)
+        for node in graph.values():
+            kind = str(node["class_type"])
+            if kind not in kinds:
+                return False
+            for name, value in node["inputs"].items():
+                offered = self._offers.get((kind, name))
+                if offered is not None and isinstance(value, str) and value not in offered:
+                    return False
+        return True
 
     def lost(self, error: LikenessError) -> None:
         """It can't be used, and this is why."""

@@ -28,6 +28,10 @@ class Unreachable(EngineOffline):
     default_remedy = "Start ComfyUI there, or correct its address."
 
 
+class Hanging(Unreachable):
+    """Somebody took the call and then said nothing in time: stuck, or busy with a large model."""
+
+
 class NeedsSignIn(EngineOffline):
     """Somebody answers who wants a token or a password first."""
 

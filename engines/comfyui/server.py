@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
 
-from engines.comfyui.faults import NeedsSignIn, NotComfy, Unreachable, refused
+from engines.comfyui.faults import Hanging, NeedsSignIn, NotComfy, Unreachable, refused
 from studio.errors import EngineOffline, FileTooLarge, InvalidFieldValue, NotFound
 
 Graph = Mapping[str, Any]
@@ -195,7 +195,7 @@ class ComfyServer:
     def models(self, *, refresh: bool = False, keep: Callable[[bytes], None] | None = None) -> ServerModels:
         """The models, samplers and schedulers it has. New files are seen after `refresh`; `keep` as for `object_info`."""
         nodes = self.object_info(refresh=refresh, keep=keep)
-        return ServerModels(**{kind: choices(nodes, *where) for kind, where in _LISTS.items()})
+        return ServerModels(**{kind: choices(nodes, *where) for kind, where in LISTS.items()})
 
     def model_file(self, folder: str, name: str) -> ModelFile | None:
         """What it says of one model file: size, time and place. None where it has none of that name, or is too old to say."""
@@ -399,7 +399,7 @@ class ComfyServer:
             yield part
 
     def _hangs(self, cause: Exception | None) -> NoReturn:
-        raise Unreachable(
+        raise Hanging(
             f"{self.url} took the call and then said nothing for {self.patience_s:.0f} s.",
             remedy="Look at ComfyUI's own window: it may be loading, or stuck; restart it if it stays like this.",
         ) from cause
@@ -427,7 +427,7 @@ def choices(nodes: Mapping[str, Any], class_type: str, input_name: str) -> tuple
     return ()
 
 
-_LISTS = {
+LISTS = {
     "checkpoints": ("CheckpointLoaderSimple", "ckpt_name"),
     "loras": ("LoraLoader", "lora_name"),
     "vae": ("VAELoader", "vae_name"),

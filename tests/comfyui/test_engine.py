@@ -6,11 +6,13 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from comfyui.graphs import Graph, Said, node, text_to_image
 from comfyui.server import Server, free_port, home
+from comfyui.wire import Line
 from PIL import Image, ImageChops
 
 from bench.rig import wait_until
@@ -154,6 +156,53 @@ def test_the_state_says_whether_the_server_answers(engine: Comfy) -> None:
     unset = Comfy(list, _graph)
     assert unset.state().state == "unset"
     unset.close()
+
+
+def test_a_job_goes_to_the_server_that_has_all_of_its_files_and_waits_while_that_is_away(comfy: Server, mortal_comfy: Server) -> None:
+    own = mortal_comfy.base / "models" / "loras"
+    own.mkdir(exist_ok=True)
+    shutil.copy(home() / "models" / "loras" / "tiny_lora.safetensors", own / "only_here.safetensors")
+
+    def with_lora(recipe: Recipe, names: Uploaded) -> Graph:
+        graph = _graph(recipe, names)
+        lora = node("LoraLoader", lora_name="only_here.safetensors", strength_model=1.0, strength_clip=1.0, model=["4", 0], clip=["4", 1])
+        return {**graph, "20": lora}
+
+    lists = {"loras": (("LoraLoader", "lora_name"),)}
+    engine = Comfy(lambda: [Address(comfy.url), Address(mortal_comfy.url)], with_lora, lists_for=lambda: lists)
+    try:
+        wait_until(lambda: engine.places() == 4, 60, "both servers were not seen")
+        assert len(list(engine.generate(_recipe(seed=41), INPUTS, "run-only-there", Said()))) == 1
+        assert list(mortal_comfy.output.glob("likeness/*/run-only-there-0*"))
+        assert not list(comfy.output.glob("likeness/*/run-only-there-0*"))
+
+        mortal_comfy.kill()
+        wait_until(lambda: engine.places() == 2, 60, "the server that is gone was not missed")
+        with ThreadPoolExecutor(1) as beside:
+            said = Said()
+            waiting = beside.submit(lambda: list(engine.generate(_recipe(seed=42), INPUTS, "run-waits", said)))
+            wait_until(lambda: bool(said.notes), 30, "it did not wait")
+            assert "that has this model" in said.notes[0]
+            mortal_comfy.start()
+            assert len(waiting.result(120)) == 1
+        assert list(mortal_comfy.output.glob("likeness/*/run-waits-0*"))
+    finally:
+        engine.close()
+
+
+def test_a_server_that_lets_one_look_wait_is_busy_and_not_gone(comfy: Server) -> None:
+    with Line(comfy.port) as line:
+        engine = Comfy(lambda: [Address(line.url)], _graph)
+        try:
+            wait_until(lambda: engine.state().state == "ready", 60, "the server was not seen")
+            line.mute()  # what was asked over these is never answered; new ones are
+            connections, states = line.connections, set[str]()
+            wait_until(lambda: bool(states.add(engine.state().state)) or line.connections > connections, 30, "nobody looked again")
+            assert states == {"ready"}
+            line.close()
+            wait_until(lambda: engine.state().state == "offline", 60, "a server that is gone was not missed")
+        finally:
+            engine.close()
 
 
 INPUTS = Inputs(Path("tiny"))
