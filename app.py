@@ -72,7 +72,7 @@ def create_web(settings: Settings, studio: Studio | None = None) -> ASGIApp:
 def make_worker(settings: Settings, database: Database) -> Worker:
     """The worker with every engine and the handler of every kind of job."""
     from engines.aitoolkit import AIToolkit, ManagedToolkit
-    from engines.comfyui import Address, Comfy, Fingerprints, ManagedComfy, Uploaded
+    from engines.comfyui import Address, Comfy, Fingerprints, ManagedComfy, Uploaded, Wishes
     from engines.embedded import Embedded
     from engines.embedded.classifier import load_judge
     from studio.characters import Characters
@@ -96,7 +96,8 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         workflow = workflows.workflow(recipe.workflow or "")
         return graph_of(recipe, workflow, image=uploaded.image, mask=uploaded.mask, pictures=uploaded.pictures)
 
-    managed = ManagedComfy(lambda: reread(settings))
+    wishes = Wishes()
+    managed = ManagedComfy(lambda: reread(settings), wishes)
 
     def addresses() -> list[Address]:
         now = reread(settings)
@@ -117,6 +118,7 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         lists_for=lambda: file_lists(workflows.workflows()),
         keep_nodes=node_files(settings.data).keep,
         fingerprints=Fingerprints(own_folders, settings.fingerprints_path),
+        wishes=wishes,
     )
     embedded, toolkit = Embedded(settings), AIToolkit(lambda: reread(settings))
     managed_toolkit = ManagedToolkit(lambda: reread(settings), toolkit.resting)
@@ -166,7 +168,10 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         managed.close()
         managed_toolkit.close()
 
-    return Worker(settings, database, engines, handlers, at_end=close)
+    worker = Worker(settings, database, engines, handlers, at_end=close)
+    # Whoever waits for the servers' lists finds them written down.
+    wishes.then = worker.tell_state
+    return worker
 
 
 @contextmanager

@@ -763,6 +763,21 @@ class ServerState(Contract):
     remedy: str = ""
 
 
+class SamplingChoice(Contract):
+    """A sampler or scheduler that can be asked for by its `id`: how it is written for people, and what it is good for, where known."""
+
+    id: str
+    name: str
+    about: str = ""
+
+
+class Sampling(Contract):
+    """How a model can be sampled. A list is empty where a workflow leaves nothing to choose."""
+
+    samplers: tuple[SamplingChoice, ...]
+    schedulers: tuple[SamplingChoice, ...]
+
+
 class Inventory(Contract):
     """What an engine that runs elsewhere has. `files` are names by folder (checkpoints, loras, vae …) that at least one server knows."""
 

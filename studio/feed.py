@@ -28,13 +28,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class News:
-    """What changed since the last time: jobs as they are now, whether pictures came or went, and what is being done with an engine.
+    """What changed since the last time: jobs as they are now, whether pictures came or went, whether servers have other models, and what
+    is being done with an engine.
 
     `lost` means that too much happened to tell one by one: look at everything again.
     """
 
     jobs: tuple[Job, ...] = ()
     pictures: bool = False
+    models: bool = False
     lost: bool = False
     work: EngineWork | None = None
 
@@ -46,6 +48,7 @@ class Listener:
         self._job_ids = job_ids
         self._jobs: dict[str, Job] = {}
         self._pictures = False
+        self._models = False
         self._lost = False
         self._work: EngineWork | None = None
         self._closed = False
@@ -58,8 +61,8 @@ class Listener:
                 await self._woken.wait()
         if self._closed:
             return None
-        news = News(tuple(self._jobs.values()), self._pictures, self._lost, self._work)
-        self._jobs, self._pictures, self._lost, self._work = {}, False, False, None
+        news = News(tuple(self._jobs.values()), self._pictures, self._models, self._lost, self._work)
+        self._jobs, self._pictures, self._models, self._lost, self._work = {}, False, False, False, None
         self._woken.clear()
         return news
 
@@ -71,11 +74,12 @@ class Listener:
                 self._jobs[job.id] = job
         self._pictures = self._pictures or news.pictures
         self._lost = self._lost or news.lost
-        if self._job_ids is None and news.work is not None:
-            self._work = news.work
+        if self._job_ids is None:
+            self._models = self._models or news.models
+            self._work = news.work or self._work
         if len(self._jobs) > MOST_WAITING:
             self._jobs, self._lost = {}, True
-        if self._jobs or self._pictures or self._lost or self._work:
+        if self._jobs or self._pictures or self._models or self._lost or self._work:
             self._woken.set()
 
     def close(self) -> None:
@@ -143,6 +147,7 @@ class Feed:
         limiter = anyio.CapacityLimiter(1)
         known: dict[str, Job] = {}
         version: int | None = None
+        stock: int | None = None
         mark: int | None = None
         since = time.time()
         while True:
@@ -158,6 +163,7 @@ class Feed:
                     continue
                 changed = await anyio.to_thread.run_sync(self._studio.changes, since - OVERLAP_S, limiter=limiter)
                 shelf = await anyio.to_thread.run_sync(self._studio.library_version, limiter=limiter)
+                there = await anyio.to_thread.run_sync(self._studio.stock, limiter=limiter)
             except LikenessError as error:
                 log.warning("Looking for changes failed: %s %s", error.code, error.message)
                 mark = None
@@ -167,12 +173,13 @@ class Feed:
             news = News(
                 tuple(job for job in changed if known.get(job.id) != job) if not lost else (),
                 pictures=version is not None and shelf != version,
+                models=stock is not None and there != stock,
                 lost=lost,
             )
             for listener in self._listeners:
                 listener.tell(news)
             known = {job.id: job for job in changed}
-            version = shelf
+            version, stock = shelf, there
             # Told once that too much happened, nobody needs to hear it again from the overlap.
             since = looked + OVERLAP_S if lost else looked
             await asyncio.sleep(1.0 if lost else self._look_s)

@@ -34,7 +34,7 @@ class Order(Contract):
     """What a person wants done. `commit` is for install and update, `folder` for adopt."""
 
     id: str
-    act: str = Field(description="install | update | start | stop | remove | find | adopt")
+    act: str = Field(description="install | update | start | stop | remove | find | refresh | adopt")
     commit: str = ""
     folder: str = ""
 
@@ -99,8 +99,8 @@ class Managed(Contract):
 class EngineInfo(Contract):
     """One engine. `action_required` is what to do next before it makes pictures or trains; None when it can, or when only waiting helps.
 
-    `actions` are all that can be done now: connect, find, install, start, stop, update, remove, cancel. AI-Toolkit is no server: it is
-    `running` while a training runs with it, and `reachable` when one could.
+    `actions` are all that can be done now: connect, find, refresh, install, start, stop, update, remove, cancel. AI-Toolkit is no server:
+    it is `running` while a training runs with it, and `reachable` when one could.
     """
 
     name: str
@@ -116,7 +116,7 @@ class EngineInfo(Contract):
     actions: tuple[str, ...] = ()
     problem: str = ""
     remedy: str = ""
-    busy: str = Field(default="", description="what is being done: install, update, start, stop, remove, find, adopt")
+    busy: str = Field(default="", description="what is being done: install, update, start, stop, remove, find, refresh, adopt")
     progress: float = 0
     note: str = ""
     servers: tuple[ServerState, ...] = ()
@@ -284,6 +284,14 @@ class Engines:
         """Have the worker look for one on this computer; what it finds stands in `found_urls` and `found_folders`."""
         return self._order(self._program(name), "find")
 
+    def refresh(self, name: str) -> EngineInfo:
+        """Have every server asked now for its models, LoRAs and nodes, instead of within a minute. Raises Conflict where there is none."""
+        if self._program(name) is AITOOLKIT:
+            raise Conflict("AI-Toolkit has no lists that could be read anew.", remedy="Its models are chosen by name for each training.")
+        if "refresh" not in (info := self.engine(name)).actions and not info.busy:
+            raise Conflict("No ComfyUI is connected or runs.", remedy="Connect one by its address, or start the one of this computer.")
+        return self._order(COMFYUI, "refresh")
+
     def cancel(self, name: str) -> EngineInfo:
         """Stop what is being done. What was downloaded is kept. Raises Conflict when nothing is."""
         folder = managed_folder(self._settings, self._program(name))
@@ -385,7 +393,8 @@ class Engines:
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / ".order.lock", timeout=5):
                 there = waiting(root)
-                if there is not None:
+                # A search, which nobody may have asked for, makes way.
+                if there is not None and (there.act != "find" or act == "find"):
                     raise Conflict(f"{program.title} is busy: {there.act}.", remedy="Wait until it is done, or cancel it.")
                 (root / "cancel").unlink(missing_ok=True)
                 write_atomically(root / "order.json", Order(id=new_id(), act=act, commit=commit, folder=folder).model_dump_json().encode())
@@ -570,6 +579,7 @@ def _comfyui(managed: Managed, order: Order | None, inventory: Inventory, health
             "install": not installed,
             "connect": True,
             "find": True,
+            "refresh": up or bool(urls),
             "remove": installed,
         }
         actions = tuple(name for name, possible in can.items() if possible)

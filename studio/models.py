@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from studio.contracts import Family, LoraSpec, LoraUse, ModelSpec
+from studio.contracts import Family, LoraSpec, LoraUse, ModelSpec, Sampling, SamplingChoice
 from studio.errors import InvalidFieldValue, LikenessError, LoraMismatch, ModelInvalid, ModelUnsafe
 from studio.loras import LoraModule, family_of_lora, read_lora, same_module
 from studio.weights import PICKLES, Header, fingerprint, read_safetensors_header, stamp
@@ -98,22 +98,39 @@ def check_checkpoint(path: Path) -> None:
         raise
 
 
-def check_sampling(sampler: str, scheduler: str, family: str, own: tuple[str, str] = ("", "")) -> None:
+def check_sampling(sampler: str, scheduler: str, family: str, own: tuple[str, str] = ("", ""), offered: Sampling | None = None) -> None:
     """See that a model of this family can be sampled so. Raises InvalidFieldValue naming the field and what can be chosen.
 
-    What a model comes with itself (`own`) is right for it, whether or not it is in the menus.
+    What a model comes with itself (`own`) is right for it, whether or not it is in the menus. `offered` is what its server has; without it
+    the embedded engine draws.
     """
-    for field, value, choices, right in (("sampler", sampler, SAMPLERS, own[0]), ("scheduler", scheduler, SCHEDULERS, own[1])):
+    there = offered or Sampling(samplers=_menu(SAMPLERS), schedulers=_menu(SCHEDULERS))
+    for field, value, choices, right in (("sampler", sampler, there.samplers, own[0]), ("scheduler", scheduler, there.schedulers, own[1])):
         if value == right:
             continue
         words = [choice.id for choice in choices]
         if value not in words:
-            raise InvalidFieldValue(f"There is no {field} called “{value}”.", field=field, remedy=f"Choose one of: {', '.join(words)}.")
-        only = {"sampler": "euler", "scheduler": "normal"}[field]
-        if is_flow(family) and value != only:
+            where = " on the ComfyUI server" if offered else ""
             raise InvalidFieldValue(
-                f"The {field} “{value}” does not work with this kind of model.", field=field, remedy=f"Choose “{only}”, or leave it open."
+                f"There is no {field} called “{value}”{where}.", field=field, remedy=f"Choose one of: {', '.join(words)}."
             )
+        if offered is None and is_flow(family) and value != _ONLY[field]:
+            raise InvalidFieldValue(
+                f"The {field} “{value}” does not work with this kind of model.",
+                field=field,
+                remedy=f"Choose “{_ONLY[field]}”, or leave it open.",
+            )
+
+
+def embedded_sampling(model: ModelSpec) -> Sampling:
+    """How the embedded engine can sample a model."""
+    fits = Sampling(samplers=_menu(SAMPLERS), schedulers=_menu(SCHEDULERS))
+    if not is_flow(model.family):
+        return fits
+    return Sampling(
+        samplers=tuple(choice for choice in fits.samplers if choice.id in {_ONLY["sampler"], model.sampler}),
+        schedulers=tuple(choice for choice in fits.schedulers if choice.id in {_ONLY["scheduler"], model.scheduler}),
+    )
 
 
 def is_flow(family: str) -> bool:
@@ -233,6 +250,14 @@ _WEIGHTLESS = ("Tokenizer", "Scheduler", "Processor", "FeatureExtractor", "Token
 _NAMED_OTHERWISE = ("input_blocks", "middle_block", "output_blocks", "double_blocks", "single_blocks", "joint_blocks")
 _LICENCE_UNKNOWN = "unknown"
 _SAYABLE = frozenset(ModelSpec.model_fields) - {"path", "engine"}
+
+
+# What flow matching is sampled with.
+_ONLY = {"sampler": "euler", "scheduler": "normal"}
+
+
+def _menu(choices: Sequence[Choice]) -> tuple[SamplingChoice, ...]:
+    return tuple(SamplingChoice(id=choice.id, name=choice.name, about=choice.tooltip) for choice in choices)
 
 
 def _sides(model: ModelSpec) -> range:

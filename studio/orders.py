@@ -7,6 +7,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from studio import models
 from studio.batches import Part, expand
 from studio.characters import Characters, check_consent
@@ -24,6 +26,7 @@ from studio.contracts import (
     Preset,
     PresetChoice,
     Recipe,
+    Sampling,
 )
 from studio.errors import (
     DiskFull,
@@ -44,7 +47,7 @@ from studio.remote import COMFYUI, Remote, graph_of, offline
 from studio.safety_nodes import check_nodes
 from studio.settings import Settings
 from studio.shelf import ModelShelf, PresetShelf, require_classifier
-from studio.workflows import SAMPLERS, SCHEDULERS, ParameterType, Value, Workflow
+from studio.workflows import SAMPLERS, SCHEDULERS, ParameterType, Value, Workflow, called_here
 from studio.workshop import check_faces, face_pictures, unread
 
 # Without this much free space a job would be accepted only to fail at its end.
@@ -88,6 +91,18 @@ class Orders:
             except LikenessError as error:
                 said = {"runs": False, "why_not": error.message, "remedy": error.remedy}
         return PresetChoice.model_validate({**preset.model_dump(exclude_unset=True), **said})
+
+    def sampling(self, model: str | None, workflow: str | None = None) -> Sampling:
+        """The samplers and schedulers that can be chosen with a model (None is the default one) or a workflow.
+
+        Raises InvalidFieldValue where there is none of that name.
+        """
+        if workflow is not None:
+            return self._remote.sampling(self._remote.named(workflow), offered=True)
+        spec = models.resolve_model(model, self.models()) if model else self.shelf.model(None)
+        if spec.engine != COMFYUI:
+            return models.embedded_sampling(spec)
+        return self._remote.sampling(self._remote.drawing(spec, None), offered=True)
 
     def compose(self, request: GenerateRequest) -> Composed:
         """What a request would make, without making it. Raises as `generate` does, but for safety and consent."""
@@ -137,6 +152,8 @@ class Orders:
             style = self._style_for(part.request)
             model = self._model_for(part.request, character)
             asked = _with_picture(part, preset, character)
+            drawing = self._remote.drawing(model, asked.workflow) if model.engine == COMFYUI else None
+            asked = _as_called_here(asked, drawing)
             recipe = compose(
                 asked,
                 preset,
@@ -147,6 +164,7 @@ class Orders:
                 caption=part.caption,
                 template=self.settings.prompt_template,
                 source=self._own_size(asked.image, "image") if asked.mask and asked.image else None,
+                sampling=self._remote.sampling(drawing) if model.engine == COMFYUI else None,
             ).model_copy(update={"reference": part.reference, "cell": part.cell})
             workflow = None
             if model.engine == COMFYUI:
@@ -443,7 +461,23 @@ def _started(request: GenerateRequest, workflow: Workflow | None) -> GenerateReq
             words = values.pop(name)
             if not getattr(request, name):
                 moved[name] = words
+    for name in ("steps", "cfg", "sampler", "scheduler", "denoise"):
+        # Said of the workflow's own parameter it is said of the picture: the recipe tells it, and grids vary it.
+        if name not in values or not workflow.parameter(name) or (name == "denoise" and not (request.image or moved.get("image"))):
+            continue
+        with suppress(ValidationError):
+            moved[name] = getattr(GenerateRequest.model_validate({name: values[name]}, strict=True), name)
+            del values[name]
     return request.model_copy(update={**moved, "values": values})
+
+
+def _as_called_here(request: GenerateRequest, workflow: Workflow | None) -> GenerateRequest:
+    """The request with ComfyUI's own names of samplers and schedulers changed into those that they have here."""
+    if workflow is None:
+        return request
+    known = {"sampler": SAMPLERS, "scheduler": SCHEDULERS}
+    given = {field: name for field in known if (name := getattr(request, field)) and name not in known[field]}
+    return request.model_copy(update={field: called_here(workflow, field, name) for field, name in given.items()}) if given else request
 
 
 def _own_values(request: GenerateRequest, workflow: Workflow) -> dict[str, object]:

@@ -6,7 +6,19 @@ import re
 from dataclasses import dataclass
 from typing import TypeVar
 
-from studio.contracts import DEFAULT_TEMPLATE, Appearance, Character, GenerateRequest, LoraUse, ModelSpec, Preset, Quality, Recipe, Tone
+from studio.contracts import (
+    DEFAULT_TEMPLATE,
+    Appearance,
+    Character,
+    GenerateRequest,
+    LoraUse,
+    ModelSpec,
+    Preset,
+    Quality,
+    Recipe,
+    Sampling,
+    Tone,
+)
 from studio.errors import InvalidFieldValue, MissingRequiredField
 from studio.models import check_sampling, draws, size_near
 from studio.presets import check_preset
@@ -86,11 +98,12 @@ def compose(
     caption: str = "",
     template: str = DEFAULT_TEMPLATE,
     source: tuple[int, int] | None = None,
+    sampling: Sampling | None = None,
 ) -> Recipe:
     """The recipe of a request. What the request says goes before the character, the preset, the style and the model, in this order.
 
     `caption` is that of the reference it starts from; `seed` is taken where the request leaves it open. `source` is the size of the picture
-    under a mask: it stays where the request names none, whatever sides the model draws.
+    under a mask: it stays where the request names none, whatever sides the model draws. `sampling` is what the model's server has.
     Raises InvalidFieldValue naming the field and what would do.
     """
     if preset is not None:
@@ -111,7 +124,7 @@ def compose(
     sampler = request.sampler or (preset.sampler if preset else None) or model.sampler
     scheduler = request.scheduler or (preset.scheduler if preset else None) or model.scheduler
     # A model on a server may come with samplers that no menu here has.
-    check_sampling(sampler, scheduler, model.family, own=(model.sampler, model.scheduler))
+    check_sampling(sampler, scheduler, model.family, own=(model.sampler, model.scheduler), offered=sampling)
     prompt, negative = prompts_of(request, preset, character, style=style, caption=caption, template=template, family=model.family)
     loras = _loras(request, preset, style, character)
     if preset is not None and preset.needs.identity and not (loras or request.image):

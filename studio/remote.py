@@ -10,7 +10,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from studio.contracts import Inventory, LoraSpec, LoraUse, ModelSpec, Preset, Recipe
+from studio import models
+from studio.contracts import Inventory, LoraSpec, LoraUse, ModelSpec, Preset, Recipe, Sampling, SamplingChoice
 from studio.db import INVENTORY, Database, engine_states
 from studio.errors import DependencyMissing, EngineOffline, InvalidFieldValue, LikenessError, MissingRequiredField, NotFound
 from studio.graphs import Graph
@@ -27,6 +28,7 @@ from studio.workflows import (
     Value,
     Workflow,
     WorkflowKind,
+    called_here,
     lacking,
     load_workflow,
     load_workflows,
@@ -34,6 +36,7 @@ from studio.workflows import (
     packs_of,
     release,
     render,
+    translated,
     values_of,
 )
 
@@ -42,6 +45,7 @@ log = logging.getLogger(__name__)
 COMFYUI = "comfyui"
 # The parameters that hold the model itself; a workflow's other files are its own.
 _MAIN = ("checkpoint", "diffusion_model")
+_THEIRS = {"sampler": SAMPLERS, "scheduler": SCHEDULERS}
 
 
 class WorkflowShelf:
@@ -89,6 +93,7 @@ class Remote:
         self._node_files = node_files
         self._database = database
         self._known: tuple[str, Inventory] = ("", Inventory())
+        self._stock: tuple[float, int] = (-1.0, 0)
 
     def inventory(self) -> Inventory:
         """Servers, files and nodes as last seen; empty before the worker saw any."""
@@ -99,6 +104,18 @@ class Remote:
         if body != self._known[0]:
             self._known = (body, Inventory.model_validate_json(body))
         return self._known[1]
+
+    def stock(self) -> int:
+        """Another number whenever servers came or went, or have other files or nodes; cheap to ask."""
+        with self._database.read() as connection:
+            told = connection.execute(sa.select(engine_states.c.updated_at).where(engine_states.c.name == f"{INVENTORY}{COMFYUI}")).scalar()
+        if told is None:
+            return 0
+        if told != self._stock[0]:
+            there = self.inventory()
+            servers = tuple((server.url, server.state) for server in there.servers)
+            self._stock = (told, hash((servers, tuple(sorted(there.files.items())), there.nodes)))
+        return self._stock[1]
 
     def models(self) -> tuple[ModelSpec, ...]:
         """The models on the servers that a workflow draws with."""
@@ -132,6 +149,33 @@ class Remote:
         inventory = self.inventory()
         if not any(server.state == "reachable" for server in inventory.servers):
             raise offline(inventory)
+
+    def drawing(self, model: ModelSpec, named: str | None) -> Workflow | None:
+        """The workflow that was named, or the one that a model draws with from words. Raises InvalidFieldValue for a name of none."""
+        return self.named(named) if named is not None else drawing_with(model.path, self.shelf.workflows())
+
+    def sampling(self, workflow: Workflow | None, *, offered: bool = False) -> Sampling:
+        """The samplers and schedulers on the servers, by the names that they have here; ComfyUI's own names where there are none.
+
+        Before any server said what it has, those that every ComfyUI knows. `offered` leaves out what the workflow has no place for.
+        """
+        found: dict[str, tuple[SamplingChoice, ...]] = {}
+        files = self.inventory().files
+        for field, ours in (("sampler", models.SAMPLERS), ("scheduler", models.SCHEDULERS)):
+            parameter = workflow.parameter(field) if workflow else None
+            if offered and workflow and parameter is None:
+                found[field] = ()
+                continue
+            known = {choice.id for choice in ours}
+            meant = {name: translated(workflow, field, name) if workflow else theirs for name, theirs in _THEIRS[field].items()}
+            listed = (parameter.choices if parameter else ()) or files.get(f"{field}s", ()) or tuple(meant.values())
+            # What the server calls by a name of ours that means something else in this workflow can't be asked for.
+            named = [called_here(workflow, field, theirs) for theirs in listed if meant.get(theirs, theirs) == theirs]
+            found[field] = (
+                *(SamplingChoice(id=one.id, name=one.name, about=one.tooltip) for one in ours if meant[one.id] in listed),
+                *(SamplingChoice(id=name, name=name) for name in dict.fromkeys(named) if name not in known),
+            )
+        return Sampling(samplers=found["sampler"], schedulers=found["scheduler"])
 
     def workflow_for(
         self, model: ModelSpec, *, named: str | None, from_picture: bool, masked: bool, preferred: str | None = None

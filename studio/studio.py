@@ -42,6 +42,7 @@ from studio.contracts import (
     PictureChange,
     PictureKind,
     PresetChoice,
+    Sampling,
     Submitted,
     new_id,
 )
@@ -162,6 +163,10 @@ class Studio:
     def library_version(self) -> int:
         """A number that grows whenever pictures come, go, or move to or from the trash."""
         return self._gallery.version()
+
+    def stock(self) -> int:
+        """Another number whenever ComfyUI's servers came or went, or have other models or nodes than before; cheap to ask."""
+        return self._remote.stock()
 
     def change_mark(self) -> int | None:
         """Another number whenever something changed at all, cheap to ask; None where only looking can tell."""
@@ -310,6 +315,13 @@ class Studio:
     def models(self) -> tuple[ModelSpec, ...]:
         """Models, those that come with Likeness first, then those on this computer, then those on servers as last seen."""
         return self._orders.models()
+
+    def sampling(self, model: str | None = None, workflow: str | None = None) -> Sampling:
+        """The samplers and schedulers that can be chosen with a model or a workflow: the embedded engine's, or what the servers have.
+
+        Raises InvalidFieldValue where there is none of that name.
+        """
+        return self._orders.sampling(model, workflow)
 
     def loras(self) -> tuple[LoraSpec, ...]:
         """LoRAs on this computer, then those on servers as last seen."""

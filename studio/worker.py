@@ -186,7 +186,7 @@ class Worker:
                     _park()
 
     def _look_after(self) -> None:
-        told = -HEARTBEAT_S
+        told, there = -HEARTBEAT_S, None
         while not self.stopping.is_set():
             try:
                 self._end_stuck_runs()
@@ -194,8 +194,10 @@ class Worker:
                 if all(report.run.kind is JobKind.caption for report in list(self._running.values())):
                     for engine in self.engines.values():
                         engine.idle()
-                if time.monotonic() - told >= HEARTBEAT_S:
-                    self._tell_state()
+                # What came or went on a server is told at once: pages wait to offer it.
+                before, there = there, self._stock()
+                if there != before or time.monotonic() - told >= HEARTBEAT_S:
+                    self.tell_state()
                     told = time.monotonic()
             except LikenessError as error:
                 log.warning("%s %s", error.code, error.message)
@@ -216,7 +218,12 @@ class Worker:
             self._running.pop(run_id, None)
             self._stuck.set()
 
-    def _tell_state(self) -> None:
+    def _stock(self) -> list[object]:
+        found = [there for engine in self.engines.values() if (there := engine.inventory())]
+        return [([(server.url, server.state) for server in there.servers], there.files, there.nodes) for there in found]
+
+    def tell_state(self) -> None:
+        """Write down how every engine is, and what its servers have."""
         states = [engine.state() for engine in self.engines.values()]
         states.append(EngineState(name="worker", state="running", note=str(os.getpid())))
         told = {state.name: state.model_dump_json() for state in states}

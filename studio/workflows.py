@@ -350,6 +350,12 @@ def translated(workflow: Workflow, field: str, name: str) -> str:
     return workflow.names.get(field, {}).get(name) or table.get(name, name)
 
 
+def called_here(workflow: Workflow | None, field: str, theirs: str) -> str:
+    """The field's own name of a sampler or scheduler that a workflow knows as `theirs`; ComfyUI's where it has none."""
+    table = {"sampler": SAMPLERS, "scheduler": SCHEDULERS}[field]
+    return next((ours for ours in table if (translated(workflow, field, ours) if workflow else table[ours]) == theirs), theirs)
+
+
 def choices_of(workflow: Workflow, name: str, nodes: Nodes) -> tuple[str, ...]:
     """What a parameter can be on this server: its own choices, or what the node it goes to lists. Empty where anything goes."""
     parameter = workflow.parameter(name)

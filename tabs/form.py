@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from studio.batches import is_dynamic
-from studio.contracts import Contract, GenerateRequest, ModelSpec, Picture, Preset, Problem, Quality, new_id
+from studio.contracts import Contract, GenerateRequest, ModelSpec, Picture, Preset, Problem, Quality, SamplingChoice, new_id
 from studio.errors import InvalidFieldValue, LikenessError, NotFound, from_validation
 from studio.models import draws, size_near
 from studio.orders import NO_PRESET
@@ -304,6 +304,17 @@ def cards(studio: Studio, model_id: str | None) -> list[dict[str, Any]]:
     return [
         {"id": each.id, "pictured": each.id in pictured, "why": each.why_not, "remedy": each.remedy, "link": each.link} for each in presets
     ]
+
+
+def sampling_of(
+    studio: Studio, model_id: str | None, workflow: Mapping[str, Any] | None
+) -> tuple[tuple[SamplingChoice, ...], tuple[SamplingChoice, ...]]:
+    """The samplers and the schedulers that can be chosen with a model or a workflow; the default model's where it is gone."""
+    try:
+        found = studio.sampling(model_id or None, str(workflow["id"]) if workflow else None)
+    except LikenessError:
+        found = studio.sampling()
+    return found.samplers, found.schedulers
 
 
 def on_choice(

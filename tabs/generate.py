@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
-from studio.contracts import ModelSpec, Quality, Tone
+from studio.contracts import ModelSpec, Quality, SamplingChoice, Tone
 from studio.errors import LikenessError
-from studio.models import SAMPLERS, SCHEDULERS
+from studio.models import embedded_sampling
 from studio.studio import Studio
 from tabs.form import (
     MOST_PICTURES,
@@ -27,6 +27,7 @@ from tabs.form import (
     on_recall,
     on_reuse,
     on_source,
+    sampling_of,
     shape_of,
 )
 from tabs.languages import later, t
@@ -40,7 +41,7 @@ def build(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs) -> None:
             form = _draw_form(studio)
         live("likeness-stage", elem_id="stage")
     _tell_expert_values(form)
-    _connect(studio, blocks, tabs, form, {name: _bridge(name) for name in ("outcome", "reuse", "recall")})
+    _connect(studio, blocks, tabs, form, {name: _bridge(name) for name in ("outcome", "reuse", "recall", "models")})
 
 
 def _draw_form(studio: Studio) -> dict[str, Any]:
@@ -218,6 +219,7 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
         elem_id="field-workflow",
         advanced=True,
     )
+    sampling = embedded_sampling(models[0])
     for pair in (_SIZES, _STRENGTHS):
         with gr.Row(elem_classes=_EXPERT_PAIR):
             for name, label, info in pair:
@@ -226,11 +228,11 @@ def _draw_advanced(form: dict[str, Any], models: Sequence[ModelSpec], hint: Hint
                 )
     with gr.Row(elem_classes=_EXPERT_PAIR):
         for name, label, info, choices in (
-            ("sampler", t("Sampler"), t("The method that takes the noise away, step by step."), SAMPLERS),
-            ("scheduler", t("Scheduler"), t("How the steps are spread between noise and picture."), SCHEDULERS),
+            ("sampler", t("Sampler"), t("The method that takes the noise away, step by step."), sampling.samplers),
+            ("scheduler", t("Scheduler"), t("How the steps are spread between noise and picture."), sampling.schedulers),
         ):
             form[name] = gr.Dropdown(
-                [(later("As the preset says"), OPEN), *((choice.name, choice.id) for choice in choices)],
+                _choices(choices),
                 value=OPEN,
                 label=label,
                 info=info,
@@ -287,7 +289,7 @@ def _hint(words: str) -> list[dict[str, str]]:
 
 
 def _bridge(name: str) -> gr.HTML:
-    """A part nobody sees: it passes a value from the page's scripts to a handler (`reuse`, `recall`) or from one to them (`outcome`)."""
+    """A part nobody sees: it passes a value from the page's scripts to a handler, or from one to them (`outcome`)."""
     return gr.HTML(
         None,
         html_template="<span></span>",
@@ -347,9 +349,15 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
     def style_chosen(preset: str, model: str, workflow: Any = None, style: str = OPEN, shape: str | None = None) -> list[Any]:
         return _shown(on_choice(studio, preset, model, workflow, style, shape))
 
-    def model_chosen(preset: str, model: str, workflow: Any = None, style: str = OPEN, shape: str | None = None) -> list[Any]:
+    def model_chosen(
+        preset: str, model: str, workflow: Any, style: str, shape: str | None, sampler: str = OPEN, scheduler: str = OPEN
+    ) -> list[Any]:
         found = gr.update(items=cards(studio, model))
-        return [*style_chosen(preset, model, workflow, style, shape), found, found]
+        return [*style_chosen(preset, model, workflow, style, shape), found, found, *_sampled(studio, model, workflow, sampler, scheduler)]
+
+    def models_changed(model: str, workflow: Any, sampler: str, scheduler: str) -> list[Any]:
+        found = gr.update(items=cards(studio, model))
+        return [_refresh_models(studio, model), found, found, *_sampled(studio, model, workflow, sampler, scheduler, keep=True)]
 
     def reused(picture_id: str) -> list[Any]:
         try:
@@ -373,6 +381,9 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
             updates[name] |= shown
         for name in ("preset", "style"):
             updates[name] |= gr.update(items=cards(studio, settings["model"]))
+        menus = _sampled(studio, settings["model"], settings["workflow"], settings["sampler"], settings["scheduler"], keep=True)
+        for name, menu in zip(("sampler", "scheduler"), menus, strict=True):
+            updates[name] |= menu
         return list(updates.values())
 
     button.click(clicked, list(form.values()), outcome, trigger_mode="multiple", **quick)
@@ -396,9 +407,10 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
     form["style"].input(style_chosen, drawn, [form[name] for name in hinted], trigger_mode="always_last", **quick)
     sides = [form["width"], form["height"]]
     form["shape"].input(lambda *now: style_chosen(*now)[1:3], drawn, sides, trigger_mode="always_last", **quick)
-    seen = [*(form[name] for name in hinted), form["preset"], form["style"]]
-    form["model"].input(model_chosen, drawn, seen, trigger_mode="always_last", **quick)
-    form["workflow"].input(model_chosen, drawn, seen, trigger_mode="always_last", **quick)
+    menus = [form["sampler"], form["scheduler"]]
+    seen = [*(form[name] for name in hinted), form["preset"], form["style"], *menus]
+    form["model"].input(model_chosen, [*drawn, *menus], seen, trigger_mode="always_last", **quick)
+    form["workflow"].input(model_chosen, [*drawn, *menus], seen, trigger_mode="always_last", **quick)
     recall.submit(recalled, recall, list(form.values()), **quick).then(
         None, None, None, js="() => { document.dispatchEvent(new CustomEvent('likeness:count')); }", show_progress="hidden"
     )
@@ -407,8 +419,15 @@ def _connect(studio: Studio, blocks: gr.Blocks, tabs: gr.Tabs, form: dict[str, A
     # A shape that is picked by hand wins over pixels that were typed before.
     form["shape"].input(None, None, sides, js="() => [null, null]", show_progress="hidden")
     reuse.submit(reused, reuse, [*form.values(), tabs, reuse], trigger_mode="always_last", **quick)
-    # Models that were put into the folder since the studio started.
+    # Models that were put into the folder since the studio started, and those of servers that came or went while the page was open.
     blocks.load(functools.partial(_refresh_models, studio), None, form["model"], **quick)
+    bridges["models"].submit(
+        models_changed,
+        [form["model"], form["workflow"], *menus],
+        [form["model"], form["preset"], form["style"], *menus],
+        trigger_mode="always_last",
+        **quick,
+    )
 
 
 # What a menu holds is known to Gradio alone: for draft.js, which keeps it over a reload, and whatever depends on the model.
@@ -418,8 +437,28 @@ _TELL_JS = """(value) => {
 }"""
 
 
-def _refresh_models(studio: Studio) -> Any:
-    return gr.update(choices=_model_choices(studio.models()))
+def _refresh_models(studio: Studio, chosen: str = "") -> Any:
+    choices = _model_choices(studio.models())
+    if chosen and chosen not in {model for _, model in choices}:
+        # Its server went away and may come back: what was chosen stays, and the Generate button's place says what is the matter.
+        choices.append((chosen.rpartition("/")[2].removesuffix(".safetensors") + " (ComfyUI)", chosen))
+    return gr.update(choices=choices)
+
+
+def _sampled(
+    studio: Studio, model: str, workflow: Mapping[str, Any] | None, sampler: str, scheduler: str, *, keep: bool = False
+) -> list[dict[str, Any]]:
+    """The menus of samplers and schedulers for a model or a workflow. What is chosen and not among them stays where it is to `keep`."""
+    menus: list[dict[str, Any]] = []
+    for chosen, offered in zip((sampler, scheduler), sampling_of(studio, model, workflow), strict=True):
+        known = chosen in {OPEN, *(choice.id for choice in offered)}
+        kept = [] if known or not keep else [(chosen, chosen)]
+        menus.append(gr.update(choices=[*_choices(offered), *kept], value=chosen if known or keep else OPEN))
+    return menus
+
+
+def _choices(offered: Iterable[SamplingChoice]) -> list[tuple[str, str]]:
+    return [(later("As the preset says"), OPEN), *((choice.name, choice.id) for choice in offered)]
 
 
 def _shown(hint: Hints) -> list[dict[str, Any]]:

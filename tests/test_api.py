@@ -33,7 +33,8 @@ from studio.api.answers import disposition
 from studio.api.events import everything
 from studio.api.jobs import EXAMPLES
 from studio.api.rim import Rim
-from studio.contracts import GenerateRequest, JobKind, JobState
+from studio.contracts import GenerateRequest, Inventory, JobKind, JobState, ServerState
+from studio.db import engine_states
 from studio.errors import from_validation
 from studio.feed import MOST_WAITING, Feed, Listener, News
 from studio.jobs import Jobs
@@ -618,6 +619,42 @@ def test_what_is_being_done_with_an_engine_is_told_to_everyone_also_to_who_comes
             async with feed.listen() as late:
                 assert await late.next(0.1) == News(), "what is over is not told again"
             assert await deaf.next(0.01) == News()
+
+    asyncio.run(listen())
+
+
+def test_models_of_a_server_are_told_when_they_come_change_or_go_and_nothing_else_of_it_is(studio: Studio) -> None:
+    def told(queued: int = 0, state: str = "reachable", **files: tuple[str, ...]) -> None:
+        server = ServerState(url="http://127.0.0.1:8188", state=state, queued=queued)
+        values = {
+            "name": "inventory:comfyui",
+            "body": Inventory(servers=(server,), files=files).model_dump_json(),
+            "updated_at": time.time(),
+        }
+        with studio.database.begin() as connection:
+            connection.execute(sa.delete(engine_states))
+            connection.execute(sa.insert(engine_states).values(**values))
+
+    async def listen() -> None:
+        feed = Feed(studio, look_s=0.01)
+        async with feed.listen() as listener, feed.listen("one job") as deaf:
+            await asyncio.sleep(0.2)
+            told(checkpoints=("a.safetensors",))
+            assert (await heard_within(listener)).models
+            assert [model.name for model in studio.models() if model.engine == "comfyui"] == ["a"]
+            told(queued=3, checkpoints=("a.safetensors",))
+            assert await listener.next(0.3) == News(), "a queue that grows is no news"
+            told(checkpoints=("a.safetensors",), loras=("b.safetensors",))
+            assert (await heard_within(listener)).models
+            told(state="offline")
+            assert (await heard_within(listener)).models
+            assert await deaf.next(0.01) == News()
+        lines = everything(feed, heartbeat_s=10)
+        assert "hello" in await anext(lines)
+        await asyncio.sleep(0.2)
+        told()
+        assert await anext(lines) == "event: models\ndata: {}\n\n"
+        await lines.aclose()
 
     asyncio.run(listen())
 

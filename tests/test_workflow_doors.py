@@ -284,6 +284,57 @@ def test_values_become_a_job_and_a_sampler_of_the_graph_s_own_stays(studio: Stud
         studio.generate(GenerateRequest(prompt="x", model="starter", workflow="cat"))
 
 
+def test_samplers_are_those_of_the_server_and_no_others(studio: Studio, api: TestClient) -> None:
+    def offered(**asked: str) -> tuple[list[str], list[str]]:
+        said = api.get("/api/v1/samplers", params=asked).raise_for_status().json()
+        return [one["id"] for one in said["samplers"]], [one["id"] for one in said["schedulers"]]
+
+    embedded = offered()
+    assert "dpmpp_2m" in embedded[0] and "karras" in embedded[1] and "res_multistep" not in embedded[0]
+    files = {
+        "checkpoints": ("tiny_sd15.safetensors",),
+        "diffusion_models": ("flux1-dev.safetensors",),
+        "samplers": ("euler", "euler_ancestral", "res_multistep"),
+        "schedulers": ("normal", "simple", "ddim_uniform"),
+    }
+    seen(studio, files=files)
+    model, flux = "comfyui/checkpoints/tiny_sd15.safetensors", "comfyui/diffusion_models/flux1-dev.safetensors"
+    assert offered(model=model) == (["euler", "euler_a", "res_multistep"], ["normal", "simple", "ddim_uniform"])
+    assert offered(model=flux)[1] == ["normal", "ddim_uniform"], "there “normal” is ComfyUI's “simple”"
+    assert offered(workflow="upscale_by_model") == ([], []), "nothing is sampled there"
+    assert api.get("/api/v1/samplers", params={"model": "none"}).json()["error"]["field"] == "model"
+
+    def made(**more: Any) -> Any:
+        return studio.job(studio.generate(GenerateRequest(prompt="a cat", **{"model": model, **more})).job_id).recipe
+
+    recipe = made(sampler="res_multistep", scheduler="ddim_uniform")
+    assert (recipe.sampler, recipe.scheduler) == ("res_multistep", "ddim_uniform")
+    assert made(sampler="euler_ancestral", scheduler="simple").sampler == "euler_a", "one sampler has one name here"
+    for wrong, field in (("ddim", "sampler"), ("exponential", "scheduler")):
+        with pytest.raises(InvalidFieldValue, match="on the ComfyUI server") as refused:
+            made(**{"sampler": "euler", "scheduler": "normal", field: wrong})
+        assert refused.value.field == field and "Choose one of" in refused.value.remedy
+    with pytest.raises(InvalidFieldValue, match="There is no sampler called “res_multistep”"):
+        made(model="starter", sampler="res_multistep")
+
+
+def test_what_is_said_of_a_workflow_s_steps_stands_in_the_recipe(studio: Studio, api: TestClient) -> None:
+    seen(studio)
+    names = ("sampler_name", "steps", "cfg", "denoise")
+    chosen: list[dict[str, Any]] = [{"node": "3", "input": name, "label": f"My {name}"} for name in names]
+    chosen[1]["maximum"] = 1000
+    sent(api, data_of(GRAPH), {"name": "cat", "expose": chosen})
+    said = {"steps": 7, "cfg": 3.5, "sampler": "euler", "denoise": 0.5}
+    recipe = studio.job(studio.generate(GenerateRequest(workflow="cat", values=said)).job_id).recipe
+    assert (recipe.steps, recipe.cfg, recipe.sampler, recipe.values) == (7, 3.5, "euler", {"denoise": 0.5})
+    # More than a picture of ours may have is between the person and the server.
+    recipe = studio.job(studio.generate(GenerateRequest(workflow="cat", values={"steps": 500})).job_id).recipe
+    assert recipe.values["steps"] == 500
+    with pytest.raises(InvalidFieldValue) as refused:
+        studio.generate(GenerateRequest(workflow="cat", values={"sampler": "dreamy"}))
+    assert refused.value.field == "sampler"
+
+
 def test_pictures_among_the_values_are_asked_about_like_any_other(studio: Studio, api: TestClient) -> None:
     seen(studio)
     expose = [{"node": "20", "input": "image", "name": "first"}, {"node": "21", "input": "image", "name": "second"}]

@@ -17,6 +17,7 @@ from engines.comfyui.server import (
     choices,
 )
 from engines.comfyui.watch import Patience, run, with_prefix
+from engines.comfyui.wishes import Wishes
 
 __all__ = [
     "Address",
@@ -39,6 +40,7 @@ __all__ = [
     "SystemStats",
     "Unreachable",
     "Uploaded",
+    "Wishes",
     "choices",
     "run",
     "with_prefix",

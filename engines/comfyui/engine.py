@@ -21,6 +21,7 @@ from engines.comfyui.hashes import UNKNOWN, Fingerprints, Hashes
 from engines.comfyui.server import LISTS, ComfyServer, Entry, Graph, OutputFile, choices
 from engines.comfyui.sockets import Sockets
 from engines.comfyui.watch import Patience, run, with_prefix
+from engines.comfyui.wishes import Wishes
 from studio.contracts import EngineState, Inventory, ModelSpec, Recipe, ServerState
 from studio.crop import Cutout, needs_crop
 from studio.engine import Artifact, Inputs, Report
@@ -91,6 +92,7 @@ class Comfy:
         keep_nodes: KeepNodes = lambda _url, _said: None,
         fingerprints: Fingerprints | None = None,
         patience: Patience | None = None,
+        wishes: Wishes | None = None,
     ) -> None:
         self._addresses = addresses
         self._graph_for = graph_for
@@ -99,6 +101,7 @@ class Comfy:
         self._keep_nodes = keep_nodes
         self._fingerprints = fingerprints
         self._patience = patience
+        self._wishes = wishes or Wishes()
         self._lock = threading.Lock()
         self._seen: dict[Address, Seen] = {}
         self._known = Inventory()
@@ -225,21 +228,24 @@ class Comfy:
                 seen.taken -= 1
 
     def _look(self) -> None:
-        while True:
+        wish = 0
+        while not self._closed.is_set():
             try:
-                self._look_once()
+                self._look_once(anew=wish > 0)
+                if wish:
+                    self._wishes.fulfil(wish)
             except Exception:  # looking must outlive any one fault
                 log.exception("Looking at the ComfyUI servers failed")
-            if self._closed.wait(LOOK_S):
-                return
+                self._closed.wait(LOOK_S)
+            wish = self._wishes.waiting(LOOK_S)
 
-    def _look_once(self) -> None:
+    def _look_once(self, *, anew: bool = False) -> None:
         wanted = tuple(dict.fromkeys(self._addresses()))
         with self._lock:
             # One that is not wanted any more is left to the jobs that are still on it.
             self._seen = {at: self._seen.get(at) or Seen(at) for at in wanted}
         for seen in list(self._seen.values()):
-            seen.look(self._lists_for, self._keep_nodes)
+            seen.look(self._lists_for, self._keep_nodes, anew=anew)
             seen.sockets.tidy(LOOK_S)
         self._known = _together(list(self._seen.values()))
 
@@ -302,15 +308,15 @@ class Seen:
         self._read_at = 0.0
         self._answered_at = 0.0
 
-    def look(self, lists_for: ListsFor, keep_nodes: KeepNodes) -> None:
-        """Ask whether it answers, how long its queue is, and now and then what it has.
+    def look(self, lists_for: ListsFor, keep_nodes: KeepNodes, *, anew: bool = False) -> None:
+        """Ask whether it answers, how long its queue is, and now and then, or `anew`, what it has.
 
         One that answered lately and lets a look wait has its hands full, and is not gone.
         """
         try:
             stats, queue = self._quick.system_stats(), self._quick.queue()
             check_version(self.server.url, stats.version)
-            if self.state.state != "reachable" or time.monotonic() - self._read_at > READ_S:
+            if anew or self.state.state != "reachable" or time.monotonic() - self._read_at > READ_S:
                 found = self.server.models(refresh=True, keep=lambda said: keep_nodes(self.server.url, said))
                 nodes = self.server.object_info()
                 self.files = {field.name: getattr(found, field.name) for field in fields(found)} | _listed(nodes, lists_for())

@@ -19,11 +19,12 @@ from pathlib import Path
 import psutil
 
 from engines.comfyui.server import ComfyServer
+from engines.comfyui.wishes import Wishes
 from engines.installing.caretaker import STOP_S, Caretaker, Halted, Revoked, throw_away
 from engines.installing.install import install
 from engines.installing.torch_builds import CPU, choose, this_machine
 from studio.contracts import Problem
-from studio.errors import Conflict, EngineFailed, InvalidFieldValue, LikenessError
+from studio.errors import Conflict, EngineFailed, EngineTimeout, InvalidFieldValue, LikenessError
 from studio.files import write_atomically
 from studio.managed import Installation, Order, is_alive, python_of, tail
 from studio.pins import COMFYUI, pin_of
@@ -44,7 +45,8 @@ log = logging.getLogger(__name__)
 class ManagedComfy(Caretaker):
     """Does what is ordered of the ComfyUI of this computer, in a thread of its own. One per data root: it needs the worker's lock."""
 
-    def __init__(self, settings: Callable[[], Settings]) -> None:
+    def __init__(self, settings: Callable[[], Settings], wishes: Wishes | None = None) -> None:
+        self._wishes = wishes or Wishes()
         self._falls = 0
         self._again_at = 0.0
         self._process: subprocess.Popen[bytes] | None = None
@@ -119,6 +121,14 @@ class ManagedComfy(Caretaker):
         folders = [str(place) for place in dict.fromkeys(places) if COMFYUI.is_in(place)]
         own = self._state.url if self._state.alive else ""
         self._tell(found_urls=tuple(url for url in urls if url != own), found_folders=tuple(folders), looked=True)
+
+    def _refresh(self, order: Order) -> None:
+        wish, began = self._wishes.make(), time.monotonic()
+        while not self._wishes.is_done(wish, 0.2):
+            waited = time.monotonic() - began
+            if waited > PATIENCE_S:
+                raise EngineTimeout("The servers did not say within five minutes what they have.", remedy="Look at ComfyUI's own window.")
+            self._say(min(0.9, 0.1 + waited / 60), "Asking the servers what they have")
 
     def _start(self, order: Order | None) -> None:
         there = self._there()
@@ -250,6 +260,7 @@ _ACTS: dict[str, Callable[[ManagedComfy, Order], None]] = {
     "remove": ManagedComfy._remove,
     "adopt": ManagedComfy._adopt,
     "find": ManagedComfy._find,
+    "refresh": ManagedComfy._refresh,
     "start": ManagedComfy._start,
     "stop": ManagedComfy._stop,
 }

@@ -8,7 +8,10 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from studio.contracts import Problem
 from studio.errors import Conflict, LikenessError, UnknownError, from_os_error
@@ -100,8 +103,18 @@ class Caretaker(ABC):
             self._tell(order="", act="", progress=0, note="", problem=told, ended=WorkState.failed if told else ended)
         finally:
             # Also on a full disk: an order that failed must not be tried for ever.
+            self._forget(order)
+
+    def _forget(self, order: Order) -> None:
+        # Another one may have taken the place of a search meanwhile: that one is done next.
+        with suppress(Timeout), FileLock(self._root / ".order.lock", timeout=5):
+            there = waiting(self._root)
+            if there is not None and there.id != order.id:
+                return
             (self._root / "order.json").unlink(missing_ok=True)
             (self._root / "cancel").unlink(missing_ok=True)
+            return
+        (self._root / "order.json").unlink(missing_ok=True)
 
     # What acts are made of
 

@@ -53,6 +53,11 @@ def routes(studio: Studio) -> APIRouter:
         """Looks at the usual folders, for ComfyUI at loopback's usual ports too; `found_urls` and `found_folders` say what is there."""
         return studio.engines.find(name)
 
+    @router.post("/engines/{name}/refresh", summary="Read anew what the ComfyUI servers have", responses=errors)
+    def refresh(name: Id) -> EngineInfo:
+        """Models, LoRAs and nodes that were just put there; by itself it is done once a minute. The event `models` tells of others."""
+        return studio.engines.refresh(name)
+
     @router.post("/engines/{name}/install", summary="Install an engine", responses=errors)
     def install(name: Id, body: Which | None = None) -> EngineInfo:
         """Into the data folder, with an environment of its own. One that was interrupted goes on."""

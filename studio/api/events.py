@@ -29,8 +29,8 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
     @router.get("/events", summary="Everything that changes", response_class=StreamingResponse, responses=STREAM)
     async def events() -> Response:
         """`hello` first (and again when too much changed to tell: then look at everything anew), `job` with a job's JSON whenever
-        one changes, `pictures` when the library changed, `engine` while one is being installed, updated or started (and once when that
-        is over). A comment line every 15 s keeps proxies awake.
+        one changes, `pictures` when the library changed, `models` when ComfyUI's servers have others than before, `engine` while one is
+        being installed, updated or started (and once when that is over). A comment line every 15 s keeps proxies awake.
         """
         return StreamingResponse(everything(feed), media_type="text/event-stream", headers=HEADERS)
 
@@ -62,9 +62,11 @@ async def everything(feed: Feed, heartbeat_s: float = HEARTBEAT_S) -> AsyncItera
                 yield _event("job", job.model_dump_json())
             if news.pictures:
                 yield _event("pictures", "{}")
+            if news.models:
+                yield _event("models", "{}")
             if news.work is not None:
                 yield _event("engine", news.work.model_dump_json())
-            if not (news.lost or news.jobs or news.pictures or news.work):
+            if not (news.lost or news.jobs or news.pictures or news.models or news.work):
                 yield ": still here\n\n"
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from studio.api.refusals import RESPONSES, with_errors
 from studio.api.views import Id, Loras, Models, Presets, Ready
-from studio.contracts import Health, PresetChoice
+from studio.contracts import Health, PresetChoice, Sampling
 from studio.meters import System
 from studio.studio import Studio
 
@@ -55,6 +55,14 @@ def routes(studio: Studio) -> APIRouter:
     def models() -> Models:
         """Models on this computer, with the sizes and settings they want; the first is the default."""
         return Models(items=studio.models())
+
+    @router.get("/samplers", tags=["choices"], summary="Samplers and schedulers of a model")
+    def samplers(
+        model: str | None = Query(None, description="A model by its id; the default one where nothing is said"),
+        workflow: str | None = Query(None, description="A workflow by its id, which goes before the model"),
+    ) -> Sampling:
+        """The embedded engine's, or for a model on ComfyUI what its servers have; each by the name that `generate` takes."""
+        return studio.sampling(model, workflow)
 
     @router.get("/loras", tags=["choices"], summary="List LoRAs")
     def loras() -> Loras:

@@ -39,6 +39,15 @@ def find_engine(desk: Desk) -> Answer:
     return _followed(desk, desk.studio.engines.find(desk.args.name))
 
 
+def refresh_engine(desk: Desk) -> Answer:
+    if desk.studio.health().worker != "running":
+        raise Conflict("No studio runs on this data folder, so nobody asks the servers.", remedy="Start it: `python launch.py`.")
+    answer = _followed(desk, desk.studio.engines.refresh(desk.args.name))
+    files = desk.studio.inventory().files
+    rows = [(name.replace("_", " "), len(found)) for name, found in sorted(files.items()) if found]
+    return Answer(answer.value, f"{answer.text}\n\nWhat there is:\n{table(rows)}" if rows else answer.text, answer.status)
+
+
 def install_engine(desk: Desk) -> Answer:
     there = desk.studio.engines.engine(desk.args.name)
     # One that was stopped by Ctrl-C is still wanted, and goes on.

@@ -432,7 +432,11 @@ def _choices(verbs: _Verbs) -> None:
     showing = _verb(presets, "show", "show one preset", "presets.show")
     showing.add_argument("id", metavar="ID")
     showing.add_argument("--model", metavar="ID", help="say whether it runs with this model, and why not")
-    _verb(_group(_verb(verbs, "models", "see the models"), "action"), "list", "list models; the first is the default", "models.list")
+    models = _group(_verb(verbs, "models", "see the models"), "action")
+    _verb(models, "list", "list models; the first is the default", "models.list")
+    samplers = _verb(models, "samplers", "list the samplers and schedulers that can be chosen with a model", "models.samplers")
+    samplers.add_argument("model", metavar="ID", nargs="?", help="by default the first one")
+    samplers.add_argument("--workflow", metavar="ID", help="with this ComfyUI workflow, whatever the model")
     loras = _group(_verb(verbs, "loras", "see the LoRAs, and the versions of characters' own"), "action")
     _verb(loras, "list", "list LoRAs", "loras.list")
     versions = _verb(loras, "versions", "list the LoRAs that became a character's", "loras.versions")
@@ -552,6 +556,7 @@ def _engines(verbs: _Verbs) -> None:
     for name, about in (
         ("show", "show one engine"),
         ("find", "look for one on this computer"),
+        ("refresh", "ask the ComfyUI servers now what they have, instead of within a minute"),
         ("start", "start the ComfyUI of this computer; it starts with the studio from then on"),
         ("stop", "stop the ComfyUI of this computer"),
         ("remove", "move it to the trash folder of the engines; a folder of yours is only forgotten"),

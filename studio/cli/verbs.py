@@ -55,6 +55,7 @@ from studio.cli.engines import (
     find_engine,
     install_engine,
     list_engines,
+    refresh_engine,
     remove_engine,
     show_engine,
     start_engine,
@@ -236,6 +237,12 @@ def list_models(desk: Desk) -> Answer:
     return Answer(items_of(models), table((model.id, model.family, model.engine, model.name) for model in models))
 
 
+def list_samplers(desk: Desk) -> Answer:
+    found = desk.studio.sampling(desk.args.model, desk.args.workflow)
+    rows = [("sampler", one.id, one.name) for one in found.samplers] + [("scheduler", one.id, one.name) for one in found.schedulers]
+    return Answer(found.model_dump(mode="json"), table(rows) or "This workflow leaves neither a sampler nor a scheduler to choose.")
+
+
 def list_loras(desk: Desk) -> Answer:
     loras = desk.studio.loras()
     return Answer(items_of(loras), table((lora.path, lora.family, f"{lora.bytes / 2**20:.0f} MB") for lora in loras) or "No LoRAs yet.")
@@ -375,6 +382,7 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "presets.list": list_presets,
     "presets.show": show_preset,
     "models.list": list_models,
+    "models.samplers": list_samplers,
     "loras.list": list_loras,
     "loras.versions": list_versions,
     "loras.use": use_version,
@@ -408,6 +416,7 @@ ACTS: dict[str, Callable[[Desk], Answer]] = {
     "engines.status": status_of_engines,
     "engines.connect": connect_engine,
     "engines.find": find_engine,
+    "engines.refresh": refresh_engine,
     "engines.install": install_engine,
     "engines.update": update_engine,
     "engines.start": start_engine,

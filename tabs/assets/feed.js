@@ -20,6 +20,7 @@ class Feed extends EventTarget {
   #syncing = null;
   #again = false;
   #late = new Map();
+  #greeted = false;
   #changed = paced(() => this.#sort());
 
   connected = null; // null: not known yet
@@ -101,6 +102,9 @@ class Feed extends EventTarget {
     source.addEventListener("hello", () => {
       this.#tries = 0;
       this.#link(true);
+      // What came while nobody listened was told to nobody; a page that is new has just read it.
+      if (this.#greeted) this.#tell("models");
+      this.#greeted = true;
       // What is still being done is told again right after this.
       this.#work(null);
       this.sync();
@@ -116,6 +120,7 @@ class Feed extends EventTarget {
       this.#changed();
     });
     source.addEventListener("pictures", () => this.#library());
+    source.addEventListener("models", () => this.#tell("models"));
     source.onerror = () => {
       if (this.#source !== source) return;
       this.#close();

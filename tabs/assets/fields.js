@@ -379,10 +379,17 @@ class Seed extends NumberField {
 class Loras extends Field {
   role_ = "group";
 
-  async ready() {
+  ready() {
     this.known = [];
+    // Those of a ComfyUI come when it is connected or started.
+    feed.addEventListener("models", () => this.look());
+    return this.look();
+  }
+
+  async look() {
     try {
       this.known = (await get("loras")).items;
+      this.broken = false;
     } catch {
       this.broken = true;
     }

@@ -23,6 +23,8 @@ export function startForm() {
   document.addEventListener("input", (event) => clearError(event.target.closest?.("[id^=field-]")));
   document.addEventListener("pick", (event) => clearError(event.target.closest?.("[id^=field-]")));
   feed.addEventListener("ended", (event) => onEnded(event.detail));
+  // A server came or went, or has other models: the menus are filled anew, by a handler that has them at hand.
+  feed.addEventListener("models", () => document.dispatchEvent(new CustomEvent("likeness:models", { detail: Date.now() })));
   somebody.addEventListener("change", hintAtPrompt);
   new MutationObserver(dress).observe(document.body, { childList: true, subtree: true });
   dress();

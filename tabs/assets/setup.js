@@ -49,7 +49,7 @@ class Setup extends HTMLElement {
       this.seen = now;
     }).observe(this);
     const engines = paced(() => this.board && this.visible() && this.loadMoving(), 0.5);
-    feed.addEventListener("change", engines);
+    for (const type of ["change", "models"]) feed.addEventListener(type, engines);
     setInterval(() => !document.hidden && engines(), LOOK_AGAIN_MS);
     // Who was led here for one part of it gets that; the walkthrough waits behind its button.
     document.addEventListener("likeness:board", () => {

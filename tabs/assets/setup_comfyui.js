@@ -1,5 +1,6 @@
 // ComfyUI on the Setup tab: how it is, the one thing to do next, and everything else that can be done with it.
 
+import { post } from "./api.js";
 import { h, icon, setText, toggle } from "./dom.js";
 import { number, t, tn } from "./language.js";
 import { EngineCard, FOLLOW_MS } from "./setup_engine.js";
@@ -53,6 +54,11 @@ export class ComfyCard extends EngineCard {
     if (document.activeElement !== this.address && this.shown !== value) this.address.value = this.shown = value ?? "";
     toggle(this.address, "disabled", Boolean(fixed));
     toggle(this.connecting, "disabled", Boolean(fixed));
+    // Looked for once, by the worker, before anybody has to ask: whoever has one already need not know where.
+    if (info.state === "not_installed" && !info.looked && !info.problem && info.actions.includes("find") && !this.sought) {
+      this.sought = true;
+      post("engines/comfyui/find", {}).then((looking) => this.show(looking), () => {});
+    }
     const follows = info.busy || ["running", "asking"].includes(info.state) || info.problem;
     if (!this.showState(info, follows ? FOLLOW_MS * (info.busy || info.state === "asking" ? 1 : 3) : 0)) return;
     this.drawNext(info);
@@ -83,10 +89,17 @@ export class ComfyCard extends EngineCard {
     this.acts.replaceChildren(
       ...[
         can("start") && info.action_required !== "start" ? this.button("start", t("Start")) : null,
+        can("refresh") && info.reachable ? this.refreshButton() : null,
         can("install") && info.action_required !== "install" ? this.button("install", t("Install one here")) : null,
         ...this.actButtons(info, which),
       ].filter(Boolean),
     );
+  }
+
+  refreshButton() {
+    const button = this.button("refresh", t("Read its models anew"));
+    button.dataset.tip = t("Models, LoRAs and nodes that were just put there; by itself it is done once a minute");
+    return button;
   }
 
   connect() {

@@ -15,6 +15,7 @@ export const BUSY = {
   stop: t("Stopping"),
   remove: t("Removing"),
   find: t("Looking"),
+  refresh: t("Asking"),
   adopt: t("Taking it over"),
 };
 

@@ -2,6 +2,7 @@
 
 import { address, get, patch, post, remove, send, thumbnail } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
+import { feed } from "./feed.js";
 import { Field } from "./fields.js";
 import { t, tn } from "./language.js";
 import { BUSY } from "./setup_engine.js";
@@ -11,6 +12,8 @@ import { complain, toast } from "./toast.js";
 
 // What the form has fields of its own for.
 const FORM = new Set(["prompt", "negative_prompt", "width", "height", "steps", "cfg", "sampler", "scheduler", "seed", "count", "denoise", "filename_prefix"]);
+// Of a workflow of one's own all that was ticked is shown by its name, but what the form asks for anyway: that goes by these.
+const MAIN = { prompt: t("Prompt"), negative_prompt: t("Negative prompt"), width: t("Width"), height: t("Height"), seed: t("Seed"), count: t("Pictures") };
 const LOOK_MS = 15_000;
 const SOON_MS = 1_000;
 const LATER_MS = 5_000;
@@ -34,6 +37,7 @@ class WorkflowField extends Field {
     this.body.append(this.select, this.about, this.parts, this.acts);
     this.look();
     this.timer = setInterval(() => !document.hidden && this.look(), LOOK_MS);
+    feed.addEventListener("models", () => this.look());
   }
 
   disconnectedCallback() {
@@ -105,6 +109,8 @@ class WorkflowField extends Field {
 
   controls(workflow) {
     const rows = shown(workflow).map((one) => this.control(one));
+    const main = workflow.own ? workflow.parameters.filter((one) => MAIN[one.name]) : [];
+    if (main.length) rows.push(h("p", { class: "soft small workflow-main" }, t("Set by the form's own fields: {names}.", { names: main.map((one) => `${one.label} → ${MAIN[one.name]}`).join(", ") })));
     if (this.pictures(workflow).length) rows.push(askReal(t("Do they show real people?"), this.value, (more) => (this.pick({ ...this.value, ...more }), this.draw())));
     return rows;
   }
@@ -287,7 +293,8 @@ class WorkflowField extends Field {
 
 // What a workflow has that the form has no field of its own for.
 function shown(workflow) {
-  return workflow.parameters.filter((one) => !FORM.has(one.name) && one.name !== "mask");
+  const elsewhere = (name) => (workflow.own ? name in MAIN || name === "filename_prefix" : FORM.has(name));
+  return workflow.parameters.filter((one) => !elsewhere(one.name) && one.name !== "mask");
 }
 
 function inputRow(one) {

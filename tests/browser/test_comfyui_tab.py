@@ -207,10 +207,19 @@ def test_an_imported_workflow_makes_a_picture_and_a_server_that_is_gone_is_told(
         expect(steps).to_have_attribute("data-tip", re.compile("denoising"))
         loader = dialog.locator('.import-row[data-node="4"][data-input="ckpt_name"]')
         loader.locator("[type=text]").fill("Which model")
+        dialog.locator('.import-row[data-node="3"][data-input="steps"] [type=text]').fill("How long")
+        dialog.locator('.import-row[data-node="3"][data-input="sampler_name"] [type=checkbox]').check()
+        dialog.locator('.import-row[data-node="3"][data-input="sampler_name"] [type=text]').fill("Way down")
         page.screenshot(path=SCREENS / "workflow-import.png")
         dialog.get_by_role("button", name="Import", exact=True).click()
         expect(field.locator("select").first).to_have_value("my-cat")
         expect(field.get_by_label("Which model")).to_have_value("tiny_sd15.safetensors")
+        # All that was ticked is there by the names that were given.
+        expect(field.get_by_label("How long")).to_have_attribute("placeholder", "2")
+        field.get_by_label("How long").fill("3")
+        field.get_by_label("Way down").select_option("heun")
+        expect(field.locator("[data-part=denoise] input")).to_be_visible()
+        expect(field.locator(".workflow-main")).to_contain_text("→ Prompt")
         field.scroll_into_view_if_needed()
         page.screenshot(path=SCREENS / "workflow-chosen.png")
         grey = field.locator('option[value="sdxl_instantid"]')
@@ -230,7 +239,7 @@ def test_an_imported_workflow_makes_a_picture_and_a_server_that_is_gone_is_told(
         page.locator("#make").click()
         wait_until(lambda: bool(running.get("images?search=dog")["items"]), 90, "no picture came")
         picture = running.get("images?search=dog")["items"][0]
-        assert (picture["recipe"]["workflow"], picture["recipe"]["steps"], picture["recipe"]["prompt"]) == ("my-cat", 2, "a dog")
+        assert [picture["recipe"][name] for name in ("workflow", "steps", "sampler", "prompt")] == ["my-cat", 3, "heun", "a dog"]
         assert (picture["width"], picture["height"]) == (64, 64)
         server.kill()
         expect(page.locator("likeness-offline")).to_contain_text("ComfyUI is not reachable")
@@ -333,6 +342,75 @@ def test_generate_carries_the_one_button_of_an_engine_that_is_away(tmp_path: Pat
             expect(away).to_be_empty()
             assert api.get("engines/comfyui").json()["reachable"]
             assert faults == []
+
+
+@pytest.mark.timeout(300, func_only=True)
+def test_what_a_server_has_can_be_chosen_as_soon_as_it_is_connected(tmp_path: Path) -> None:
+    install()
+    loras = tmp_path / "comfyui" / "models" / "loras"
+    loras.mkdir(parents=True)
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    with Server(tmp_path / "comfyui") as server, pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COMFYUI_URL", raising=False)
+        patch.setenv("LIKENESS_WALKED_THROUGH", "true")
+        with running_studio(tmp_path / "data") as running, open_browser() as browser:
+            page, faults = open_page(browser, running.url)
+            page.get_by_role("button", name="Advanced", exact=True).click()
+            page.locator("#advanced button.label-wrap").click()
+            expect(page.locator("likeness-loras .empty-line")).to_be_visible()
+            page.locator("#field-model input").click()
+            expect(page.get_by_role("option", name="tiny_sd15 (ComfyUI)")).to_have_count(0)
+            page.keyboard.press("Escape")
+
+            # The page is not loaded anew from here on.
+            page.evaluate("window.theSamePage = true")
+            page.get_by_role("tab", name="Setup").click()
+            # It is looked for once, by the worker; nobody had to ask.
+            wait_until(lambda: running.get("engines/comfyui")["looked"], 60, "nobody looked for a ComfyUI")
+            page.locator("#comfy-address").fill(server.url)
+            page.locator(".comfy-card").get_by_role("button", name="Connect", exact=True).click()
+            expect(page.locator(".comfy-card .engine-head .tag")).to_have_text("Reachable")
+            page.get_by_role("tab", name="Generate").click()
+            expect(page.locator("likeness-loras .lora-name", has_text="tiny_lora")).to_be_visible()
+            page.locator("#field-model input").click()
+            page.get_by_role("option", name="tiny_sd15 (ComfyUI)").click()
+            # Samplers are the server's now, by their own names where there are no others.
+            page.locator("#field-sampler input").click()
+            for name in ("Euler a", "heunpp2"):
+                expect(page.get_by_role("option", name=name, exact=True)).to_have_count(1)
+            expect(page.get_by_role("option", name="euler_ancestral", exact=True)).to_have_count(0)
+            page.get_by_role("option", name="res_multistep", exact=True).click()
+            page.locator("#field-scheduler input").click()
+            page.get_by_role("option", name="ddim_uniform", exact=True).click()
+            page.get_by_label("Prompt", exact=True).fill("a boat")
+            page.locator("#make").click()
+            model = "comfyui/checkpoints/tiny_sd15.safetensors"
+            wait_until(lambda: [job["recipe"]["model"] for job in running.get("jobs")["items"]] == [model], 30, "no job came")
+            recipe = running.get("jobs")["items"][0]["recipe"]
+            assert (recipe["sampler"], recipe["scheduler"]) == ("res_multistep", "ddim_uniform")
+
+            # A file that was put there since is read when somebody wants it, before the minute is over.
+            shutil.copyfile(home() / "models" / "loras" / "tiny_lora.safetensors", loras / "new_lora.safetensors")
+            page.get_by_role("tab", name="Setup").click()
+            page.locator(".comfy-card").get_by_role("button", name="Read its models anew").click()
+            page.screenshot(path=SCREENS / "engine-refresh.png")
+            page.get_by_role("tab", name="Generate").click()
+            expect(page.locator("likeness-loras .lora-name", has_text="new_lora")).to_be_visible(timeout=20_000)
+
+            # Gone again, its models go too; the one that is chosen stays, and why it can't be used is said.
+            running.post("engines/comfyui/connect", {"url": ""})
+            expect(page.locator("likeness-loras .empty-line")).to_be_visible()
+            expect(page.locator("likeness-offline")).to_contain_text("ComfyUI is not installed.")
+            page.locator("#field-model input").click()
+            expect(page.get_by_role("option", name=re.compile("ComfyUI"))).to_have_text([re.compile(r"tiny_sd15 \(ComfyUI\)")])
+            page.get_by_role("option", name="Starter").click()
+            expect(page.locator("#make")).to_be_visible()
+            # What the embedded engine can't do is not asked of it.
+            expect(page.locator("#field-sampler input")).to_have_value("As the preset says")
+            page.locator("#field-sampler input").click()
+            expect(page.get_by_role("option", name="Euler a", exact=True)).to_have_count(1)
+            expect(page.get_by_role("option", name="heunpp2", exact=True)).to_have_count(0)
+            assert page.evaluate("window.theSamePage") and faults == []
 
 
 def client(running: Running) -> httpx.Client:

@@ -28,10 +28,11 @@ from bench.rig import Running, running_studio, wait_until
 from engines.comfyui import NotComfy
 from engines.comfyui.engine import check_version
 from engines.comfyui.managed import ManagedComfy
+from engines.installing.caretaker import Caretaker
 from engines.installing.install import install as install_program
 from studio.api import create_api
-from studio.errors import ChecksumMismatch, ChecksumMissing, DiskFull, DownloadFailed, InvalidFieldValue
-from studio.managed import Managed, Order, is_alive, managed_folder, read_log, waiting
+from studio.errors import ChecksumMismatch, ChecksumMissing, Conflict, DiskFull, DownloadFailed, InvalidFieldValue
+from studio.managed import Connect, Managed, Order, is_alive, managed_folder, read_log, waiting
 from studio.pins import COMFYUI, Torch
 from studio.settings import Settings, load_settings
 
@@ -402,6 +403,38 @@ def test_an_installation_can_be_cancelled_and_goes_on_after_a_restart(shop: Shop
     until_done(studio)
     assert info(studio)["state"] == "not_installed" and not info(studio)["problem"]
     assert list((studio.data / "engines" / "comfyui" / "downloads").iterdir())
+
+
+def test_a_search_makes_way_for_what_somebody_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIKENESS_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("COMFYUI_URL", raising=False)
+    studio = open_studio(load_settings(tmp_path / "data"))
+    assert studio.engines.find("comfyui").busy == "find"
+    with pytest.raises(Conflict):
+        studio.engines.find("comfyui")
+    assert studio.engines.install("comfyui").busy == "install"
+    with pytest.raises(Conflict):
+        studio.engines.install("comfyui")
+    done: list[str] = []
+
+    class Slow(Caretaker):
+        def _act(self, order: Order) -> None:
+            done.append(order.act)
+            if order.act == "find":
+                studio.engines.connect("comfyui", Connect(folder=str(own)))
+
+    own = tmp_path / "own"
+    (own / "venv" / "bin").mkdir(parents=True)
+    for name in ("main.py", "nodes.py", "comfyui_version.py", "venv/bin/python"):
+        (own / name).touch()
+    root = managed_folder(studio.settings)
+    (root / "order.json").unlink()
+    studio.engines.find("comfyui")
+    slow = Slow(COMFYUI, lambda: studio.settings)
+    try:
+        wait_until(lambda: done == ["find", "adopt"] and waiting(root) is None, 20, "what came during the search was not done")
+    finally:
+        slow.close()
 
 
 def test_a_running_one_is_found_and_connected_by_one_field(studio: Running, comfy: Server) -> None:
