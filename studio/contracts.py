@@ -288,6 +288,9 @@ class TrainRequest(Asked):
     prior_prompt: Annotated[Prompt, StringConstraints(min_length=1)] | None = Field(
         None, description="What class pictures show; by default a portrait of a person, woman or man, as the character is one"
     )
+    low_vram: bool | None = Field(None, description="AI-Toolkit alone: keep in the computer's memory what the card has no room for")
+    quantize: bool | None = Field(None, description="AI-Toolkit alone: hold the model's weights in 8 bits while it learns")
+    quantize_te: bool | None = Field(None, description="AI-Toolkit alone: hold the text encoder's weights in 8 bits")
     seed: int = Field(-1, ge=-1, le=MAX_SEED)
     save_every: int | None = Field(None, ge=1)
     sample_every: int | None = Field(None, ge=1)

@@ -346,7 +346,7 @@ def conclude(judgement: Judgement) -> Judgement:
         verdict = verdict.model_copy(update={"likeness": likeness(verdict.distance, judgement.own, zero)})
         told.append(verdict.model_copy(update={"overfit": overfit_signs(verdict, told, judgement.baseline)}))
     base = judgement.baseline.model_copy(update={"likeness": likeness(judgement.baseline.distance, judgement.own, zero)})
-    proposed, why = propose(told, base)
+    proposed, why = propose(told, base, judgement.freedom_measure)
     return judgement.model_copy(update={"baseline": base, "verdicts": tuple(told), "proposed": proposed, "why": why})
 
 
@@ -376,7 +376,7 @@ def overfit_signs(verdict: Verdict, earlier: Sequence[Verdict], baseline: Verdic
     return tuple(signs)
 
 
-def propose(verdicts: Sequence[Verdict], baseline: Verdict) -> tuple[int | None, str]:
+def propose(verdicts: Sequence[Verdict], baseline: Verdict, by: FreedomMeasure = FreedomMeasure.reader) -> tuple[int | None, str]:
     """The step to take and why, in plain words; None when there is none to take.
 
     Of the checkpoints that obey as well as the model without a LoRA (within five points) and show no sign of overfitting it is the one
@@ -389,7 +389,7 @@ def propose(verdicts: Sequence[Verdict], baseline: Verdict) -> tuple[int | None,
         last = max(verdicts, key=lambda one: (one.prompt_freedom, one.step))
         return last.step, (
             f"Likeness can't be told: the dataset's pictures are no more alike than those of the model without the LoRA. "
-            f"Step {last.step} obeys prompts best ({_points(last.prompt_freedom)}%)."
+            f"{_Words(by).best(last)}"
         )
     good = [one for one in verdicts if baseline.prompt_freedom - one.prompt_freedom <= FREEDOM_LOST + 1e-9 and not one.overfit]
     if good:
@@ -397,7 +397,7 @@ def propose(verdicts: Sequence[Verdict], baseline: Verdict) -> tuple[int | None,
         chosen = min((one for one in good if (one.likeness or 0.0) >= best - _SAME_LIKENESS), key=lambda one: one.step)
     else:
         chosen = max(verdicts, key=lambda one: _balance(one, baseline))
-    return chosen.step, " ".join(_reasons(chosen, verdicts, baseline, fine=bool(good)))
+    return chosen.step, " ".join(_reasons(chosen, verdicts, baseline, fine=bool(good), words=_Words(by)))
 
 
 def _balance(verdict: Verdict, baseline: Verdict) -> float:
@@ -405,11 +405,34 @@ def _balance(verdict: Verdict, baseline: Verdict) -> float:
     return ((verdict.likeness or 0.0) * obeys) ** 0.5 - 0.1 * len(verdict.overfit)
 
 
-def _reasons(chosen: Verdict, verdicts: Sequence[Verdict], baseline: Verdict, *, fine: bool) -> list[str]:
+@dataclass(frozen=True)
+class _Words:
+    """How prompt freedom is spoken of: only a reader knows whether a picture shows what was asked for."""
+
+    by: FreedomMeasure
+
+    def best(self, one: Verdict) -> str:
+        if self.by is FreedomMeasure.reader:
+            return f"Step {one.step} obeys prompts best ({_points(one.prompt_freedom)}%)."
+        return f"Step {one.step}'s pictures change most with the prompts ({_points(one.prompt_freedom)}% as much as without the LoRA)."
+
+    def freedom(self, one: Verdict, baseline: Verdict) -> str:
+        if self.by is FreedomMeasure.reader:
+            return f"It follows {_points(one.prompt_freedom)}% of what prompts ask ({_points(baseline.prompt_freedom)}% without the LoRA)."
+        share = f"{_points(one.prompt_freedom)}% as much as without the LoRA"
+        return f"Its pictures change with the prompts {share}; nothing here reads what is in them."
+
+    def less(self, lost: float) -> str:
+        if self.by is FreedomMeasure.reader:
+            return f"follows {_points(lost)} points less of what is asked"
+        return f"changes {_points(lost)} points less with the prompts"
+
+
+def _reasons(chosen: Verdict, verdicts: Sequence[Verdict], baseline: Verdict, *, fine: bool, words: _Words) -> list[str]:
     like = chosen.likeness or 0.0
     said = [
         f"Step {chosen.step} looks {_points(like)}% like the person: 0% is the model without the LoRA, 100% the training pictures.",
-        f"It follows {_points(chosen.prompt_freedom)}% of what prompts ask ({_points(baseline.prompt_freedom)}% without the LoRA).",
+        words.freedom(chosen, baseline),
     ]
     if not fine:
         said.append("No checkpoint is both free and clear of signs of overfitting; this is the best balance.")
@@ -419,7 +442,7 @@ def _reasons(chosen: Verdict, verdicts: Sequence[Verdict], baseline: Verdict, *,
     if nearer:
         other = max(nearer, key=lambda one: one.likeness or 0.0)
         lost = chosen.prompt_freedom - other.prompt_freedom
-        less = f"follows {_points(lost)} points less of what is asked" if lost > 0 else "shows signs of overfitting"
+        less = words.less(lost) if lost > 0 else "shows signs of overfitting"
         said.append(f"Step {other.step} looks more alike ({_points(other.likeness or 0.0)}%) but {less}.")
     later = [one.step for one in verdicts if one.step > chosen.step and abs((one.likeness or 0.0) - like) <= _SAME_LIKENESS]
     if later:

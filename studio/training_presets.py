@@ -18,6 +18,7 @@ from studio.training import ToolkitArch, TrainRecipe
 
 _ROUND = 50
 PRESETS = Path(__file__).resolve().parent.parent / "presets" / "training"
+_TOOLKIT_ALONE = ("low_vram", "quantize", "quantize_te")
 _OPEN = (
     "steps",
     "rank",
@@ -58,6 +59,11 @@ def presets() -> tuple[TrainPreset, ...]:
 
 def recipe_for(request: TrainRequest, trigger: str, spec: ModelSpec, *, seed: int, looks: Appearance) -> TrainRecipe:
     """The embedded trainer's recipe for a model and a character who looks so. Raises InvalidFieldValue."""
+    for name in _TOOLKIT_ALONE:
+        if getattr(request, name) is not None:
+            raise InvalidFieldValue(
+                f"The embedded trainer has no setting “{name}”.", field=name, remedy="Leave it out, or train with AI-Toolkit."
+            )
     values = {**_preset(request).families.get(spec.family, {}), **_said(request)}
     steps = int(values.get("steps", TrainRecipe.model_fields["steps"].default))
     often = max(10, steps // 5)
@@ -102,7 +108,11 @@ def toolkit_recipe_for(
         )
     own = {"trigger": trigger, "seed": seed, "samples": _samples(request, trigger, "")} | ({"model": local.id} if local else {})
     steps = max(_ROUND, round(arch.recipe.steps * _preset(request).toolkit_steps / _ROUND) * _ROUND)
-    return _validated({**arch.recipe.model_dump(), "steps": steps, **_said(request), **own})
+    suggested = arch.recipe.model_dump()
+    toolkit = (suggested["toolkit"] or {}) | {name: getattr(request, name) for name in _TOOLKIT_ALONE if getattr(request, name) is not None}
+    if request.resolution is not None:
+        toolkit["resolutions"] = (request.resolution,)
+    return _validated({**suggested, "steps": steps, **_said(request), **own, "toolkit": toolkit})
 
 
 def _preset(request: TrainRequest) -> TrainPreset:

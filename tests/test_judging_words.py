@@ -24,6 +24,14 @@ def test_the_most_alike_that_still_obeys_is_taken_and_the_earliest_of_those_alik
     assert "Step 150 looks no more alike" in why
 
 
+def test_where_nothing_reads_the_pictures_nobody_says_that_they_show_what_was_asked() -> None:
+    verdicts = [_verdict(100, 0.80), _verdict(200, 0.95, freedom=0.8)]
+    _, why = judging.propose(verdicts, _verdict(0, 0.0, freedom=1.0), FreedomMeasure.change)
+    assert "% as much as without the LoRA; nothing here reads what is in them" in why
+    assert "Step 200 looks more alike (95%) but changes 18 points less with the prompts" in why
+    assert "asked" not in why and "follows" not in why
+
+
 def test_five_points_of_freedom_may_be_given_for_likeness_and_no_more() -> None:
     base = _verdict(0, 0.0, freedom=1.0)
     assert judging.propose([_verdict(50, 0.5), _verdict(100, 0.9, freedom=0.95)], base)[0] == 100

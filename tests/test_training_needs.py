@@ -9,14 +9,17 @@ import pytest
 from test_trainings import drawn, order
 
 from app import _check_toolkit, _toolkit_arches, open_studio
+from engines.aitoolkit import ARCHES
+from engines.aitoolkit.config import Places, config
 from studio import training
-from studio.contracts import CharacterFields, Job, JobState
-from studio.errors import DependencyMissing, DiskFull, ModelGated, OutOfMemory
+from studio.contracts import CharacterFields, Job, JobState, TrainRequest
+from studio.errors import DependencyMissing, DiskFull, InvalidFieldValue, ModelGated, OutOfMemory
 from studio.meters import Card, Meters
 from studio.settings import Settings, load_settings
 from studio.studio import Studio
 from studio.training import ToolkitOptions, TrainRecipe
 from studio.training_needs import Earlier, check_video_memory, disk_for, lora_bytes, save_every_for, seconds_for, video_memory_for
+from studio.training_presets import toolkit_recipe_for
 
 HOME = Path(__file__).resolve().parent.parent
 STARTER = HOME / "engines" / "embedded" / "starter_model"
@@ -177,6 +180,26 @@ def test_a_card_that_is_too_small_is_said_before_anything_is_ordered(studio: Stu
     ]
     others = [one for arch in studio.trainings.offer(mara).toolkit if arch.arch != "flux" for one in arch.presets]
     assert {one.vram_gb for one in others} == {None}, "what nobody said is unknown until measured"
+
+
+def test_what_a_remedy_names_can_be_asked_for_and_is_what_ai_toolkit_is_told(studio: Studio, mara: str) -> None:
+    put_cards(studio, 12)
+    for leaner in ({"resolution": 512}, {"quantize_te": False}):
+        # Nobody knows what it takes then, so the next thing that is missing is told: the model's token.
+        with pytest.raises(ModelGated):
+            flux(studio, mara, **leaner)
+    request = TrainRequest.model_validate({"character": mara, "model": "flux", "resolution": 512, "low_vram": True, "quantize": False})
+    recipe = toolkit_recipe_for(request, "zmara", None, _toolkit_arches(), seed=1)
+    told = config(
+        recipe, ARCHES["flux"], Path("x/y"), Places(Path("a"), Path("b"), Path("c")), trainer="diffusion_trainer", device="cuda", seen=False
+    )
+    process = told["config"]["process"][0]
+    assert process["datasets"][0]["resolution"] == [512]
+    assert (process["model"]["low_vram"], process["model"]["quantize"], process["model"]["quantize_te"]) == (True, False, True)
+    with pytest.raises(InvalidFieldValue) as refused:
+        order(studio, mara, low_vram=True)
+    assert refused.value.field == "low_vram"
+    assert nothing_ordered(studio)
 
 
 def test_a_gated_model_wants_its_token_before_anything_is_ordered(studio: Studio, mara: str, tmp_path: Path) -> None:

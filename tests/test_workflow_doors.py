@@ -400,7 +400,7 @@ def test_the_command_line_does_the_same(studio: Studio, tmp_path: Path, capsys: 
     status, job = said("generate", "a dog", "--workflow", "cat", "--set", "steps=3", "--no-wait")
     assert status == 0
     made = studio.job(job["job_id"])
-    assert (made.recipe.workflow, made.recipe.values) == ("cat", {"steps": 3})
+    assert (made.recipe.workflow, made.recipe.steps) == ("cat", 3)
     assert said("generate", "a dog", "--workflow", "cat", "--set", "warp=3", "--no-wait")[1]["error"]["field"] == "set"
 
 

@@ -515,6 +515,12 @@ def _training(verbs: _Verbs) -> None:
     )
     train.add_argument("--prior-pictures", metavar="N", type=int, help="how many of those the model draws before the first step")
     train.add_argument("--prior-prompt", metavar="TEXT", help="what they show; by default a portrait of a person, woman or man")
+    for name, words in (
+        ("low-vram", "AI-Toolkit alone: what the card has no room for waits in the computer's memory"),
+        ("quantize", "AI-Toolkit alone: the model's weights in 8 bits while it learns"),
+        ("quantize-te", "AI-Toolkit alone: the text encoder's weights in 8 bits"),
+    ):
+        train.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=words)
     train.add_argument("--save-every", metavar="N", type=int, help="keep a checkpoint after so many steps")
     train.add_argument("--sample-every", metavar="N", type=int, help="draw the samples after so many steps")
     train.add_argument("--seed", metavar="S", type=int, help="same seed, same LoRA; a random one by default")

@@ -32,10 +32,17 @@ export const FIELDS = [
   { name: "save_every", label: t("Checkpoint every"), tip: t("After so many steps what was learned is kept, to choose from later."), min: 1 },
   { name: "sample_every", label: t("Samples every"), tip: t("After so many steps the sample prompts are drawn, so that you can see how it goes."), min: 1 },
   { name: "gradient_checkpointing", label: t("Save memory"), tip: t("Gradient checkpointing: needs less memory and takes a third longer."), of: YES_NO },
+  { name: "low_vram", label: t("Low video memory"), tip: t("What the graphics card has no room for waits in the computer's memory: slower, and it fits onto smaller cards."), of: YES_NO, toolkit: true },
+  { name: "quantize", label: t("Model in 8 bits"), tip: t("The model's own weights take half the memory while it learns, and lose a little precision."), of: YES_NO, toolkit: true },
+  { name: "quantize_te", label: t("Text encoder in 8 bits"), tip: t("The same for the part that reads the words."), of: YES_NO, toolkit: true },
   { name: "seed", label: t("Seed"), tip: t("The same seed, pictures and settings learn the same LoRA again. Empty: another one each time."), min: 0, max: 2 ** 32 - 1 },
 ];
 
+// What a recipe says of a field; null where its trainer's makers decide.
+export const settingOf = (field, recipe) => (field.toolkit ? recipe.toolkit?.[field.name] : recipe[field.name]) ?? null;
+
 export function settingWords(field, value) {
+  if (value === null) return t("as its makers suggest");
   if (field.of) return field.of[String(value)] ?? String(value);
   return field.name === "seed" || field.text ? String(value) : number(value, { maximumSignificantDigits: 6 });
 }
@@ -71,7 +78,7 @@ export class TrainingForm {
     const input = (attributes) => h("input", { class: "cf-input", autocomplete: "off", ...attributes });
     this.model = h("select", { class: "cf-input", onchange: () => this.reload().then(() => this.drawHints()) });
     const fields = [this.field({ name: "model", label: t("Model"), tip: t("The LoRA will work with this model and those of its family.") }, this.model)];
-    fields.push(this.field({ name: "name", label: t("Name of the LoRA"), tip: t("Written into its file. Empty: the character's name.") }, input({ type: "text", maxlength: 80, placeholder: this.character.name })));
+    fields.push(this.field({ name: "name", label: t("Name of the LoRA"), tip: t("What it is called in the list of trainings. Empty: the character's name.") }, input({ type: "text", maxlength: 80, placeholder: this.character.name })));
     for (const about of FIELDS) {
       const control = about.of ? h("select", { class: "cf-input" }) : about.text ? input({ type: "text", maxlength: 1000, lang: "en" }) : input({ type: "number", min: about.min, max: about.max, step: about.step ?? 1, inputmode: "decimal" });
       fields.push(this.field(about, control));
@@ -132,10 +139,10 @@ export class TrainingForm {
   drawToolkit() {
     const arch = this.arch();
     toggle(this.toolkit, "hidden", !arch);
-    for (const { name, own } of FIELDS) if (own) toggle(this.controls.get(name).control.closest(".cf"), "hidden", arch);
+    for (const { name, own, toolkit } of FIELDS) if (own || toolkit) toggle(this.controls.get(name).control.closest(".cf"), "hidden", own ? arch : !arch);
     if (!arch) return;
     const parts = [t("AI-Toolkit trains {model}, with the settings that its makers suggest.", { model: arch.title })];
-    if (arch.gated) parts.push(t("The model is gated: accept its licence on Hugging Face, and set your token on the Setup tab."));
+    if (arch.gated) parts.push(t("The model is gated: accept its licence on Hugging Face, and put your token into HF_TOKEN of the studio's .env file."));
     setText(this.toolkit, parts.join(" "));
   }
 
@@ -209,10 +216,10 @@ export class TrainingForm {
     for (const about of FIELDS) {
       const { control } = this.controls.get(about.name);
       if (about.name === "seed") control.placeholder = t("another one each time");
-      else if (!about.of) control.placeholder = settingWords(about, recipe[about.name]);
+      else if (!about.of) control.placeholder = settingWords(about, settingOf(about, recipe));
       else {
         const before = control.value;
-        const usual = h("option", { value: "" }, t("Preset: {value}", { value: settingWords(about, recipe[about.name]) }));
+        const usual = h("option", { value: "" }, t("Preset: {value}", { value: settingWords(about, settingOf(about, recipe)) }));
         control.replaceChildren(usual, ...Object.entries(about.of).map(([value, words]) => h("option", { value }, words)));
         control.value = before;
       }
@@ -229,7 +236,7 @@ export class TrainingForm {
       if (name === "model" || !value || control.closest(".cf").hidden) continue;
       if (name === "name") found.name = value;
       else if (name === "samples") found.samples = value.split("\n").map((line) => line.trim()).filter(Boolean);
-      else if (name === "gradient_checkpointing") found[name] = value === "true";
+      else if (["true", "false"].includes(value)) found[name] = value === "true";
       else found[name] = control.type === "number" ? Number(value) : value;
     }
     return found;

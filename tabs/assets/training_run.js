@@ -9,7 +9,7 @@ import { language, number, t, tn } from "./language.js";
 import { LineChart } from "./line_chart.js";
 import { Meters } from "./meters.js";
 import { complain, toast } from "./toast.js";
-import { FIELDS, settingWords } from "./training_form.js";
+import { FIELDS, settingOf, settingWords } from "./training_form.js";
 import { askCleanup } from "./training_versions.js";
 import { bytes, duration, faultWords, progressWords } from "./words.js";
 
@@ -377,6 +377,11 @@ export class TrainingRun {
     this.drawGrid();
   }
 
+  freedomTip() {
+    if (this.training.judgement?.freedom_measure === "reader") return t("How much of what the prompts ask for is in the pictures");
+    return t("How much the pictures change with the prompts, 100 % being as much as without the LoRA. Nothing reads here what is in them.");
+  }
+
   checkpoint(one, verdict, proposed) {
     const { samples } = this.training;
     const face = verdict?.samples[0] ? pictureOf(this.id, fileName(verdict.samples[0])) : samples.some((each) => each.step === one.step && each.number === 0) ? sampleOf(this.id, { step: one.step, number: 0 }) : null;
@@ -390,7 +395,7 @@ export class TrainingRun {
           "div",
           { class: "train-meters" },
           meter(t("Likeness"), verdict.likeness, t("0 % is the model without the LoRA, 100 % as alike as the pictures it learned from are to each other")),
-          meter(t("Prompt freedom"), verdict.prompt_freedom, t("How much of what the prompts ask for is in the pictures")),
+          meter(t("Prompt freedom"), verdict.prompt_freedom, this.freedomTip()),
         )
       : null;
     const signs = verdict?.overfit.length ? h("ul", { class: "train-signs", lang: "en" }, ...verdict.overfit.map((sign) => h("li", {}, icon("warn"), h("span", {}, sign)))) : null;
@@ -424,8 +429,8 @@ export class TrainingRun {
 
   drawSettings() {
     const { recipe } = this.training.plan;
-    const told = FIELDS.filter(({ name }) => recipe.prior_weight > 0 || !name.startsWith("prior_"));
-    const lines = told.map((field) => [field.label, h("span", { lang: field.text ? "en" : null }, settingWords(field, recipe[field.name]))]);
+    const told = FIELDS.filter(({ name, toolkit }) => (recipe.prior_weight > 0 || !name.startsWith("prior_")) && (recipe.toolkit || !toolkit));
+    const lines = told.map((field) => [field.label, h("span", { lang: field.text ? "en" : null }, settingWords(field, settingOf(field, recipe)))]);
     lines.unshift([t("Model"), h("code", {}, recipe.model)], [t("Trigger word"), h("code", {}, recipe.trigger)]);
     this.settings.replaceChildren(...lines.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
   }
@@ -468,7 +473,8 @@ export class TrainingRun {
     const both = [this.training, theirs];
     const names = both.map(({ job }) => runWords(job));
     const [one, other] = both.map(({ plan }) => plan.recipe);
-    const differ = FIELDS.filter(({ name }) => one[name] !== other[name]).map((field) => [field.label, settingWords(field, one[field.name]), settingWords(field, other[field.name])]);
+    const differ = FIELDS.filter((field) => settingOf(field, one) !== settingOf(field, other)).map((field) => [field.label, settingWords(field, settingOf(field, one)), settingWords(field, settingOf(field, other))]);
+    for (const [label, name] of [[t("Trigger word"), "trigger"], [t("Model"), "model"]]) if (one[name] !== other[name]) differ.unshift([label, one[name], other[name]]);
     const smooth = (training) => lossWords(training.points.at(-1)?.smooth ?? 0);
     if (both.every(({ points }) => points.length)) differ.push([t("Loss at the end"), ...both.map(smooth)]);
     if (this.training.pictures !== theirs.pictures) differ.unshift([t("Pictures"), ...both.map(({ pictures }) => number(pictures))]);
