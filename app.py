@@ -103,7 +103,7 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         now = reread(settings)
         urls = [url.strip() for url in now.comfyui_url.split(",") if url.strip()]
         own = [Address(url) for url in managed.urls() if url not in urls]
-        return [*(Address(url, now.comfyui_token.get_secret_value()) for url in urls), *own]
+        return [*(Address(url, now.comfyui_token_for(url)) for url in urls), *own]
 
     def own_folders() -> dict[str, tuple[Path, ...]]:
         now = reread(settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +25,11 @@ SAVED = "settings.json"
 
 def _names(*aliases: str) -> AliasChoices:
     return AliasChoices(*aliases)
+
+
+# A token of its own for each server: `http://one:8188=token, https://two=user:password`.
+_NAMES_SERVERS = re.compile(r"https?://[^\s=]+=")
+_NEXT_SERVER = re.compile(r",\s*(?=https?://[^\s=]+=)")
 
 
 class Settings(BaseSettings):
@@ -84,7 +90,8 @@ class Settings(BaseSettings):
     comfyui_token: SecretStr = Field(
         SecretStr(""),
         validation_alias=_names("LIKENESS_COMFYUI_TOKEN", "COMFYUI_TOKEN"),
-        description="What the ComfyUI servers want to hear: a bearer token, or user:password.",
+        description="What the ComfyUI servers want to hear: a bearer token, or user:password. For several servers "
+        "http://one:8188=token, https://two=user:password; each is told its own then, and no other address anything.",
     )
     comfyui_python: Path | None = Field(
         None,
@@ -219,6 +226,14 @@ class Settings(BaseSettings):
     def fingerprints_path(self) -> Path:
         """The file of weights' SHA-256, so that none is read twice."""
         return self.data / "cache" / "fingerprints.json"
+
+    def comfyui_token_for(self, url: str) -> str:
+        """What the ComfyUI server at an address wants to hear; empty where nothing was said for it."""
+        said = self.comfyui_token.get_secret_value().strip()
+        if not _NAMES_SERVERS.match(said):
+            return said
+        told = (part.partition("=") for part in _NEXT_SERVER.split(said))
+        return next((token.strip() for server, _, token in told if server.strip().rstrip("/") == url.rstrip("/")), "")
 
     @property
     def secrets_path(self) -> Path:

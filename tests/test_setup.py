@@ -220,3 +220,19 @@ def test_a_number_is_refused_before_it_is_kept(studio: Studio) -> None:
 
 def _on_postgres(settings: Settings) -> Settings:
     return settings.model_copy(update={"database_url": SecretStr("postgresql://me:sesame@127.0.0.1:1/x")})
+
+
+@pytest.mark.parametrize(
+    ("said", "one", "two", "stranger"),
+    [
+        ("", "", "", ""),
+        ("secret", "secret", "secret", "secret"),
+        ("mara:pass=word", "mara:pass=word", "mara:pass=word", "mara:pass=word"),
+        ("http://one:8188=a,b=c, https://two/=mara:secret", "a,b=c", "mara:secret", ""),
+        ("https://two=x", "", "x", ""),
+    ],
+)
+def test_each_comfyui_is_told_its_own_token(settings: Settings, said: str, one: str, two: str, stranger: str) -> None:
+    held = settings.model_copy(update={"comfyui_token": SecretStr(said)})
+    told = [held.comfyui_token_for(url) for url in ("http://one:8188", "https://two", "http://three:8188")]
+    assert told == [one, two, stranger]
