@@ -85,9 +85,13 @@ class Orders:
             try:
                 check_preset(preset, model, "style" if preset.is_style else "preset")
                 said = {"runs": True}
-                if model.engine == COMFYUI:
-                    for lack in self._remote.lacking(preset, model)[:1]:
-                        said = {"runs": False, "why_not": lack.message, "remedy": lack.remedy, "link": lack.url}
+                if model.engine == COMFYUI and (lacks := self._remote.lacking(preset, model)):
+                    said = {
+                        "runs": False,
+                        "why_not": " ".join(dict.fromkeys(lack.message for lack in lacks)),
+                        "remedy": " ".join(dict.fromkeys(lack.remedy for lack in lacks)),
+                        "link": next((lack.url for lack in lacks if lack.url), ""),
+                    }
             except LikenessError as error:
                 said = {"runs": False, "why_not": error.message, "remedy": error.remedy}
         return PresetChoice.model_validate({**preset.model_dump(exclude_unset=True), **said})

@@ -511,6 +511,7 @@ def test_a_preset_s_own_needs_name_the_pack_its_commit_and_what_is_there(studio:
         "odd": "nodes: [OddNode], link: 'https://example.org/odd'",
         "film": "models: [loras/film.safetensors]",
         "have": "nodes: [KSampler], models: [checkpoints/tiny_sd15.safetensors]",
+        "both": "nodes: [OddNode], models: [loras/film.safetensors]",
     }
     for name, said in needs.items():
         about = f"id: {name}_v1\nname: {name}\ncategory: style\ntooltip: x\nengines: any\nfamilies: any\nneeds: {{{said}}}\n"
@@ -527,6 +528,8 @@ def test_a_preset_s_own_needs_name_the_pack_its_commit_and_what_is_there(studio:
         assert caught.value.field == "preset"
         return caught.value
 
+    told = {each["id"]: each for each in api.get("/api/v1/presets", params={"model": model}).json()["items"]}["both_v1"]
+    assert "OddNode" in told["why_not"] and "film.safetensors" in told["why_not"], "everything that is missing is said at once"
     detail = refused("detail")
     assert "Install the node pack ComfyUI Impact Pack (commit 727295b)" in detail.message and "“FaceDetailer”" in detail.message
     assert detail.remedy == "Install https://github.com/ltdrdata/ComfyUI-Impact-Pack at commit 727295b52e5f7b5429e81ca2179172865aa83b99."
