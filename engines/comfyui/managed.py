@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from engines.comfyui.server import ComfyServer
+from engines.comfyui.server import KINDS, ComfyServer
 from engines.comfyui.wishes import Wishes
 from engines.installing.caretaker import STOP_S, Caretaker, Halted, Revoked, throw_away
 from engines.installing.install import install
@@ -285,8 +285,10 @@ def extra_arguments(settings: Settings) -> list[str]:
 
 def _model_paths(folder: Path, settings: Settings) -> Path:
     path = folder / "models.yaml"
-    # JSON is YAML, whatever stands in a path.
-    folders = {"checkpoints": str(settings.models_path), "loras": str(settings.loras_path)}
+    models = settings.models_path
+    kinds = {kind: str(models / kind) for kind in sorted(KINDS - {"checkpoints", "loras"})}
+    # JSON is YAML, whatever stands in a path; of several folders each has a line.
+    folders = {"checkpoints": str(models), "loras": f"{settings.loras_path}\n{models / 'loras'}", **kinds}
     write_atomically(path, json.dumps({"likeness": folders}, indent=1).encode())
     return path
 

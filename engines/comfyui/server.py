@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -195,7 +196,10 @@ class ComfyServer:
     def models(self, *, refresh: bool = False, keep: Callable[[bytes], None] | None = None) -> ServerModels:
         """The models, samplers and schedulers it has. New files are seen after `refresh`; `keep` as for `object_info`."""
         nodes = self.object_info(refresh=refresh, keep=keep)
-        return ServerModels(**{kind: choices(nodes, *where) for kind, where in LISTS.items()})
+        listed = {kind: choices(nodes, *where) for kind, where in LISTS.items()}
+        # Folders are listed with all that lies below them, our models folder too: parts of models are no checkpoints.
+        listed["checkpoints"] = tuple(name for name in listed["checkpoints"] if not _is_part(name))
+        return ServerModels(**listed)
 
     def model_file(self, folder: str, name: str) -> ModelFile | None:
         """What it says of one model file: size, time and place. None where it has none of that name, or is too old to say."""
@@ -441,6 +445,36 @@ LISTS = {
     "samplers": ("KSampler", "sampler_name"),
     "schedulers": ("KSampler", "scheduler"),
 }
+KINDS = frozenset(
+    {
+        "checkpoints",
+        "clip_vision",
+        "controlnet",
+        "diffusion_models",
+        "embeddings",
+        "loras",
+        "photomaker",
+        "style_models",
+        "text_encoders",
+        "upscale_models",
+        "vae",
+    }
+)
+"""The folders in which ComfyUI keeps models, by what they are."""
+# What a model in diffusers' layout is made of, each in a folder of its own; and models that describe pictures.
+_PARTS = frozenset(
+    {
+        "captioners",
+        "image_encoder",
+        "safety_checker",
+        "text_encoder",
+        "text_encoder_2",
+        "text_encoder_3",
+        "transformer",
+        "unet",
+        "vae",
+    }
+)
 _LARGE = "Check that the address is ComfyUI's; a video or picture this large has to be fetched from its own page."
 
 
@@ -459,6 +493,11 @@ def _address(url: str) -> tuple[str, tuple[str, str] | None]:
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     plain = urlunsplit((parts.scheme, f"{host}:{port}" if port else host, parts.path.rstrip("/"), "", ""))
     return plain, (parts.username, parts.password or "") if parts.username else None
+
+
+def _is_part(checkpoint: str) -> bool:
+    folders = re.split(r"[\\/]", checkpoint)[:-1]
+    return bool(folders) and (folders[0] in KINDS - {"checkpoints"} or any(folder in _PARTS for folder in folders))
 
 
 def _parsed(content: bytes) -> Any:

@@ -196,7 +196,8 @@ def test_what_is_wrong_is_said_at_its_field(visit: Open) -> None:
 
 def test_a_preset_brings_its_shape_and_says_what_open_fields_mean(studio: Running, visit: Open) -> None:
     presets: Any = studio.get("presets")
-    tall = next(preset for preset in presets["items"] if preset["width"] and preset["width"] < preset["height"])
+    sizes = {preset["id"]: preset | preset["per_family"].get("starter", {}) for preset in presets["items"] if preset["category"] != "style"}
+    tall = next(size for size in sizes.values() if size["width"] and size["width"] < size["height"])
     page = visit()
     every_control(page)
     page.locator("#advanced").get_by_role("button", name="More settings").click()
@@ -419,6 +420,7 @@ def test_charts_that_cannot_be_fetched_leave_the_tables_and_can_be_tried_again(s
     studio.post("generate?wait=60", QUICK)
     page, faults = open_page(browser, studio.url, DESKTOP)
     page.route("**/plotly/*.js", lambda route: route.abort())
+    page.reload()  # they are fetched ahead, as soon as nobody touches the page
     show(page, "Analytics")
     expect(page.get_by_text("The charts could not be fetched")).to_be_visible()
     expect(page.locator("likeness-analytics-tables summary").first).to_be_visible()

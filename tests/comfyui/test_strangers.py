@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import socket
 from collections.abc import Callable
 
@@ -107,3 +108,10 @@ def test_addresses_are_read_as_people_write_them(written: str, meant: str) -> No
     with ComfyServer(written) as server:
         assert server.url == meant
         assert server.socket_url("a b").endswith("/ws?clientId=a%20b")
+
+
+def test_parts_of_models_are_no_checkpoints() -> None:
+    listed = ["one.safetensors", "sdxl/two.safetensors", "vae/x.safetensors", "realistic/unet/y.safetensors", "loras\\z.safetensors"]
+    loader = {"CheckpointLoaderSimple": {"input": {"required": {"ckpt_name": [listed, {}]}}}}
+    with Stranger(said(json.dumps(loader).encode())) as stranger, ComfyServer(stranger.url) as client:
+        assert client.models().checkpoints == ("one.safetensors", "sdxl/two.safetensors")
