@@ -148,8 +148,8 @@ def test_pictures_are_enlarged_and_presets_say_what_the_server_lacks(studio: tup
         page.locator(".selection-bar").get_by_role("button", name="Clear").click()
         expect(cell).to_have_count(4)
         cell.first.click()
-        parent = page.locator(".viewer-facts .link").first.inner_text()
-        page.locator(".viewer-facts .link").first.click()
+        parent = page.locator(".viewer-facts dd > .link").first.inner_text()
+        page.locator(".viewer-facts dd > .link").first.click()
         expect(page.locator(".viewer-facts dd").last).to_have_text(parent)
         page.keyboard.press("Escape")
 
