@@ -88,7 +88,7 @@ def make_worker(settings: Settings, database: Database) -> Worker:
     from studio.shelf import ModelShelf
     from studio.train import train_lora
     from studio.worker import Worker
-    from studio.workflows import file_lists
+    from studio.workflows import file_lists, packs_of
 
     workflows = WorkflowShelf(WORKFLOWS, settings.data / "workflows")
 
@@ -119,6 +119,7 @@ def make_worker(settings: Settings, database: Database) -> Worker:
         keep_nodes=node_files(settings.data).keep,
         fingerprints=Fingerprints(own_folders, settings.fingerprints_path),
         wishes=wishes,
+        packs=lambda: packs_of(workflows.workflows()),
     )
     embedded, toolkit = Embedded(settings), AIToolkit(lambda: reread(settings))
     managed_toolkit = ManagedToolkit(lambda: reread(settings), toolkit.resting)

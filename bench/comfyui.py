@@ -26,6 +26,7 @@ from websockets.sync.client import connect
 
 from bench.rig import Running, percentile, running_studio, table, wait_until
 from tests.comfyui.server import Server, install
+from tests.comfyui.wire import Line
 
 SIDE, STEPS = 64, 2
 MODEL = "comfyui/checkpoints/tiny_sd15.safetensors"
@@ -74,6 +75,8 @@ def main() -> None:
                         compare(title, studio, bare, graph, request, args.jobs, args.rounds)
             if args.memory:
                 watch_memory(studio, args.memory)
+    if args.rounds:
+        previews(args.jobs)
 
 
 def compare(
@@ -83,7 +86,7 @@ def compare(
     bare.make(graph, 5)
     through_studio(studio, request, 5)
     rates: dict[str, list[float]] = {"bare": [], "studio": []}
-    alone: dict[str, list[float]] = {"bare": [], "studio": []}
+    alone: dict[str, list[float]] = {"bare": [], "studio": [], "ordered": []}
     spent, worker = 0.0, psutil.Process(worker_of(studio))
     for _ in range(rounds):
         rates["bare"].append(jobs / bare.make(graph, jobs))
@@ -92,7 +95,9 @@ def compare(
         spent += sum(worker.cpu_times()[:2]) - before
     for _ in range(30):
         alone["bare"].append(bare.make(graph, 1))
-        alone["studio"].append(alone_in_studio(studio, request))
+        ran, ordered = alone_in_studio(studio, request)
+        alone["studio"].append(ran)
+        alone["ordered"].append(ordered)
     middle = {side: statistics.median(found) for side, found in rates.items()}
     added = (percentile(alone["studio"], 0.5) - percentile(alone["bare"], 0.5)) * 1000
     table(
@@ -105,6 +110,7 @@ def compare(
             ("one job alone, bare", f"p50 {percentile(alone['bare'], 0.5) * 1000:.0f} ms"),
             ("one job alone, from start to done in the studio", f"p50 {percentile(alone['studio'], 0.5) * 1000:.0f} ms"),
             ("added by the studio", f"p50 {added:.0f} ms   (wanted: at most 30)"),
+            ("one job alone, from its order to done in the studio", f"p50 {percentile(alone['ordered'], 0.5) * 1000:.0f} ms"),
             ("worker, processor per job", f"{spent / (jobs * rounds) * 1000:.1f} ms"),
         ],
     )
@@ -243,9 +249,38 @@ def asked(studio: Running, request: dict[str, Any]) -> str:
             return answer["job_id"]
 
 
-def alone_in_studio(studio: Running, request: Callable[[int], dict[str, Any]]) -> float:
-    """Seconds that one job ran, when nothing else does."""
-    return through_studio(studio, request, 1)
+def alone_in_studio(studio: Running, request: Callable[[int], dict[str, Any]]) -> tuple[float, float]:
+    """Seconds that one job ran when nothing else does, and from its order to its end."""
+    ran = through_studio(studio, request, 1)
+    newest: Any = studio.get("jobs?limit=1")
+    (job,) = newest["items"]
+    return ran, seconds(job["finished_at"]) - seconds(job["created_at"])
+
+
+def previews(jobs: int) -> None:
+    """What comes from a server for a picture of twenty steps, with its previews and without."""
+    received: dict[str, float] = {}
+    for kind in ("none", "latent2rgb"):
+        with tempfile.TemporaryDirectory() as name, Server(Path(name) / "comfyui", previews=kind) as server, Line(server.port) as line:
+            os.environ["COMFYUI_URL"] = line.url
+            with running_studio(Path(name) / "data") as studio:
+                wait_until(lambda studio=studio: MODEL in models(studio), 60, "the server was not seen")
+                through_studio(studio, many_steps, 1)
+                before = line.carried_back
+                through_studio(studio, many_steps, jobs // 5)
+                received[kind] = (line.carried_back - before) / (jobs // 5)
+    table(
+        f"Bytes that a server sends for one picture of 512 × 512 in 20 steps ({jobs // 5} jobs)",
+        [
+            ("without previews", f"{received['none'] / 1024:.0f} kB (the picture, its queue and events)"),
+            ("with previews", f"{received['latent2rgb'] / 1024:.0f} kB"),
+            ("received for previews", f"{(received['latent2rgb'] - received['none']) / 1024:.1f} kB"),
+        ],
+    )
+
+
+def many_steps(seed: int) -> dict[str, Any]:
+    return {**tiny_request(seed), "width": 512, "height": 512, "steps": 20}
 
 
 def seconds(moment: str) -> float:

@@ -25,7 +25,10 @@ MAX_DEPTH = 20
 
 EXPORT = "In ComfyUI choose Workflow → Export (API), and give the file that this writes."
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PICTURE = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP", re.DOTALL)
+# ComfyUI's nodes for WebP write `prompt:{…}` and `workflow:{…}` into EXIF fields meant for a camera's name; others use the comment.
+_EXIF_FOLDER, _COMMENT = 0x8769, 0x9286
+_COMMENT_CODES = {b"ASCII\0\0\0": "utf-8", b"UNICODE\0": "utf-16", b"\0" * 8: "utf-8"}
 _VARIABLE = re.compile(r"\{\{ *([a-z][a-z0-9_]*) *\}\}")
 # Inputs whose words are read, not opened: a path in them is only a word.
 _WORDS = frozenset(
@@ -51,7 +54,8 @@ Graph = dict[str, Node]
 
 
 def read_api_graph(data: bytes) -> Graph:
-    """The graph in a person's file: JSON as ComfyUI's Export (API) writes it, a posted `{"prompt": …}`, or a PNG that ComfyUI saved.
+    """The graph in a person's file: JSON as ComfyUI's Export (API) writes it, a posted `{"prompt": …}`, or a picture that ComfyUI saved
+    (a PNG with its text, a WebP or JPEG with its EXIF).
 
     Raises FileTooLarge, ContractMismatch for what is no API graph (with how to export one), and InvalidFieldValue naming `node.input`
     for a value that can't be used.
@@ -180,8 +184,13 @@ def escapes(text: str) -> bool:
     return ".." in PurePosixPath(text.replace("\\", "/")).parts
 
 
+def is_picture(data: bytes) -> bool:
+    """Whether a file begins like a PNG, JPEG or WebP."""
+    return _PICTURE.match(data) is not None
+
+
 def _read(data: bytes) -> object:
-    if data.startswith(_PNG):
+    if is_picture(data):
         return _read_picture(data)
     if len(data) > MAX_GRAPH_BYTES:
         raise FileTooLarge(
@@ -190,7 +199,7 @@ def _read(data: bytes) -> object:
     try:
         return _parse(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ContractMismatch("This file is neither JSON nor a PNG.", field="file", remedy=EXPORT) from error
+        raise ContractMismatch("This file is neither JSON nor a PNG, WebP or JPEG.", field="file", remedy=EXPORT) from error
 
 
 def _read_picture(data: bytes) -> object:
@@ -198,7 +207,7 @@ def _read_picture(data: bytes) -> object:
         raise FileTooLarge(f"The picture has {len(data) >> 20} MB; {MAX_PICTURE_BYTES >> 20} are allowed.", field="file", remedy=EXPORT)
     try:
         with own_limits(), Image.open(io.BytesIO(data)) as picture:
-            said = dict(picture.info)
+            said = _exif_texts(picture) | dict(picture.info)
     except (*UNREADABLE, Image.DecompressionBombError) as error:
         raise ContractMismatch("This picture is broken.", field="file", remedy=EXPORT) from error
     text = said.get("prompt")
@@ -209,6 +218,21 @@ def _read_picture(data: bytes) -> object:
     if len(text) > MAX_GRAPH_BYTES:
         raise FileTooLarge("The workflow in this picture is too large.", field="file", remedy=EXPORT)
     return _parse(text)
+
+
+def _exif_texts(picture: Image.Image) -> dict[str, str]:
+    exif = picture.getexif()
+    found: dict[str, str] = {}
+    for value in (*exif.values(), exif.get_ifd(_EXIF_FOLDER).get(_COMMENT)):
+        text = value
+        if isinstance(value, bytes):
+            coding = _COMMENT_CODES.get(value[:8])
+            text = (value[8:] if coding else value).decode(coding or "utf-8", "replace")
+        if isinstance(text, str):
+            name, colon, rest = text.partition(":")
+            if colon and name.lower() in {"prompt", "workflow"}:
+                found[name.lower()] = rest.rstrip("\0")
+    return found
 
 
 def _parse(text: str) -> object:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from studio.contracts import Contract
-from studio.errors import InvalidFieldValue, NotFound
+from studio.errors import ContractMismatch, InvalidFieldValue, NotFound
 from studio.graphs import Graph, link, variables
 from studio.nodes import WEIGHTS, InputSchema, Nodes
 from studio.workflows import LoraHook, NodePack, Parameter, ParameterType, Value, Workflow, WorkflowKind, WorkflowStatus
@@ -67,6 +67,17 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
+# Nodes at a graph's end that keep something else than pictures: in ComfyUI itself, and in the pack most videos are made with.
+_KEPT_ELSE = {
+    **dict.fromkeys(("SaveVideo", "SaveWEBM", "VHS_VideoCombine"), "videos"),
+    **dict.fromkeys(("SaveAudio", "SaveAudioMP3", "SaveAudioOpus", "PreviewAudio"), "sound"),
+    **dict.fromkeys(("SaveGLB", "Preview3D"), "3D models"),
+    **dict.fromkeys(("CheckpointSave", "CLIPSave", "VAESave", "ModelSave", "ImageOnlyCheckpointSave", "SaveLoRA", "LoraSave"), "weights"),
+    **dict.fromkeys(("SaveLatent", "SaveTrainingDataset"), "latents"),
+    **dict.fromkeys(("SaveSVGNode", "PreviewAny"), "text"),
+}
+
+
 class Exposable(Contract):
     """An input that could be set: where it is, what it holds now, and the parameter that it would make.
 
@@ -117,6 +128,21 @@ def inputs_of(graph: Graph, nodes: Nodes | None = None) -> tuple[Exposable, ...]
                 )
             )
     return tuple(found)
+
+
+def check_pictures(graph: Graph, nodes: Nodes | None = None) -> None:
+    """See that a graph makes a picture, as far as its nodes are known. Raises ContractMismatch saying what it makes in its place."""
+    taken = {at[0] for node in graph.values() for value in node["inputs"].values() if (at := link(value))}
+    ends = {node["class_type"] for node_id, node in graph.items() if node_id not in taken}
+    else_kept = sorted({_KEPT_ELSE[kind] for kind in ends if kind in _KEPT_ELSE})
+    for node in graph.values():
+        kind = node["class_type"]
+        schema = nodes.get(kind) if nodes else None
+        # What a node nobody knows does at the end of a graph may be to save.
+        if kind not in _KEPT_ELSE and (schema.is_output if schema else kind in ends):
+            return
+    told = f"This workflow makes {' and '.join(else_kept)}, and no picture." if else_kept else "Nothing in this workflow saves a picture."
+    raise ContractMismatch(told, field="file", remedy="Let it end in a Save Image node in ComfyUI, and export it again.")
 
 
 def expose(

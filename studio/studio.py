@@ -72,7 +72,7 @@ from studio.shelf import ModelShelf, PresetShelf, find_classifier
 from studio.training_offers import NO_TOOLKIT, Toolkit
 from studio.trainings import Trainings
 from studio.variants import Variants
-from studio.workshop import ImportChoices, Inspected, WorkflowChange, WorkflowView, Workshop
+from studio.workshop import ExportForm, ImportChoices, Inspected, WorkflowChange, WorkflowView, Workshop
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 WORKER_SILENT_S = 20.0
@@ -352,9 +352,9 @@ class Studio:
         """
         return self._workshop.take_in(data, choices, filename)
 
-    def export_workflow(self, name: str) -> tuple[str, bytes]:
-        """A workflow as one JSON file that can be imported again: its name and its bytes. Raises NotFound."""
-        return self._workshop.export(name)
+    def export_workflow(self, name: str, form: ExportForm = ExportForm.likeness) -> tuple[str, bytes]:
+        """A workflow as one JSON file that can be imported again, or as ComfyUI opens it: its name and its bytes. Raises NotFound."""
+        return self._workshop.export(name, form)
 
     def change_workflow(self, name: str, change: WorkflowChange) -> WorkflowView:
         """Change the words of a workflow of one's own. Raises NotFound, InvalidFieldValue, and Conflict for one that comes along."""

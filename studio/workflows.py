@@ -29,7 +29,7 @@ from studio.errors import (
     from_validation,
 )
 from studio.files import read_yaml, sync_folder, write_atomically
-from studio.graphs import MAX_GRAPH_BYTES, Graph, Node, check_files, check_wiring, escapes, fill, link, places, variables
+from studio.graphs import MAX_GRAPH_BYTES, Graph, Node, check_files, check_wiring, escapes, fill, is_picture, link, places, variables
 from studio.nodes import FaultKind, Nodes, check
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(?:[-_][a-z0-9]+)*$", max_length=60)]
@@ -515,9 +515,14 @@ def export_workflow(workflow: Workflow) -> bytes:
     return _pretty({_EXPORT_MARK: 1, **_manifest(workflow), "graph": workflow.graph})
 
 
+def export_graph(workflow: Workflow) -> bytes:
+    """The graph alone with the default of every parameter filled in, as ComfyUI's own Export (API) writes it: its page opens it."""
+    return _pretty(render(workflow, _stand_ins(workflow)))
+
+
 def is_exported(data: bytes) -> bool:
     """Whether a file looks like one that `export_workflow` wrote, and not like a graph of ComfyUI's own."""
-    return not data.startswith(b"\x89PNG") and f'"{_EXPORT_MARK}"'.encode() in data[:200]
+    return not is_picture(data) and f'"{_EXPORT_MARK}"'.encode() in data[:200]
 
 
 def read_workflow(data: bytes) -> Workflow:
@@ -619,9 +624,13 @@ def _free(node_id: str, graph: Graph) -> str:
     return node_id
 
 
+# ComfyUI brings a picture of this name.
+EXAMPLE_IMAGE = "example.png"
+
+
 def _stand_ins(workflow: Workflow) -> dict[str, Value]:
     # Any value of the right kind: only nodes and lists are looked at.
-    kinds: dict[ParameterType, Value] = {ParameterType.text: "", ParameterType.boolean: False, ParameterType.image: "image.png"}
+    kinds: dict[ParameterType, Value] = {ParameterType.text: "", ParameterType.boolean: False, ParameterType.image: EXAMPLE_IMAGE}
     found: dict[str, Value] = {}
     for parameter in workflow.parameters:
         if parameter.default is not None:

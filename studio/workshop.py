@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from pydantic import Field, ValidationError
 from studio.contracts import Asked, Contract, Inventory, Name, Prompt
 from studio.errors import Conflict, InvalidFieldValue, NotFound, SafetyFilter, from_validation
 from studio.graphs import Graph, lone, places, read_api_graph, texts
-from studio.imports import Exposable, Exposed, expose, inputs_of, negative_nodes, workflow_id
+from studio.imports import Exposable, Exposed, check_pictures, expose, inputs_of, negative_nodes, workflow_id
 from studio.remote import Remote, offline
 from studio.safety_nodes import Faces, check_nodes, faces_of
 from studio.workflows import (
@@ -27,6 +28,7 @@ from studio.workflows import (
     WorkflowKind,
     WorkflowStatus,
     delete_workflow,
+    export_graph,
     export_workflow,
     is_exported,
     lacking,
@@ -116,6 +118,13 @@ class Inspected(Contract):
     missing_packs: tuple[Lack, ...] = ()
 
 
+class ExportForm(StrEnum):
+    """How a workflow is written: with all that Likeness knows of it, or its graph alone as ComfyUI's Export (API) writes one."""
+
+    likeness = "likeness"
+    api = "api"
+
+
 class Workshop:
     """The workflows of one studio. Own ones lie in the shelf's own folder; asks no server."""
 
@@ -144,19 +153,23 @@ class Workshop:
         return self._view(self._shelf.workflow(name), self._remote.inventory(), self._remote.packs())
 
     def inspect(self, data: bytes, filename: str = "") -> Inspected:
-        """What could be set in a file: JSON of ComfyUI's Export (API), a PNG that ComfyUI saved, or a workflow that was exported here.
+        """What could be set in a file: JSON of ComfyUI's Export (API), a picture that ComfyUI saved, or a workflow that was exported here.
 
-        Raises ContractMismatch, FileTooLarge, InvalidFieldValue, and SafetyFilter for a graph that swaps faces.
+        Raises ContractMismatch (also for a graph that makes no picture), FileTooLarge, InvalidFieldValue, and SafetyFilter for a graph
+        that swaps faces.
         """
         name = Path(filename).stem.replace("_", " ").strip()[:100]
         inventory = self._remote.inventory()
         if is_exported(data):
             workflow = read_workflow(data)
             check_nodes(workflow.graph)
+            check_pictures(workflow.graph, self._remote.nodes_of(workflow.graph))
             return self._inspected(workflow.name, workflow.graph, (), inventory, exported=True)
         graph = read_api_graph(data)
         check_nodes(graph)
-        return self._inspected(name, graph, inputs_of(graph, self._remote.nodes_of(graph)), inventory, exported=False)
+        nodes = self._remote.nodes_of(graph)
+        check_pictures(graph, nodes)
+        return self._inspected(name, graph, inputs_of(graph, nodes), inventory, exported=False)
 
     def take_in(self, data: bytes, choices: ImportChoices, filename: str = "") -> WorkflowView:
         """Keep a file's graph as a workflow of one's own, under an id that nobody has. Raises as `inspect` does, SafetyFilter for a text
@@ -166,22 +179,27 @@ class Workshop:
             said = read_workflow(data)
             # The same limits hold for the values of a graph, whoever wrote it.
             read_api_graph(json.dumps(said.graph).encode())
+            check_pictures(said.graph, self._remote.nodes_of(said.graph))
             changes = {"status": WorkflowStatus.imported, "name": choices.name or said.name, "id": self._free_id(choices.name or said.id)}
             _check_pictures(said)
             workflow = said.model_copy(update=changes | ({} if choices.about is None else {"about": choices.about}))
         else:
             graph = read_api_graph(data)
             name = choices.name or Path(filename).stem.replace("_", " ").strip()[:100] or "My workflow"
-            exposed = _chosen(inputs_of(graph, self._remote.nodes_of(graph)), choices.expose)
+            nodes = self._remote.nodes_of(graph)
+            check_pictures(graph, nodes)
+            exposed = _chosen(inputs_of(graph, nodes), choices.expose)
             about, packs = choices.about or "", _named(self._remote.packs(), graph)
             workflow = _kept(lambda: expose(graph, exposed, workflow_id=self._free_id(name), name=name, about=about, packs=packs))
         check_texts(workflow)
         save_workflow(self._shelf.own, workflow)
         return self.view(workflow.id)
 
-    def export(self, name: str) -> tuple[str, bytes]:
-        """A workflow as one JSON file that can be taken in again: its name and its bytes. Raises NotFound."""
+    def export(self, name: str, form: ExportForm = ExportForm.likeness) -> tuple[str, bytes]:
+        """A workflow as one JSON file that can be taken in again, or as ComfyUI opens it: its name and its bytes. Raises NotFound."""
         workflow = self._shelf.workflow(name)
+        if form is ExportForm.api:
+            return f"{workflow.id}-comfyui.json", export_graph(workflow)
         return f"{workflow.id}.json", export_workflow(workflow)
 
     def change(self, name: str, change: WorkflowChange) -> WorkflowView:

@@ -15,8 +15,9 @@ import pytest
 from fastapi.testclient import TestClient
 from oracle import Answer, Oracle, fails, hangs, picture_in, running_oracle, says, sees
 from PIL import Image
+from working_here import working_here
 
-from app import HOME, main, make_worker, open_studio
+from app import HOME, main, open_studio
 from bench.rig import wait_until
 from studio.api import create_api
 from studio.captionings import VisionTry
@@ -85,10 +86,10 @@ def order(studio: Studio, **said: Any) -> Job:
 
 def work(studio: Studio, job: Job) -> Job:
     """Run a job's newest attempt as the worker does, in this thread; gives it as it is then."""
-    worker = make_worker(studio.settings, studio.database)
-    run = worker.jobs.begin(f"{job.id}-{studio.job(job.id).attempt}")
-    assert run is not None
-    worker._work(run)
+    with working_here(studio.settings, studio.database) as worker:
+        run = worker.jobs.begin(f"{job.id}-{studio.job(job.id).attempt}")
+        assert run is not None
+        worker._work(run)
     return studio.job(job.id)
 
 

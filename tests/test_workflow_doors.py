@@ -21,6 +21,7 @@ from studio.api import create_api
 from studio.contracts import CharacterFields, CharacterKind, Consent, GenerateRequest, Inventory, ServerState
 from studio.db import INVENTORY, engine_states
 from studio.errors import ConsentMissing, DependencyMissing, InvalidFieldValue, LikenessError, MissingRequiredField, SafetyFilter
+from studio.graphs import read_api_graph, variables
 from studio.node_files import KEPT, NodeFiles, node_files
 from studio.remote import WorkflowShelf
 from studio.safety_nodes import faces_of
@@ -181,6 +182,56 @@ def test_a_broken_one_of_somebody_s_own_hides_no_other(studio: Studio, api: Test
 
 def test_a_png_that_carries_its_graph_is_taken_in(api: TestClient) -> None:
     assert sent(api, png(prompt=json.dumps(GRAPH)), name="cat.png").json()["id"] == "cat"
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "JPEG"])
+@pytest.mark.parametrize("comment", [False, True], ids=["camera", "comment"])
+def test_other_pictures_carry_their_graph_in_exif(api: TestClient, kind: str, comment: bool) -> None:
+    exif, said = Image.Exif(), "prompt:" + json.dumps(GRAPH)
+    if comment:
+        exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + said.encode("utf-16")
+    else:
+        exif[0x010F], exif[0x0110] = "workflow:{}", said
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, kind, exif=exif)
+    assert sent(api, out.getvalue(), name="cat.webp").json()["id"] == "cat"
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "JPEG"])
+def test_a_picture_without_one_or_a_broken_one_says_so(still: TestClient, kind: str) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(out, kind)
+    assert "carries no workflow" in sent(still, out.getvalue()).json()["error"]["message"]
+    assert sent(still, out.getvalue()[:40]).json()["error"]["code"] == "CONTRACT_MISMATCH"
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("SaveWEBM", "makes videos, and no picture"),
+        ("SaveAudioMP3", "makes sound"),
+        ("PreviewAny", "makes text"),
+        ("VHS_VideoCombine", "videos"),
+    ],
+)
+@pytest.mark.parametrize("path", ["workflows", "workflows/inspect"])
+def test_a_graph_that_makes_no_picture_is_refused_before_it_runs(studio: Studio, api: TestClient, kind: str, says: str, path: str) -> None:
+    seen(studio)
+    graph = {**GRAPH, "9": {"class_type": kind, "inputs": {"images": ["8", 0], "filename_prefix": "mine"}}}
+    error = sent(api, data_of(graph), path=path).json()["error"]
+    assert error["code"] == "CONTRACT_MISMATCH" and says in error["message"] and "Save Image" in error["remedy"]
+    # A picture beside it is enough, and what nobody knows may save one.
+    beside = {**graph, "10": GRAPH["9"]}
+    unknown = {**GRAPH, "9": {"class_type": "FancySave", "inputs": {"images": ["8", 0]}}}
+    for fine in (beside, unknown):
+        assert sent(api, data_of(fine), path=path).status_code in (200, 201)
+
+
+def test_a_graph_whose_last_known_node_saves_nothing_is_refused(studio: Studio, api: TestClient) -> None:
+    seen(studio)
+    told(studio, json.loads((HOME / "tests" / "comfyui" / "data" / "object_info_full.json").read_text()))
+    graph = {node_id: node for node_id, node in GRAPH.items() if node_id != "9"}
+    assert "saves a picture" in sent(api, data_of(graph)).json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -373,6 +424,10 @@ def test_photos_of_two_people_are_never_put_together(studio: Studio, api: TestCl
 
 def test_a_shipped_workflow_can_be_exported_and_not_changed(api: TestClient) -> None:
     assert api.get("/api/v1/workflows/sd15_text_to_image/export").status_code == 200
+    alone = api.get("/api/v1/workflows/sd15_text_to_image/export?format=api")
+    assert "sd15_text_to_image-comfyui.json" in alone.headers["content-disposition"]
+    assert not variables(read_api_graph(alone.content)), "every variable has its default"
+    assert api.get("/api/v1/workflows/sd15_text_to_image/export?format=yaml").status_code == 422
     for answer in (
         api.patch("/api/v1/workflows/sd15_text_to_image", json={"name": "x"}),
         api.delete("/api/v1/workflows/sd15_text_to_image"),
@@ -395,6 +450,8 @@ def test_the_command_line_does_the_same(studio: Studio, tmp_path: Path, capsys: 
     assert said("workflows", "edit", "cat", "--name", "Tom", "--label", "steps=Steps")[1]["name"] == "Tom"
     assert said("workflows", "export", "cat", "--out", str(tmp_path / "out.json"))[0] == 0
     assert json.loads((tmp_path / "out.json").read_text())["name"] == "Tom"
+    assert said("workflows", "export", "cat", "--out", str(tmp_path / "api.json"), "--format", "api")[0] == 0
+    assert json.loads((tmp_path / "api.json").read_text()) == GRAPH, "what was taken in comes out as it was"
     assert said("workflows", "delete", "cat")[0] == 0 and said("workflows", "show", "cat")[0] == 1
     assert said("workflows", "restore", "cat")[1]["name"] == "Tom"
     status, job = said("generate", "a dog", "--workflow", "cat", "--set", "steps=3", "--no-wait")

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from engines.comfyui.faults import Hanging, NotComfy, Unreachable
+from engines.comfyui.faults import Hanging, MissingNode, NotComfy, Unreachable
 from engines.comfyui.hashes import UNKNOWN, Fingerprints, Hashes
 from engines.comfyui.server import LISTS, ComfyServer, Entry, Graph, OutputFile, choices
 from engines.comfyui.sockets import Sockets
@@ -28,6 +28,7 @@ from studio.engine import Artifact, Inputs, Report
 from studio.errors import EngineFailed, LikenessError
 from studio.remote import offline
 from studio.source import check_mask, fitted, kept
+from studio.workflows import NodePack
 
 PLACES = 2  # jobs in flight per server
 LOOK_S = 3.0
@@ -93,7 +94,9 @@ class Comfy:
         fingerprints: Fingerprints | None = None,
         patience: Patience | None = None,
         wishes: Wishes | None = None,
+        packs: Callable[[], Sequence[NodePack]] = tuple,
     ) -> None:
+        self._packs = packs
         self._addresses = addresses
         self._graph_for = graph_for
         self._spec_for = spec_for
@@ -104,6 +107,8 @@ class Comfy:
         self._wishes = wishes or Wishes()
         self._lock = threading.Lock()
         self._seen: dict[Address, Seen] = {}
+        # No longer wanted, and let go of once no job holds a place there.
+        self._dropped: list[Seen] = []
         self._known = Inventory()
         self._model: str | None = None
         self._closed = threading.Event()
@@ -167,6 +172,9 @@ class Comfy:
                             yield from self._one(seen, recipe, inputs, names, index, run_id, report, patience)
                             done.add(index)
                     return
+                except MissingNode as error:
+                    pack = next((pack for pack in self._packs() if error.class_type in pack.nodes), None)
+                    raise MissingNode(error.class_type, pack) from error
                 except Unreachable as error:
                     avoided.add(address)
                     self._lost(address, error)
@@ -182,7 +190,9 @@ class Comfy:
         self._closed.set()
         if self._fingerprints is not None:
             self._fingerprints.close()
-        for seen in self._seen.values():
+        with self._lock:
+            known = [*self._seen.values(), *self._dropped]
+        for seen in known:
             seen.close()
 
     def _outline(self, recipe: Recipe, inputs: Inputs) -> Graph:
@@ -211,16 +221,19 @@ class Comfy:
             away = any(seen.nodes and seen.has(graph) for at, seen in seen_now.items() if at not in fit and at not in avoided)
             too_long = time.monotonic() - began > ((self._patience or Patience()).outage if fit and away else STARTING_S)
             if having or (fit and (not away or too_long)):
-                break
+                own = [at for at, seen in fit.items() if len(fit) > 1 and _knows(seen.server, f"{run_id}.", recipe.count)]
+                with self._lock:
+                    address = min(own or having or list(fit), key=lambda at: fit[at].taken + fit[at].state.queued)
+                    seen = fit[address]
+                    if self._seen.get(address) is seen:
+                        seen.taken += 1
+                        break
+                # Its address was taken out of the settings meanwhile.
+                continue
             if too_long:
                 raise offline(self._known)
             report(0.0, "Waiting for the ComfyUI server that has this model" if fit else "Waiting for a ComfyUI server")
             time.sleep(0.2)
-        own = [at for at, seen in fit.items() if len(fit) > 1 and _knows(seen.server, f"{run_id}.", recipe.count)]
-        with self._lock:
-            address = min(own or having or list(fit), key=lambda at: fit[at].taken + fit[at].state.queued)
-            seen = fit[address]
-            seen.taken += 1
         try:
             yield address, seen
         finally:
@@ -242,8 +255,15 @@ class Comfy:
     def _look_once(self, *, anew: bool = False) -> None:
         wanted = tuple(dict.fromkeys(self._addresses()))
         with self._lock:
+            if self._closed.is_set():
+                return
             # One that is not wanted any more is left to the jobs that are still on it.
+            self._dropped += [seen for at, seen in self._seen.items() if at not in wanted]
             self._seen = {at: self._seen.get(at) or Seen(at) for at in wanted}
+            left = [seen for seen in self._dropped if not seen.taken]
+            self._dropped = [seen for seen in self._dropped if seen.taken]
+        for seen in left:
+            seen.close()
         for seen in list(self._seen.values()):
             seen.look(self._lists_for, self._keep_nodes, anew=anew)
             seen.sockets.tidy(LOOK_S)

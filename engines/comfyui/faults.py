@@ -20,6 +20,7 @@ from studio.errors import (
     NotFound,
     OutOfMemory,
 )
+from studio.workflows import NodePack, missing_pack
 
 
 class Unreachable(EngineOffline):
@@ -45,13 +46,15 @@ class NotComfy(EngineOffline):
 
 
 class MissingNode(DependencyMissing):
-    """A workflow needs a node that the server doesn't have. `class_type` is its name, for whoever knows the pack it is in."""
+    """A workflow needs a node that the server doesn't have. `pack` is the node pack that has it, where that is known."""
 
-    def __init__(self, class_type: str) -> None:
+    def __init__(self, class_type: str, pack: NodePack | None = None) -> None:
         self.class_type = class_type
+        lack = missing_pack(pack, (class_type,)) if pack else None
+        install = lack.remedy.rstrip(".") if lack else f"Install the node pack that has {class_type}, or update ComfyUI"
         super().__init__(
-            f"ComfyUI has no node “{class_type}”.",
-            remedy=f"Install the node pack that has {class_type}, or update ComfyUI, and restart it. Or choose another workflow.",
+            lack.message if lack else f"ComfyUI has no node “{class_type}”.",
+            remedy=f"{install}, and restart it. Or choose another workflow.",
         )
 
 

@@ -22,6 +22,11 @@ log = logging.getLogger(__name__)
 REMEMBERED_S = 60.0
 # A file system may keep times in steps of two seconds.
 SAME_TIME_S = 2.0
+# Another task of the server lets go of its models, and nothing says when it has: a job that comes in the same moment may be before it.
+LETTING_GO_S = 0.5
+
+_Key = tuple[str, str, str]
+"""The server, its folder, and the file's name there."""
 
 
 @dataclass(frozen=True)
@@ -38,56 +43,88 @@ UNKNOWN = Hashes()
 class Fingerprints:
     """Looks up the files of a server on this computer and reads each once: those it names itself, where it runs here, else those of the
     same name and size in `folders` (by the server's name of the folder). `cache` spares reading a file twice. From any thread.
+
+    What a server says of a file is remembered for `remembered_s`. One that was replaced under its name since is read anew: servers keep
+    models by their names, and would go on drawing with the old one.
     """
 
-    def __init__(self, folders: Callable[[], Mapping[str, Sequence[Path]]], cache: Path) -> None:
+    def __init__(self, folders: Callable[[], Mapping[str, Sequence[Path]]], cache: Path, *, remembered_s: float = REMEMBERED_S) -> None:
         self._folders = folders
         self._cache = cache
-        self._known: dict[tuple[str, str, str], tuple[float, str]] = {}
+        self._remembered_s = remembered_s
+        self._there: dict[_Key, ModelFile] = {}
+        self._known: dict[_Key, tuple[float, str]] = {}
         # Several may ask, so that a server that hangs keeps nobody else waiting; one reads: two would only read against each other.
         self._askers = ThreadPoolExecutor(4, thread_name_prefix="hashes")
         self._reading = threading.Lock()
         self._closed = threading.Event()
 
     def begin(self, server: ComfyServer, recipe: Recipe, engine: str) -> Future[Hashes]:
-        """Look for the files of a recipe meanwhile. What can't be found or read is unknown; nothing is raised."""
-        model = recipe.model.removeprefix(f"{engine}/")
-        wanted = [(server.url, *model.partition("/")[::2]), *((server.url, "loras", use.path) for use in recipe.loras)]
-        known = [self._known.get(each) for each in wanted]
-        now = time.monotonic()
-        if all(each and now - each[0] < REMEMBERED_S for each in known):
+        """Look for the files of a recipe, and read them meanwhile; to be called before the job is posted.
+
+        What can't be found or read is unknown; nothing is raised.
+        """
+        folder, _, name = recipe.model.removeprefix(f"{engine}/").partition("/")
+        wanted: list[_Key] = [(server.url, folder, name), *((server.url, "loras", use.path) for use in recipe.loras)]
+        known = [self._remembered(each) for each in wanted]
+        if None not in known:
             done: Future[Hashes] = Future()
-            done.set_result(_together(recipe, [each[1] for each in known if each]))
+            done.set_result(_together(recipe, [each for each in known if each is not None]))
             return done
-        return self._askers.submit(lambda: _together(recipe, [self._hash(server, *each[1:]) for each in wanted]))
+        found = {key: self._look(server, key) for key, digest in zip(wanted, known, strict=True) if digest is None}
+        self._let_go_of_old(server, found)
+        return self._askers.submit(lambda: _together(recipe, [self._hash(key, found.get(key)) for key in wanted]))
 
     def close(self) -> None:
         """Stop reading."""
         self._closed.set()
         self._askers.shutdown(wait=False, cancel_futures=True)
 
-    def _hash(self, server: ComfyServer, folder: str, name: str) -> str:
-        key = (server.url, folder, name)
+    def _remembered(self, key: _Key) -> str | None:
         known = self._known.get(key)
-        if known and time.monotonic() - known[0] < REMEMBERED_S:
-            return known[1]
+        return known[1] if known and time.monotonic() - known[0] < self._remembered_s else None
+
+    def _look(self, server: ComfyServer, key: _Key) -> ModelFile | None:
+        url, folder, name = key
+        if not name.lower().endswith(WEIGHTS):
+            return None
+        try:
+            return server.model_file(folder, name)
+        except LikenessError as error:
+            log.info("%s says nothing of %s/%s: %s", url, folder, name, error)
+            return None
+
+    def _let_go_of_old(self, server: ComfyServer, found: Mapping[_Key, ModelFile | None]) -> None:
+        """Have the server forget its models where a file is another one than at the last look."""
+        there = {key: file for key, file in found.items() if file is not None}
+        old = [key for key, file in there.items() if _is_another(self._there.get(key), file)]
+        self._there |= there
+        if not old:
+            return
+        log.info("%s has another file for %s: its models are read anew", server.url, ", ".join("/".join(key[1:]) for key in old))
+        try:
+            server.free()
+        except LikenessError as error:
+            log.warning("%s keeps its old models: %s", server.url, error)
+        self._closed.wait(LETTING_GO_S)
+
+    def _hash(self, key: _Key, there: ModelFile | None) -> str:
+        known = self._remembered(key)
+        if known is not None:
+            return known
+        url, folder, name = key
         digest = ""
         try:
-            found = self._find(server, folder, name)
+            found = self._find(folder, name, there) if there is not None else None
             if found is not None:
                 with self._reading:
                     digest = fingerprint([found], self._cache, self._read)
         except (LikenessError, _Closed) as error:
-            log.info("The hash of %s/%s on %s stays unknown: %s", folder, name, server.url, error)
+            log.info("The hash of %s/%s on %s stays unknown: %s", folder, name, url, error)
         self._known[key] = time.monotonic(), digest
         return digest
 
-    def _find(self, server: ComfyServer, folder: str, name: str) -> Path | None:
-        if not name.lower().endswith(WEIGHTS):
-            return None
-        there = server.model_file(folder, name)
-        if there is None:
-            return None
+    def _find(self, folder: str, name: str, there: ModelFile) -> Path | None:
         if there.path is not None and _is(Path(there.path), there, timed=True):
             return Path(there.path)
         return next((path for path in self._own(folder, name) if _is(path, there, timed=False)), None)
@@ -101,6 +138,10 @@ class Fingerprints:
     def _read(self, _done: int, _total: int) -> None:
         if self._closed.is_set():
             raise _Closed
+
+
+def _is_another(before: ModelFile | None, now: ModelFile) -> bool:
+    return before is not None and (before.size, before.modified) != (now.size, now.modified)
 
 
 class _Closed(Exception):

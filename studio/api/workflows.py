@@ -14,7 +14,7 @@ from studio.api.refusals import RESPONSES, with_errors
 from studio.api.views import Id, Workflows
 from studio.errors import from_validation
 from studio.studio import Studio
-from studio.workshop import ImportChoices, Inspected, WorkflowChange, WorkflowView
+from studio.workshop import ExportForm, ImportChoices, Inspected, WorkflowChange, WorkflowView
 
 if TYPE_CHECKING:
     from typing import Any
@@ -34,7 +34,7 @@ def routes(studio: Studio) -> APIRouter:
         "/workflows/inspect", summary="What could be set in a file", responses=with_errors(403, 413), openapi_extra=_form(choices=False)
     )
     async def inspect(request: Request) -> Inspected:
-        """JSON of ComfyUI's Export (API), a PNG that ComfyUI saved, or a workflow that was exported here. Nothing is kept."""
+        """JSON of ComfyUI's Export (API), a picture that ComfyUI saved, or a workflow that was exported here. Nothing is kept."""
         name, data, _ = await file_and_text(request, most, "choices")
         return await run_in_threadpool(studio.inspect_workflow, data, name)
 
@@ -76,11 +76,11 @@ def routes(studio: Studio) -> APIRouter:
         "/workflows/{id}/export",
         summary="A workflow as one file",
         response_class=Response,
-        responses={**with_errors(404), 200: {"content": {"application/json": {}}, "description": "JSON that `POST workflows` takes"}},
+        responses={**with_errors(404), 200: {"content": {"application/json": {}}, "description": "JSON"}},
     )
-    def export(id: Id) -> Response:
-        """Graph and manifest."""
-        name, data = studio.export_workflow(id)
+    def export(id: Id, format: ExportForm = ExportForm.likeness) -> Response:
+        """Graph and manifest, which `POST workflows` takes; with `format=api` the graph alone with its defaults, for ComfyUI's page."""
+        name, data = studio.export_workflow(id, format)
         return Response(data, media_type="application/json", headers={"Content-Disposition": disposition("attachment", name)})
 
     return router

@@ -460,9 +460,9 @@ def _choices(verbs: _Verbs) -> None:
     _verb(workflows, "list", "list workflows, those that run on your servers first", "workflows.list")
     _verb(workflows, "show", "show one workflow and what can be set in it", "workflows.show").add_argument("id", metavar="ID")
     inspect = _verb(workflows, "inspect", "list the inputs of a ComfyUI graph that could be set", "workflows.inspect")
-    inspect.add_argument("file", metavar="FILE", type=Path, help="JSON of Export (API), or a PNG that ComfyUI saved")
+    inspect.add_argument("file", metavar="FILE", type=Path, help="JSON of Export (API), or a picture that ComfyUI saved")
     taking = _verb(workflows, "import", "take in a ComfyUI graph, or a workflow that was exported here", "workflows.import")
-    taking.add_argument("file", metavar="FILE", type=Path, help="JSON of Export (API), or a PNG that ComfyUI saved")
+    taking.add_argument("file", metavar="FILE", type=Path, help="JSON of Export (API), or a picture that ComfyUI saved")
     taking.add_argument("--name", metavar="NAME", help="what it is to be called; by default as the file")
     taking.add_argument(
         "--expose",
@@ -474,6 +474,12 @@ def _choices(verbs: _Verbs) -> None:
     export = _verb(workflows, "export", "write a workflow into one file", "workflows.export")
     export.add_argument("id", metavar="ID")
     export.add_argument("--out", metavar="PATH", type=Path, help="a folder or a file name; by default here")
+    export.add_argument(
+        "--format",
+        choices=["likeness", "api"],
+        default="likeness",
+        help="likeness: all that `import` takes back; api: the graph alone with its defaults, which ComfyUI's page opens",
+    )
     edit = _verb(workflows, "edit", "change the words of a workflow of your own", "workflows.edit")
     edit.add_argument("id", metavar="ID")
     edit.add_argument("--name", metavar="NAME", help="another name")

@@ -11,7 +11,7 @@ from studio.cli.desk import Answer, Desk
 from studio.cli.words import items_of, read_file, table
 from studio.errors import InvalidFieldValue, from_os_error, from_validation
 from studio.files import write_atomically
-from studio.workshop import ImportChoices, WorkflowChange, WorkflowView
+from studio.workshop import ExportForm, ImportChoices, WorkflowChange, WorkflowView
 
 C = TypeVar("C", ImportChoices, WorkflowChange)
 
@@ -42,7 +42,7 @@ def import_workflow(desk: Desk) -> Answer:
 
 
 def export_workflow(desk: Desk) -> Answer:
-    name, data = desk.studio.export_workflow(desk.args.id)
+    name, data = desk.studio.export_workflow(desk.args.id, ExportForm(desk.args.format))
     out: Path = desk.args.out or Path.cwd() / name
     target = out / name if out.is_dir() else out
     try:

@@ -8,7 +8,7 @@ import { showTab } from "./header.js";
 import { day, known, number, t, tn } from "./language.js";
 import { favour } from "./library.js";
 import { complain, place, toast } from "./toast.js";
-import { bytes, duration, learnMore, learnNames, moment, nameOf } from "./words.js";
+import { bytes, duration, knowsNames, learnMore, learnNames, moment, nameOf } from "./words.js";
 
 let viewer = null;
 const TONES = { reinhard: t("Reinhard") };
@@ -192,7 +192,8 @@ class Viewer {
   async addWorkflow({ id, recipe }) {
     const workflow = recipe?.workflow;
     if (!workflow) return;
-    if (nameOf("workflows", workflow) === workflow) {
+    // Its name alone may be known from the menus.
+    if (!knowsNames(`set in ${workflow}`)) {
       const found = await get(`workflows/${encodeURIComponent(workflow)}`).catch(() => null);
       if (!found) return;
       learnMore("workflows", { [workflow]: found.name });

@@ -61,6 +61,7 @@ function end(job, pictures) {
 const names = {};
 export const learnNames = (more) => Object.assign(names, more);
 export const learnMore = (kind, more) => (names[kind] = { ...names[kind], ...more });
+export const knowsNames = (kind) => kind in names;
 export const nameOf = (kind, id) => names[kind]?.[id] ?? id;
 
 // What the studio advises where it has said already what would be right: beside a field that would be heard twice.

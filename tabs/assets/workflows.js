@@ -32,6 +32,7 @@ class WorkflowField extends Field {
       words(t("Import a workflow …"), () => this.open(), "import"),
       words(t("Rename …"), () => this.rename(), "rename"),
       words(t("Export"), () => this.export(), "export"),
+      words(t("Export for ComfyUI"), () => this.export("api"), "export-api"),
       words(t("Delete"), () => this.delete(), "delete"),
     );
     this.body.append(this.select, this.about, this.parts, this.acts);
@@ -89,7 +90,7 @@ class WorkflowField extends Field {
     }
     this.select.value = this.value?.id ?? "";
     const chosen = this.chosen;
-    toggle(this.acts.querySelector("[data-act=export]"), "hidden", !chosen);
+    for (const act of ["export", "export-api"]) toggle(this.acts.querySelector(`[data-act=${act}]`), "hidden", !chosen);
     for (const act of ["delete", "rename"]) toggle(this.acts.querySelector(`[data-act=${act}]`), "hidden", !chosen?.own);
     const lack = chosen?.lacks[0];
     const own = t("It draws with a model of its own, not with the one above.");
@@ -175,9 +176,9 @@ class WorkflowField extends Field {
     }
   }
 
-  export() {
-    const link = h("a", { href: address(`workflows/${encodeURIComponent(this.value.id)}/export`), download: `${this.value.id}.json` });
-    link.click();
+  // The whole of it, to be imported again, or as ComfyUI's own page opens it; the server names the file.
+  export(format = "likeness") {
+    h("a", { href: address(`workflows/${encodeURIComponent(this.value.id)}/export`, { format }), download: "" }).click();
   }
 
   async delete() {
@@ -237,8 +238,8 @@ class WorkflowField extends Field {
 
   // A file is chosen or dropped, its inputs are ticked and named, and it is kept and chosen.
   open() {
-    const file = h("input", { type: "file", accept: ".json,application/json,image/png", "aria-label": t("The workflow's file"), onchange: () => file.files[0] && read(file.files[0]) });
-    const drop = h("label", { class: "drop" }, file, icon("upload"), h("span", {}, t("Drop a JSON of ComfyUI's Export (API) here, or a PNG that ComfyUI saved")));
+    const file = h("input", { type: "file", accept: ".json,application/json,image/png,image/webp,image/jpeg", "aria-label": t("The workflow's file"), onchange: () => file.files[0] && read(file.files[0]) });
+    const drop = h("label", { class: "drop" }, file, icon("upload"), h("span", {}, t("Drop a JSON of ComfyUI's Export (API) here, or a picture that ComfyUI saved")));
     const state = h("p", { class: "soft", role: "status" });
     const found = h("div", { class: "import-found" });
     const keep = h("button", { type: "button", class: "button primary", disabled: true, onclick: () => save() }, t("Import"));

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from bench.rig import Running, running_studio
-from tests.browser.browsing import DESKTOP, HOME, every_control, open_browser, open_page
+from tests.browser.browsing import DESKTOP, HOME, PHONE, every_control, open_browser, open_page
+from tests.browser.test_train_tab import face, make_active, show_training
 
 SCREENS = HOME / "test-results" / "screens"
 WIDE = (3840, 2160)
@@ -106,6 +108,89 @@ def test_every_control_of_the_walkthrough_is_explained(tmp_path_factory: pytest.
         page.get_by_label("Name", exact=True).wait_for()
         assert page.evaluate(CONTROLS) == []
         context.close()
+
+
+def test_every_control_of_setup_datasets_and_training_is_named_and_explained(studio: Running, browser: Browser) -> None:
+    with httpx.Client(base_url=f"{studio.url}/api/v1/", timeout=60) as api:
+        files = [("file", (f"{number}.png", face(number), "image/png")) for number in range(4)]
+        assert api.post("characters/nova/images", files=files).status_code == 201
+    page, faults = open_page(browser, studio.url)
+    every_control(page)
+    lacking: list[str] = []
+
+    def look(where: str) -> None:
+        page.wait_for_timeout(600)
+        found: Any = page.evaluate(CONTROLS)
+        lacking.extend(f"{where}: {one}" for one in found)
+
+    def look_into(name: str, within: str = "") -> None:
+        page.locator(within or "body").get_by_role("button", name=name, exact=True).locator("visible=true").first.click()
+        page.get_by_role("dialog").locator("visible=true").last.wait_for()
+        look(f"“{name}”")
+        page.keyboard.press("Escape")
+
+    page.get_by_role("tab", name="Setup").click()
+    page.locator(".comfy-card").wait_for()
+    for fold in page.locator("#panel-setup details:not([open]) > summary, likeness-setup details:not([open]) > summary").all():
+        fold.click()
+    look("setup")
+
+    make_active(page, studio, "nova")
+    show_training(page)
+    expect(page.locator(".train-learns")).to_contain_text("Nova is learned from")
+    page.get_by_text("More settings", exact=True).locator("visible=true").click()
+    look("training")
+    page.locator(".train-views").get_by_role("button", name="Pictures").click()
+    page.locator(".dataset-cell img").first.wait_for()
+    look("dataset")
+    for name in ("New", "Rename the dataset", "Captions …", "Write captions …"):
+        look_into(name, "likeness-datasets")
+    page.locator(".dataset-cell").first.focus()
+    page.keyboard.press(" ")
+    look("selection")
+    for name in ("Crop …", "Move …", "Tags …"):
+        look_into(name, "likeness-datasets")
+    page.get_by_role("tab", name="Characters").click()
+    page.get_by_role("button", name="Nova").first.click()
+    look_into("Character sheet …")
+    assert not lacking, "\n".join(lacking)
+    assert faults == []
+    page.context.close()
+
+
+def test_a_finger_that_stays_reads_what_a_sign_does_and_does_not_press_it(studio: Running, browser: Browser) -> None:
+    page, faults = open_page(browser, studio.url, PHONE)
+    page.get_by_role("tab", name="Generate").click()
+    page.locator(".tile").first.wait_for()
+    sign = page.locator(".theme-button")
+    before, tip = page.evaluate("document.documentElement.className + document.body.className"), page.locator("#tip")
+    hold(page, sign)
+    expect(tip).to_be_visible()
+    expect(tip).to_have_text(str(sign.get_attribute("data-tip")))
+    assert page.evaluate("document.documentElement.className + document.body.className") == before, "it was only read"
+    # The next touch presses, and the words go.
+    sign.tap()
+    expect(tip).to_be_hidden()
+    page.wait_for_function("(before) => document.documentElement.className + document.body.className !== before", arg=before)
+    # Whoever moves on is scrolling.
+    hold(page, sign, by=40)
+    expect(tip).to_be_hidden()
+    assert faults == []
+    page.context.close()
+
+
+def hold(page: Page, at: Locator, *, by: int = 0) -> None:
+    """Lay a finger on something for a second, and move it by so many pixels."""
+    box = at.bounding_box()
+    assert box is not None
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    touch = page.context.new_cdp_session(page)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [place]})
+    if by:
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{**place, "y": place["y"] + by}]})
+    page.wait_for_timeout(1000)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(200)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -17,6 +17,9 @@ from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, usable
 SCREENS = HOME / "test-results" / "screens"
 SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 
+# A key that presses a button clicks it, too.
+COUNT_CLICKS = "window.clicks = 0; addEventListener('click', (event) => { window.clicks += event.isTrusted }, { capture: true })"
+
 Open = Callable[..., Page]
 
 expect.set_options(timeout=60_000)
@@ -47,6 +50,7 @@ def arrive(browser: Browser) -> Iterator[Open]:
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
+        page.add_init_script(COUNT_CLICKS)
         opened.append(page)
         page.goto(studio.url)
         page.wait_for_function("document.documentElement.dataset.welcome")
@@ -59,15 +63,16 @@ def arrive(browser: Browser) -> Iterator[Open]:
 
 
 def test_just_show_me_is_one_click_to_a_picture(fresh: Running, arrive: Open) -> None:
+    begun = time.monotonic()
     page = arrive(fresh, PHONE)
     expect(page.get_by_role("tab", name="Setup")).to_have_attribute("aria-selected", "true")
-    begun = time.monotonic()
     page.get_by_role("button", name="Just show me").click()
     expect(page.locator("likeness-setup .one-easel img.picture")).to_be_visible()
     expect(page.get_by_role("heading", name="This is Nova")).to_be_visible()
     expect(page.locator(".walk-steps [aria-current=step]")).to_contain_text("First picture")
     expect(page.locator(".walk-kept")).to_contain_text("The starter model still draws each face anew")
     assert time.monotonic() - begun < 60
+    assert page.evaluate("window.clicks") == 1
     keep(page, "just-show")
     shown: Any = fresh.get("images?limit=10")
     people: Any = fresh.get("characters")
@@ -84,8 +89,8 @@ def test_just_show_me_is_one_click_to_a_picture(fresh: Running, arrive: Open) ->
 
 
 def test_the_walkthrough_leads_from_nothing_to_a_picture_by_keyboard(fresh: Running, arrive: Open) -> None:
-    page = arrive(fresh, dark=True)
     begun = time.monotonic()
+    page = arrive(fresh, dark=True)
     page.get_by_role("button", name="Show me around").press("Enter")
     expect(page.get_by_role("heading", name="A quick check-up")).to_be_focused()
     # One sentence; what was looked at is a click away, and versions and paths are another.

@@ -14,14 +14,17 @@ from comfyui.graphs import Graph, Said, node, text_to_image
 from comfyui.server import Server, free_port, home
 from comfyui.wire import Line
 from PIL import Image, ImageChops
+from safetensors.numpy import load_file, save_file
 
 from bench.rig import wait_until
-from engines.comfyui import Address, Comfy, ComfyServer, Fingerprints, Uploaded
+from engines.comfyui import Address, Comfy, ComfyServer, Fingerprints, MissingNode, Uploaded
 from engines.comfyui.hashes import Hashes
 from studio.contracts import LoraUse, Recipe
 from studio.engine import Artifact, Cancelled, Inputs
 from studio.errors import EngineFailed
+from studio.graphs import read_api_graph
 from studio.node_files import NodeFiles
+from studio.workflows import NodePack
 
 
 @pytest.fixture
@@ -89,6 +92,33 @@ def test_the_hash_of_what_made_a_picture_is_known_where_the_file_is_within_reach
         assert longer.begin(gone, recipe, "comfyui").result(30) == Hashes(), "a server that is gone fails no picture"
 
 
+def test_a_lora_that_was_replaced_under_its_name_draws_and_is_named_by_its_new_hash(comfy: Server, tmp_path: Path) -> None:
+    mine = comfy.base / "models" / "loras" / "retrained.safetensors"
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(home() / "models" / "loras" / "tiny_lora.safetensors", mine)
+
+    def with_lora(recipe: Recipe, names: Uploaded) -> Graph:
+        graph = _graph(recipe, names)
+        graph["20"] = node("LoraLoader", lora_name=mine.name, strength_model=1.0, strength_clip=1.0, model=["4", 0], clip=["4", 1])
+        graph["3"]["inputs"]["model"] = ["20", 0]
+        return graph
+
+    fingerprints = Fingerprints(dict, tmp_path / "cache.json", remembered_s=0)
+    engine = Comfy(lambda: [Address(comfy.url)], with_lora, fingerprints=fingerprints)
+    recipe = _recipe(seed=71).model_copy(update={"model": "comfyui/checkpoints/tiny_sd15.safetensors", "loras": (LoraUse(path=mine.name),)})
+    try:
+        wait_until(lambda: engine.state().state == "ready", 30, "the server was not seen")
+        (before,) = engine.generate(recipe, INPUTS, "run-before", Said())
+        (same,) = engine.generate(recipe, INPUTS, "run-same", Said())
+        assert _same(before, same)
+        save_file({name: -weight if "lora_up" in name else weight for name, weight in load_file(mine).items()}, mine)
+        (after,) = engine.generate(recipe, INPUTS, "run-after", Said())
+    finally:
+        engine.close()
+    assert not _same(before, after)
+    assert after.lora_hashes == {mine.name: hashlib.sha256(mine.read_bytes()).hexdigest()} != before.lora_hashes
+
+
 def test_what_servers_say_of_their_nodes_is_kept_once_and_lists_are_found_by_any_loader(comfy: Server, tmp_path: Path) -> None:
     said: list[tuple[str, bytes]] = []
     lists = {"odd": (("UpscaleModelLoader", "model_name"), ("NobodyLoader", "x")), "nothing": (("NobodyLoader", "x"),)}
@@ -144,6 +174,40 @@ def test_a_workflow_without_pictures_says_so(comfy: Server) -> None:
     engine.close()
 
 
+def test_a_node_that_no_server_has_is_named_with_its_pack_and_commit(comfy: Server) -> None:
+    pack = NodePack(name="ComfyUI_Fancy", repository="https://example.com/fancy", commit="1" * 40, licence="MIT", nodes=("FancyNode",))
+
+    def fancy(kind: str) -> Graph:
+        return {"1": node(kind, seed=1), "2": node("PreviewAny", source=["1", 0])}
+
+    for kind, said in (("FancyNode", (f"Install https://example.com/fancy at commit {'1' * 40}",)), ("OtherNode", ("has OtherNode",))):
+        engine = Comfy(lambda: [Address(comfy.url)], lambda _recipe, _names, kind=kind: fancy(kind), packs=lambda: (pack,))
+        try:
+            with pytest.raises(MissingNode, match=kind) as missing:
+                list(engine.generate(_recipe(), INPUTS, f"run-{kind}", Said()))
+            assert all(words in missing.value.remedy for words in said), missing.value.remedy
+        finally:
+            engine.close()
+
+
+def test_a_webp_that_the_server_saved_carries_its_graph(comfy: Server) -> None:
+    def moving(recipe: Recipe, names: Uploaded) -> Graph:
+        graph = _graph(recipe, names)
+        save = next(node_id for node_id, one in graph.items() if one["class_type"] == "SaveImage")
+        images = graph[save]["inputs"]["images"]
+        graph[save] = node("SaveAnimatedWEBP", images=images, filename_prefix="x", fps=6.0, lossless=True, quality=80, method="fastest")
+        return graph
+
+    engine = Comfy(lambda: [Address(comfy.url)], moving)
+    try:
+        assert len(list(engine.generate(_recipe(seed=61), INPUTS, "run-webp", Said()))) == 1
+    finally:
+        engine.close()
+    (file,) = comfy.output.glob("likeness/*/run-webp-*.webp")
+    graph = read_api_graph(file.read_bytes())
+    assert {one["class_type"] for one in graph.values()} >= {"KSampler", "SaveAnimatedWEBP"}
+
+
 def test_the_state_says_whether_the_server_answers(engine: Comfy) -> None:
     state = engine.state()
     assert (state.name, state.state, state.device) == ("comfyui", "ready", "cpu")
@@ -188,6 +252,22 @@ def test_a_job_goes_to_the_server_that_has_all_of_its_files_and_waits_while_that
         assert list(mortal_comfy.output.glob("likeness/*/run-waits-0*"))
     finally:
         engine.close()
+
+
+def test_a_server_that_is_not_wanted_any_more_is_let_go_of(comfy: Server) -> None:
+    wanted = [Address(comfy.url)]
+    with Line(comfy.port) as line:
+        wanted.append(Address(line.url))
+        engine = Comfy(lambda: wanted, _graph)
+        try:
+            wait_until(lambda: engine.places() == 4, 60, "both servers were not seen")
+            assert line.open
+            wanted.pop()
+            wait_until(lambda: engine.places() == 2, 60, "a server that was taken out of the settings is still used")
+            wait_until(lambda: not line.open, 10, "its connections were not closed")
+            assert len(list(engine.generate(_recipe(seed=51), INPUTS, "run-other", Said()))) == 1
+        finally:
+            engine.close()
 
 
 def test_a_server_that_lets_one_look_wait_is_busy_and_not_gone(comfy: Server) -> None:

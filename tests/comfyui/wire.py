@@ -21,6 +21,7 @@ class Line:
         self._open: list[socket.socket] = []
         self._muted: set[socket.socket] = set()
         self.connections = 0
+        self.carried_back = 0  # bytes to whoever called
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._serve, daemon=True).start()
@@ -40,6 +41,12 @@ class Line:
             broken, self._open = self._open, []
         for end in broken:
             _shut(end)
+
+    @property
+    def open(self) -> int:
+        """How many connections nobody has closed."""
+        with self._lock:
+            return len(self._open) // 2
 
     def mute(self) -> None:
         """Let all connections that are open now stay open and carry nothing more to the client."""
@@ -61,16 +68,20 @@ class Line:
             with self._lock:
                 self._open += [near, far]
             for source, target in ((near, far), (far, near)):
-                threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+                threading.Thread(target=self._carry, args=(source, target, source is far), daemon=True).start()
 
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+    def _carry(self, source: socket.socket, target: socket.socket, back: bool) -> None:
         try:
             while data := source.recv(65536):
+                with self._lock:
+                    self.carried_back += len(data) * back
                 # What comes from the far end of a muted line is lost on the way.
                 if target not in self._muted:
                     target.sendall(data)
         except OSError:
             pass
+        with self._lock:
+            self._open = [end for end in self._open if end not in (source, target)]
         _shut(source)
         _shut(target)
 

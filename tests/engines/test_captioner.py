@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from working_here import working_here
 
-from app import make_worker, open_studio
+from app import open_studio
 from engines.embedded.captioner import load_captioner
 from studio.caption_text import CaptionStyle
 from studio.captioning import Wanted, caption_pictures
@@ -138,10 +139,10 @@ def test_a_job_has_a_dataset_captioned_without_any_address(taught: Path, tmp_pat
     offer = studio.captionings.offer(request)
     assert offer.way is not None and (offer.way.captioner, offer.way.sends_away, offer.real) == ("blip", False, True)
     job = studio.captionings.order(request, correlation_id="test")
-    worker = make_worker(studio.settings, studio.database)
-    run = worker.jobs.begin(f"{job.id}-1")
-    assert run is not None
-    worker._work(run)
+    with working_here(studio.settings, studio.database) as worker:
+        run = worker.jobs.begin(f"{job.id}-1")
+        assert run is not None
+        worker._work(run)
     assert studio.job(job.id).state is JobState.done, studio.job(job.id).error
     assert [one.caption for one in studio.datasets.every_picture(dataset.id)] == [f"zann, {said}" for said in SHOWN.values()]
     assert studio.captionings.captioning(job.id).spent.answers == 0

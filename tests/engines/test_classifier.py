@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from working_here import working_here
 
 import app
 from engines.embedded import Embedded
@@ -224,10 +225,10 @@ def test_pictures_of_invented_people_are_not_looked_at(studio: Studio) -> None:
 
 def test_the_worker_fails_such_a_job_and_keeps_no_preview(studio: Studio, settings: Settings) -> None:
     run = edit(studio, install(settings.data, explicit="always"))
-    worker = app.make_worker(settings, studio.database)
-    finished = threading.Thread(target=worker._work, args=(run,))
-    finished.start()
-    finished.join(120)
+    with working_here(settings, studio.database) as worker:
+        finished = threading.Thread(target=worker._work, args=(run,))
+        finished.start()
+        finished.join(120)
     job = studio.job(run.job_id)
     assert job.state is JobState.failed
     assert job.error is not None
