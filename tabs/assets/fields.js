@@ -102,6 +102,7 @@ export class Field extends HTMLElement {
     if (this.constructor.whole && this.value === "") this.value = null;
     if (name === "value") this.hold();
     if (!this.body) return;
+    if (name === "value") this.dispatchEvent(new CustomEvent("told", { bubbles: true }));
     this.draw(name);
     this.sayValue();
   }
@@ -164,6 +165,12 @@ class Shapes extends Field {
     super.mark();
     const chosen = this.items.find((item) => item.id === this.value);
     setText(this.note, chosen ? pixels(chosen) : "");
+    for (const field of document.querySelectorAll(SIDES.map((side) => `${side} likeness-number`).join())) field.draw?.();
+  }
+
+  // Width and height in pixels of what is chosen.
+  sides() {
+    return this.items.find((item) => item.id === this.value)?.size.split(" × ") ?? null;
   }
 
   valueWords() {
@@ -172,6 +179,7 @@ class Shapes extends Field {
   }
 }
 
+const SIDES = ["#field-width", "#field-height"];
 const pixels = ({ size }) => t("{size} pixels", { size });
 
 class Cards extends Field {
@@ -331,9 +339,16 @@ class NumberField extends Field {
       });
       this.body.append(this.number, ...this.beside());
     }
-    this.number.placeholder = known(this.items[0]?.hint ?? "");
+    this.number.placeholder = this.hint();
     const shown = this.value === null ? "" : String(this.value);
     if (this.number.value !== shown && !(shown === "" && this.number.validity.badInput)) this.number.value = shown;
+  }
+
+  // What the studio says of a shape may come late, and be of the one before: its pixels are known here.
+  hint() {
+    const side = SIDES.findIndex((each) => this.closest(each));
+    const sides = side < 0 ? null : document.querySelector("#field-shape likeness-shapes")?.sides?.();
+    return sides ? sides[side] : known(this.items[0]?.hint ?? "");
   }
 
   beside() {
@@ -341,7 +356,7 @@ class NumberField extends Field {
   }
 
   valueWords() {
-    return this.value === null ? known(this.items[0]?.hint ?? "") : String(this.value);
+    return this.value === null ? this.hint() : String(this.value);
   }
 
   set(value) {

@@ -131,6 +131,8 @@ class Written extends Field {
     const form = this.closest("#form");
     form?.addEventListener("input", () => this.soon());
     form?.addEventListener("pick", (event) => event.target !== this && this.soon());
+    // What the studio puts in counts too: a character's preset comes a moment after the character was picked.
+    form?.addEventListener("told", (event) => event.target !== this && JSON.stringify(formValues()) !== this.said && this.soon());
     document.addEventListener("likeness:characters", () => this.soon());
     document.addEventListener("likeness:reuse-answer", () => this.soon());
     this.soon();
@@ -144,6 +146,7 @@ class Written extends Field {
   async compose() {
     const turn = (this.turn = (this.turn ?? 0) + 1);
     const form = formValues();
+    this.said = JSON.stringify(form);
     // An empty form is no mistake; it is said when somebody presses Generate.
     const empty = !(form.prompt.trim() || form.character || form.references.length || form.image);
     let trouble = "";

@@ -65,7 +65,14 @@ class Keys:
         return name
 
     def shown(self) -> bool:
-        box: Any = self.page.evaluate(BOX)
+        """Whether the screen changes when the focus goes; looked at where it lies still, for a page that loads moves its parts."""
+        while True:
+            box: Any = self.page.evaluate(BOX)
+            changes = self.changes(box)
+            if changes or self.page.evaluate(BOX) == box:
+                return changes
+
+    def changes(self, box: Any) -> bool:
         width, height = self.page.viewport_size["width"], self.page.viewport_size["height"]  # pyright: ignore[reportOptionalSubscript]
         left, top = max(0, box["x"] - ROOM), max(0, box["y"] - ROOM)
         right, bottom = min(width, box["x"] + box["width"] + ROOM), min(height, box["y"] + box["height"] + ROOM)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from bench.rig import Running, running_studio, wait_until
 from tests.browser.browsing import DESKTOP, HOME, PHONE, every_control, open_browser, open_page
@@ -50,6 +50,34 @@ def visit(studio: Running, browser: Browser) -> Iterator[Open]:
     for page, _written in opened:
         page.context.close()
     assert faults == []
+
+
+def test_what_the_studio_puts_into_the_form_late_is_read_too(visit: Open) -> None:
+    page = visit()
+    waiting: list[Route] | None = []
+
+    def hold(route: Route) -> None:
+        route.continue_() if waiting is None else waiting.append(route)
+
+    page.route("**/gradio_api/run/**", hold)
+    page.get_by_role("radio", name="Nova").check(force=True)
+    page.get_by_label("Prompt", exact=True).fill("smiling")
+    line = page.locator(".written-line")
+    expect(line).to_have_text("nova_lk, long red hair, tan skin, smiling")
+    # A shape's pixels don't wait for anybody.
+    every_control(page)
+    page.get_by_role("button", name="More settings").click()
+    page.locator("#field-shape input[value='16:9']").check(force=True)
+    expect(page.locator("#field-width input")).to_have_attribute("placeholder", "160")
+    assert waiting, "the character's preset is on its way"
+    held, waiting = waiting, None
+    for route in held:
+        route.continue_()
+    expect(line).to_have_text("nova_lk, long red hair, tan skin, smiling, dark blue background, cartoon style")
+    # Answers to older questions come last now.
+    page.wait_for_timeout(1000)
+    shape = page.locator("#field-shape input:checked").get_attribute("value")
+    assert page.locator("#field-width input").get_attribute("placeholder") == {"16:9": "160", "1:1": "128"}[str(shape)]
 
 
 def test_a_character_speaks_in_the_prompt_and_what_is_read_can_be_edited_and_reset(visit: Open) -> None:
