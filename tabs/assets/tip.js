@@ -22,11 +22,12 @@ export function startTips() {
     byKey = false;
     const mark = event.target.closest?.(".info-text");
     finger = null;
-    if (event.pointerType === "mouse") return hide();
+    hide();
+    if (event.pointerType === "mouse") return;
     if (mark) return soon(mark, 0);
     // A link and a picture have a menu of the browser's own under a finger that stays.
     const held = event.target.closest?.("[data-tip]");
-    if (!held || held.matches("a, img")) return hide();
+    if (!held || held.matches("a, img")) return;
     finger = { x: event.clientX, y: event.clientY };
     soon(held, HOLD_MS);
   });

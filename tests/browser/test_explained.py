@@ -114,6 +114,9 @@ def test_every_control_of_setup_datasets_and_training_is_named_and_explained(stu
     with httpx.Client(base_url=f"{studio.url}/api/v1/", timeout=60) as api:
         files = [("file", (f"{number}.png", face(number), "image/png")) for number in range(4)]
         assert api.post("characters/nova/images", files=files).status_code == 201
+        api.post("datasets", json={"character": "nova"})
+        made = api.post("datasets", json={"character": "nova"}).json()
+        assert api.post(f"datasets/{made['id']}/images", files=files).status_code == 201
     page, faults = open_page(browser, studio.url)
     every_control(page)
     lacking: list[str] = []
@@ -160,8 +163,6 @@ def test_every_control_of_setup_datasets_and_training_is_named_and_explained(stu
 
 def test_a_finger_that_stays_reads_what_a_sign_does_and_does_not_press_it(studio: Running, browser: Browser) -> None:
     page, faults = open_page(browser, studio.url, PHONE)
-    page.get_by_role("tab", name="Generate").click()
-    page.locator(".tile").first.wait_for()
     sign = page.locator(".theme-button")
     before, tip = page.evaluate("document.documentElement.className + document.body.className"), page.locator("#tip")
     hold(page, sign)
