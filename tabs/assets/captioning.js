@@ -50,7 +50,7 @@ export function writeCaptions(asked, leave = () => {}) {
       const parts = [];
       for (const one of offer.obstacles) {
         const leads = one.field?.startsWith("caption_");
-        parts.push(h("div", { class: "caption-obstacle", role: "alert" }, icon("warn"), h("p", { class: "caption-said" }, h("strong", {}, one.message), " ", one.remedy), leads ? h("button", { type: "button", class: "button", onclick: setUp }, t("Set it up")) : null));
+        parts.push(h("div", { class: "caption-obstacle", role: "alert" }, icon("warn"), h("p", { class: "caption-said" }, h("strong", {}, one.message), " ", one.remedy), leads ? h("button", { type: "button", class: "button", "data-tip": t("Setup says which model describes pictures, and where it is"), onclick: setUp }, t("Set it up")) : null));
       }
       if (ways.length > (way ? 1 : 0)) {
         const choose = h("select", { onchange: () => ((said.captioner = choose.value || null), ask()) }, ...ways.map((one) => h("option", { value: one.captioner }, one.captioner ? t("{model}, in the models folder", { model: one.model }) : `${one.model} · ${one.host}`)));
@@ -153,7 +153,7 @@ export class CaptionProgress {
     this.came = paced(came, 1);
     this.words = h("p", { role: "status", "aria-live": "polite" });
     this.bar = h("div", { class: "bar", role: "progressbar", "aria-label": t("Captions being written"), "aria-valuemin": 0 }, h("i"));
-    this.stop = h("button", { type: "button", class: "button", onclick: () => this.cancel() }, t("Cancel"));
+    this.stop = h("button", { type: "button", class: "button", "data-tip": t("Captions that are written stay"), onclick: () => this.cancel() }, t("Cancel"));
     this.going = h("div", { class: "caption-going", hidden: true }, this.words, this.bar, this.stop);
     this.outcome = h("div", { class: "caption-outcome", hidden: true });
     this.node = h("div", { class: "caption-progress" }, this.going, this.outcome);
@@ -233,7 +233,7 @@ export class CaptionProgress {
     const fault = job.error && h("p", { class: "caption-said" }, job.error.message, " ", job.error.remedy);
     const acts = [
       again && h("button", { type: "button", class: "button", onclick: () => this.retry(id) }, waiting ? t("Go on") : tn("Try it again", "Try the failed ones again", failed)),
-      job.error?.field?.startsWith("caption_") && h("button", { type: "button", class: "button", onclick: () => (this.node.closest("dialog")?.close(), showSetup(SETUP)) }, t("Set it up")),
+      job.error?.field?.startsWith("caption_") && h("button", { type: "button", class: "button", "data-tip": t("Setup says which model describes pictures, and where it is"), onclick: () => (this.node.closest("dialog")?.close(), showSetup(SETUP)) }, t("Set it up")),
       this.whose.references && written && h("button", { type: "button", class: "quiet", onclick: () => this.undo(id) }, t("Undo")),
     ];
     const dismiss = iconButton("close", t("Dismiss"), () => (store(`captions-${id}`, String(job.attempt)), toggle(this.outcome, "hidden", true)));

@@ -51,15 +51,15 @@ export async function orderSheet(character, acts, made) {
   const ways = {
     status: null,
     classifier: null,
-    consent: [[t("Write it down"), leave(acts.consent)]],
-    portrait: [[t("Choose photos"), leave(acts.photos)], [t("Make pictures"), leave(acts.make)]],
-    workflow: [[t("Open Setup"), leave(() => showSetup())]],
+    consent: [[t("Write it down"), leave(acts.consent), t("Who agreed to what, and until when")]],
+    portrait: [[t("Choose photos"), leave(acts.photos), t("From your disk")], [t("Make pictures"), leave(acts.make), t("Generate makes a first portrait")]],
+    workflow: [[t("Open Setup"), leave(() => showSetup()), t("Setup connects ComfyUI and says what it lacks")]],
   };
   const obstacles = offer.obstacles.map(({ field, message, remedy }) =>
-    h("div", { class: "sheet-obstacle", dataset: { field } }, icon("warn"), h("p", {}, h("strong", {}, message), " ", remedy), ...(ways[field] ?? []).map(([words, act]) => h("button", { type: "button", class: "button", onclick: act }, words))),
+    h("div", { class: "sheet-obstacle", dataset: { field } }, icon("warn"), h("p", {}, h("strong", {}, message), " ", remedy), ...(ways[field] ?? []).map(([words, act, tip]) => h("button", { type: "button", class: "button", "data-tip": tip, onclick: act }, words))),
   );
   const face = (picture) =>
-    h("label", { class: "sheet-face" }, h("input", { type: "radio", name: "sheet-portrait", value: picture.id, checked: picture.id === offer.portrait, "aria-label": picture.name || picture.recipe?.prompt || t("Photo") }), h("img", { src: thumbnail(picture.id), alt: "", loading: "lazy" }));
+    h("label", { class: "sheet-face", "data-tip": t("All views show this face") }, h("input", { type: "radio", name: "sheet-portrait", value: picture.id, checked: picture.id === offer.portrait, "aria-label": picture.name || picture.recipe?.prompt || t("Photo") }), h("img", { src: thumbnail(picture.id), alt: "", loading: "lazy" }));
   const usual = offer.workflows.find((one) => one.runs) ?? offer.workflows[0];
   // Without a server all lack the same, and that is said above them.
   const away = offer.workflows.length > 0 && offer.workflows.every((one) => !one.runs && one.lacks[0].kind === "server");
@@ -74,7 +74,7 @@ export async function orderSheet(character, acts, made) {
   const starter = h("label", { class: "sheet-maker", "data-off": true }, h("input", { type: "radio", name: "sheet-workflow", disabled: true }), h("span", {}, h("strong", {}, t("Starter model")), h("small", {}, t("Not for sheets: it draws every face anew, so the views would not show one person."))));
   const views = h("div", { class: "sheet-views" });
   const sum = h("p", { class: "soft", role: "status" });
-  const go = h("button", { type: "button", class: "button primary", onclick: () => order() });
+  const go = h("button", { type: "button", class: "button primary", "data-tip": t("A job for each view; they wait in the queue like any other"), onclick: () => order() });
   const chosen = (name) => dialog.querySelector(`input[name=${name}]:checked`)?.value ?? null;
   const ticked = () => [...views.querySelectorAll("input[data-view]:checked")].map((input) => input.dataset.view);
 
@@ -94,7 +94,7 @@ export async function orderSheet(character, acts, made) {
       all.checked = on === boxes.length;
       all.indeterminate = on > 0 && on < boxes.length;
     };
-    return h("fieldset", { dataset: { group } }, h("legend", {}, h("label", {}, all, groupName(group), h("span", { class: "soft" }, ` ${items.length}`))), h("div", { class: "sheet-ticks" }, ...items.map((view, index) => h("label", { "data-tip": view.prompt }, boxes[index], view.name))));
+    return h("fieldset", { dataset: { group } }, h("legend", {}, h("label", { "data-tip": t("All views of this kind, or none") }, all, groupName(group), h("span", { class: "soft" }, ` ${items.length}`))), h("div", { class: "sheet-ticks" }, ...items.map((view, index) => h("label", { "data-tip": view.prompt }, boxes[index], view.name))));
   };
   const count = () => {
     const many = ticked().length;

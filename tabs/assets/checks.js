@@ -55,7 +55,7 @@ export function checklist(checks, { folded = false } = {}) {
     );
   const [ill, well] = [rows.filter((check) => check.status !== "ok"), rows.filter((check) => check.status === "ok")];
   const fine = h("ul", { class: "checks well", "aria-label": t("In order") }, ...well.map(wellRow));
-  const details = h("button", { type: "button", class: "quiet checks-details", "aria-expanded": "false", onclick: () => open(details.getAttribute("aria-expanded") !== "true") }, t("Technical details"));
+  const details = h("button", { type: "button", class: "quiet checks-details", "data-tip": t("Versions, sizes and places, as a report of a fault wants them"), "aria-expanded": "false", onclick: () => open(details.getAttribute("aria-expanded") !== "true") }, t("Technical details"));
   const open = (on) => {
     details.setAttribute("aria-expanded", on);
     fine.toggleAttribute("data-technical", on);

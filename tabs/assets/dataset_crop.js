@@ -86,15 +86,15 @@ export function cropPicture(source, picture) {
       else if (square) fit({ ...box, width: box.width + x + y, height: box.height + x + y });
       else fit({ ...box, width: box.width + x, height: box.height + y });
     });
-    const shape = (words_, on) => h("button", { type: "button", "aria-pressed": on === square, onclick: (event) => ((square = on), [...event.currentTarget.parentElement.children].forEach((one) => one.setAttribute("aria-pressed", one === event.currentTarget)), whole()) }, words_);
-    const go = h("button", { type: "button", class: "button primary", onclick: () => (resolve({ turns, ...box }), dialog.close()) }, t("Crop"));
+    const shape = (words_, on, tip) => h("button", { type: "button", "data-tip": tip, "aria-pressed": on === square, onclick: (event) => ((square = on), [...event.currentTarget.parentElement.children].forEach((one) => one.setAttribute("aria-pressed", one === event.currentTarget)), whole()) }, words_);
+    const go = h("button", { type: "button", class: "button primary", "data-tip": t("Keeps what the frame shows; can be undone"), onclick: () => (resolve({ turns, ...box }), dialog.close()) }, t("Crop"));
     const dialog = h(
       "dialog",
       { class: "ask dataset-dialog crop-dialog", "aria-label": t("Crop or turn {name}", { name: picture.name }), onclose: (event) => event.target === dialog && (resolve(null), dialog.remove(), place()) },
       h("div", { class: "panel-head" }, h("h2", {}, t("Crop or turn")), iconButton("close", t("Close"), () => dialog.close())),
       h("div", { class: "crop-place" }, stage),
-      h("div", { class: "crop-tools" }, iconButton("restore", t("Turn to the left"), () => turn(-1)), iconButton("retry", t("Turn to the right"), () => turn(1)), h("div", { class: "switch", role: "group", "aria-label": t("Shape") }, shape(t("Free"), false), shape(t("Square"), true)), words),
-      h("div", { class: "ask-acts" }, h("button", { type: "button", class: "button", onclick: () => dialog.close() }, t("Cancel")), go),
+      h("div", { class: "crop-tools" }, iconButton("restore", t("Turn to the left"), () => turn(-1)), iconButton("retry", t("Turn to the right"), () => turn(1)), h("div", { class: "switch", role: "group", "aria-label": t("Shape") }, shape(t("Free"), false, t("The frame can have any shape")), shape(t("Square"), true, t("The frame is as wide as it is high"))), words),
+      h("div", { class: "ask-acts" }, h("button", { type: "button", class: "button", "data-tip": t("Close this and change nothing"), onclick: () => dialog.close() }, t("Cancel")), go),
     );
     toggle(dialog, "data-ready", true);
     document.body.append(dialog);

@@ -19,16 +19,16 @@ export function opened(dialog) {
   place();
 }
 
-const acts = (dialog, go) => h("div", { class: "ask-acts" }, h("button", { type: "button", class: "button", onclick: () => dialog.close() }, t("Cancel")), go);
+const acts = (dialog, go) => h("div", { class: "ask-acts" }, h("button", { type: "button", class: "button", "data-tip": t("Close this and change nothing"), onclick: () => dialog.close() }, t("Cancel")), go);
 
 // One line of text, or one of `choices` ([value, name]); null when the person thought better of it.
-export function askText(title, label, value, note = "", choices = null) {
+export function askText(title, label, value, tip, note = "", choices = null) {
   return new Promise((resolve) => {
     const dialog = dialogOf(title, "", resolve);
     const field = choices ? h("select", {}, ...choices.map(([id, name]) => h("option", { value: id }, name))) : h("input", { type: "text", maxlength: 400, autocomplete: "off" });
     field.value = value;
-    const form = h("form", { method: "dialog", onsubmit: (event) => (event.preventDefault(), resolve(field.value.trim()), dialog.close()) }, h("label", { class: "dataset-field" }, h("span", {}, label), field), note ? h("p", {}, note) : null);
-    form.append(acts(dialog, h("button", { class: "button primary" }, t("OK"))));
+    const form = h("form", { method: "dialog", onsubmit: (event) => (event.preventDefault(), resolve(field.value.trim()), dialog.close()) }, h("label", { class: "dataset-field", "data-tip": tip }, h("span", {}, label), field), note ? h("p", {}, note) : null);
+    form.append(acts(dialog, h("button", { class: "button primary", "data-tip": tip }, t("OK"))));
     dialog.append(form);
     opened(dialog);
     field.focus();
@@ -52,7 +52,7 @@ export function askNew(character) {
       resolve({ name: name.value.trim(), photos: ways.querySelector(":checked").value === "photos" });
       dialog.close();
     };
-    dialog.append(h("form", { onsubmit: make }, h("label", { class: "dataset-field" }, h("span", {}, t("Name")), name), ways, acts(dialog, h("button", { class: "button primary" }, t("Make it")))));
+    dialog.append(h("form", { onsubmit: make }, h("label", { class: "dataset-field", "data-tip": t("What the dataset is called, here and in its ZIP") }, h("span", {}, t("Name")), name), ways, acts(dialog, h("button", { class: "button primary", "data-tip": t("Makes the dataset and opens it") }, t("Make it")))));
     opened(dialog);
     name.select();
   });
@@ -74,14 +74,14 @@ export function changeCaptions(path, character, ids) {
     const text = h("textarea", { rows: 2, maxlength: 10_000, oninput: () => soon() });
     const box = (words, tip) => h("label", { class: "dataset-tick", "data-tip": tip }, h("input", { type: "checkbox", onchange: () => soon() }), words);
     const [words, cased, pattern] = [box(t("Whole words"), t("“art” is not found in “party”")), box(t("Match case"), t("Capitals and small letters differ")), box(t("Regular expression"), t("For those who know them; \\1 stands for the first group"))];
-    const field = (label, node) => h("label", { class: "dataset-field" }, h("span", {}, label), node);
-    const findField = field(t("Find"), find);
-    const textField = field(t("Text"), text);
+    const field = (label, node, tip) => h("label", { class: "dataset-field", "data-tip": tip }, h("span", {}, label), node);
+    const findField = field(t("Find"), find, t("The words that are replaced, wherever a caption has them"));
+    const textField = field(t("Text"), text, t("What is put there"));
     const ways = h("div", { class: "dataset-ticks" }, words, cased, pattern);
     const about = h("p", {});
     const list = h("ul", { class: "dataset-changes", "aria-label": t("Preview") });
     const sum = h("p", { role: "status" });
-    const go = h("button", { type: "button", class: "button primary", disabled: true, onclick: () => run() }, t("Change them"));
+    const go = h("button", { type: "button", class: "button primary", disabled: true, "data-tip": t("As the preview shows it; can be undone"), onclick: () => run() }, t("Change them"));
     const edit = () => ({ act: act.value, text: act.value === "trigger" ? "" : text.value, find: act.value === "replace" ? find.value : "", words: words.firstChild.checked, case: cased.firstChild.checked, pattern: pattern.firstChild.checked, ids });
     let timer = 0;
     let turn = 0;
@@ -129,7 +129,7 @@ export function changeCaptions(path, character, ids) {
         preview();
       }
     };
-    dialog.append(field(t("What to do"), act), findField, textField, ways, about, list, h("div", { class: "ask-acts" }, sum, h("button", { type: "button", class: "button", onclick: () => dialog.close() }, t("Cancel")), go));
+    dialog.append(field(t("What to do"), act, t("The same change for each of these captions")), findField, textField, ways, about, list, h("div", { class: "ask-acts" }, sum, h("button", { type: "button", class: "button", "data-tip": t("Close this and change nothing"), onclick: () => dialog.close() }, t("Cancel")), go));
     opened(dialog);
     arrange();
     find.focus();

@@ -78,7 +78,7 @@ class Datasets extends HTMLElement {
 
   build() {
     const button = (name, words, tip, act, extra = "") => h("button", { type: "button", class: `button ${extra}`, "data-tip": tip, onclick: act }, name ? icon(name) : null, h("span", {}, words));
-    this.choice = h("select", { onchange: () => this.open(this.choice.value) });
+    this.choice = h("select", { "data-tip": t("A character can have several; versions and captions are of each its own"), onchange: () => this.open(this.choice.value) });
     this.trainButton = button("sparkle", t("Train with this"), t("Teaches the character from these pictures"), () => this.train(), "primary");
     this.newButton = button("plus", t("New"), t("Another dataset of this character"), () => this.make());
     this.renameButton = iconButton("pencil", t("Rename the dataset"), () => this.rename());
@@ -97,16 +97,17 @@ class Datasets extends HTMLElement {
       type: "search",
       placeholder: t("Search"),
       "aria-label": t("Search captions, names and tags"),
+      "data-tip": t("Shows the pictures whose caption, name or tags have these words"),
       oninput: () => {
         clearTimeout(waiting);
         waiting = setTimeout(() => this.filter({ search: this.box.value.trim() }), 250);
       },
     });
-    const select = (name, words, first) => h("label", { class: "filter", "data-filter": name }, h("span", {}, words), h("select", { onchange: (event) => this.filter({ [name]: event.target.value }) }, h("option", { value: "" }, first)));
-    this.captionFilter = select("caption", t("Caption"), t("Any"));
+    const select = (name, words, first, tip) => h("label", { class: "filter", "data-filter": name, "data-tip": tip }, h("span", {}, words), h("select", { onchange: (event) => this.filter({ [name]: event.target.value }) }, h("option", { value: "" }, first)));
+    this.captionFilter = select("caption", t("Caption"), t("Any"), t("With a caption, or without one"));
     this.captionFilter.lastChild.append(h("option", { value: "missing" }, t("Missing")), h("option", { value: "present" }, t("Present")));
-    this.tagFilter = select("tag", t("Tag"), t("Any"));
-    this.flagFilter = select("flag", t("Check"), t("Anything"));
+    this.tagFilter = select("tag", t("Tag"), t("Any"), t("With a tag that you gave"));
+    this.flagFilter = select("flag", t("Check"), t("Anything"), t("With something that the check found"));
     this.files = h("input", { type: "file", class: "file-input", multiple: true, accept: TAKEN, tabindex: "-1", "aria-label": t("Picture files"), onchange: () => (this.addFiles([...this.files.files]), (this.files.value = "")) });
     this.addButton = button("upload", t("Add pictures"), t("Pictures, .txt files with captions, or a ZIP; they can be dropped here, too"), () => this.files.click());
     this.captionsButton = button("pencil", t("Captions …"), t("Find and replace, put something before or behind many captions, with a preview"), () => this.editCaptions());
@@ -296,7 +297,7 @@ class Datasets extends HTMLElement {
   }
 
   async rename() {
-    const name = await askText(t("Rename the dataset"), t("Name"), this.dataset.name);
+    const name = await askText(t("Rename the dataset"), t("Name"), this.dataset.name, t("What the dataset is called, here and in its ZIP"));
     if (!name || name === this.dataset.name) return;
     await this.act(this.current, () => patch(this.path, { name }), { quiet: true });
   }
@@ -754,7 +755,7 @@ class Datasets extends HTMLElement {
 
   async tag() {
     const there = [...new Set([...this.selected.values()].flatMap((one) => one.tags))];
-    const said = await askText(t("Tags"), t("Tags to give, with commas between; a minus before one takes it away"), "", there.length ? t("There are: {tags}", { tags: there.join(", ") }) : "");
+    const said = await askText(t("Tags"), t("Tags to give, with commas between; a minus before one takes it away"), "", t("Tags find pictures again; they are not learned"), there.length ? t("There are: {tags}", { tags: there.join(", ") }) : "");
     const tags = (said ?? "").split(",").map((one) => one.trim()).filter(Boolean);
     if (!tags.length) return;
     const change = { add_tags: tags.filter((one) => !one.startsWith("-")), remove_tags: tags.filter((one) => one.startsWith("-")).map((one) => one.slice(1).trim()).filter(Boolean) };
@@ -763,7 +764,7 @@ class Datasets extends HTMLElement {
 
   async move() {
     const others = this.datasets.filter((one) => one.id !== this.current);
-    const to = await askText(t("Move to another dataset"), t("Dataset"), others[0].id, "", others.map((one) => [one.id, one.name]));
+    const to = await askText(t("Move to another dataset"), t("Dataset"), others[0].id, t("They leave this dataset, with captions and tags"), "", others.map((one) => [one.id, one.name]));
     if (!to) return;
     for (const [id, ids] of this.groups()) if (id !== to) await this.act(id, () => patch(`datasets/${encodeURIComponent(id)}/images`, { ids, change: { to } }));
   }

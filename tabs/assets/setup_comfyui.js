@@ -26,7 +26,7 @@ export class ComfyCard extends EngineCard {
     this.address = h("input", { id: "comfy-address", class: "setting-input", type: "text", inputmode: "url", spellcheck: "false", autocomplete: "off", placeholder: "http://127.0.0.1:8188", "aria-describedby": "comfy-address-help" });
     this.fieldLabel = h("label", { for: "comfy-address" }, t("Address of a running ComfyUI"));
     this.address.addEventListener("keydown", (event) => event.key === "Enter" && this.connect());
-    this.connecting = h("button", { type: "button", class: "button", onclick: () => this.connect() }, t("Connect"));
+    this.connecting = h("button", { type: "button", class: "button", "data-tip": t("Keep this address, and make pictures there"), onclick: () => this.connect() }, t("Connect"));
     this.frame(
       this.servers,
       h(

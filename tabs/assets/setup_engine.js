@@ -19,6 +19,13 @@ export const BUSY = {
   adopt: t("Taking it over"),
 };
 
+const ABOUT = {
+  install: t("Downloads the version that Likeness was tested with, and its packages, into the data folder"),
+  update: t("Another version; the one before comes back if it doesn't start"),
+  start: t("It listens to this computer alone"),
+  stop: t("Ends it; it starts again with one click"),
+};
+
 export class EngineCard {
   // `id` begins the ids of what can be led to; `states` are words for each state, `dots` their colours, `logs` which logs it has.
   // `changed` hears when the state is another one.
@@ -99,11 +106,11 @@ export class EngineCard {
   }
 
   button(act, words, primary = false) {
-    return h("button", { type: "button", class: primary ? "button primary" : "button", onclick: () => this.order(act) }, words);
+    return h("button", { type: "button", class: primary ? "button primary" : "button", "data-tip": ABOUT[act], onclick: () => this.order(act) }, words);
   }
 
   cancelButton() {
-    return h("button", { type: "button", class: "button", onclick: () => this.order("cancel") }, icon("close"), t("Cancel"));
+    return h("button", { type: "button", class: "button", "data-tip": t("Leave it as it was before"), onclick: () => this.order("cancel") }, icon("close"), t("Cancel"));
   }
 
   // Rows of [what, act, words, whether it is so already].
@@ -111,7 +118,7 @@ export class EngineCard {
     const none = info.looked && !rows.length && info.state === "not_installed" ? [h("p", { class: "soft" }, nothing)] : [];
     this.found.replaceChildren(
       ...none,
-      ...rows.map(([what, act, words, not]) => h("div", { class: "engine-row" }, h("code", {}, what), not ? null : h("button", { type: "button", class: "button", disabled: Boolean(info.busy), onclick: act }, words))),
+      ...rows.map(([what, act, words, not]) => h("div", { class: "engine-row" }, h("code", {}, what), not ? null : h("button", { type: "button", class: "button", disabled: Boolean(info.busy), "data-tip": t("Found on this computer; nothing in it is changed"), onclick: act }, words))),
     );
   }
 
@@ -141,7 +148,7 @@ export class EngineCard {
   }
 
   logButton(which) {
-    const button = h("button", { type: "button", class: "button", "aria-expanded": this.log.isOpen }, this.log.isOpen ? t("Hide log") : t("View log"));
+    const button = h("button", { type: "button", class: "button", "aria-expanded": this.log.isOpen, "data-tip": t("What it prints while it works") }, this.log.isOpen ? t("Hide log") : t("View log"));
     button.addEventListener("click", () => {
       if (this.log.isOpen) this.log.close();
       else this.log.open(which);

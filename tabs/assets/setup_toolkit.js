@@ -21,7 +21,7 @@ export class ToolkitCard extends EngineCard {
     this.folder = h("input", { id: "toolkit-folder", class: "setting-input", type: "text", spellcheck: "false", autocomplete: "off", placeholder: "/home/you/ai-toolkit", "aria-describedby": "toolkit-folder-help" });
     this.fieldLabel = h("label", { for: "toolkit-folder" }, t("Folder of an AI-Toolkit of yours"));
     this.folder.addEventListener("keydown", (event) => event.key === "Enter" && this.use());
-    this.using = h("button", { type: "button", class: "button", onclick: () => this.use() }, t("Use this folder"));
+    this.using = h("button", { type: "button", class: "button", "data-tip": t("Train with the AI-Toolkit that lies there; nothing in it is changed"), onclick: () => this.use() }, t("Use this folder"));
     this.help = h("p", { class: "setting-help", id: "toolkit-folder-help" });
     this.facts = h("dl", { class: "facts" });
     this.frame(this.facts, h("div", { class: "engine-connect" }, this.fieldLabel, h("div", { class: "engine-row" }, this.folder, this.using, this.finding), this.fault, this.help, this.found));

@@ -13,7 +13,10 @@ import { runWords, stateTag, TrainingRun } from "./training_run.js";
 import { askDelete, compareTwo } from "./training_versions.js";
 import { ago, moment, progressWords } from "./words.js";
 
-const VIEWS = { pictures: t("Pictures"), runs: t("Training") };
+const VIEWS = {
+  pictures: [t("Pictures"), t("What is learned from: datasets, captions and their check")],
+  runs: [t("Training"), t("Begin a training, watch it, and choose what it made")],
+};
 
 // Which of the tab's two views is shown: as <html data-train> says.
 let view = "runs";
@@ -30,7 +33,7 @@ class Bar extends HTMLElement {
   connectedCallback() {
     if (this.childElementCount) return;
     this.who = h("p", { class: "soft" });
-    this.views = h("div", { class: "switch train-views", role: "group", "aria-label": t("What is shown"), hidden: true }, ...Object.entries(VIEWS).map(([id, words]) => h("button", { type: "button", "data-view": id, onclick: () => showView(id) }, words)));
+    this.views = h("div", { class: "switch train-views", role: "group", "aria-label": t("What is shown"), hidden: true }, ...Object.entries(VIEWS).map(([id, [words, about]]) => h("button", { type: "button", "data-view": id, "data-tip": about, onclick: () => showView(id) }, words)));
     this.append(h("div", { class: "train-head" }, h("div", {}, h("h2", { tabindex: "-1" }, t("Train")), this.who), this.views));
     somebody.addEventListener("change", () => this.draw());
     document.addEventListener("likeness:train-view", () => this.draw());

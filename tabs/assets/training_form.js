@@ -147,7 +147,7 @@ export class TrainingForm {
   }
 
   card(one) {
-    const input = h("input", { type: "radio", name: "train-preset", value: one.id, checked: one.id === this.preset, onchange: () => ((this.preset = one.id), this.drawHints(), this.drawObstacles()) });
+    const input = h("input", { type: "radio", name: "train-preset", value: one.id, checked: one.id === this.preset, "aria-description": one.about, onchange: () => ((this.preset = one.id), this.drawHints(), this.drawObstacles()) });
     const time = one.seconds === null ? t("Time unknown until measured here once") : t("About {time}", { time: duration(one.seconds) });
     return h(
       "label",
@@ -167,7 +167,7 @@ export class TrainingForm {
 
   drawLearns() {
     const { pictures } = this.offer;
-    const look = h("button", { type: "button", class: "quiet", onclick: () => this.pictures() }, t("Look at them"));
+    const look = h("button", { type: "button", class: "quiet", "data-tip": t("The pictures with their captions, and what could be better"), onclick: () => this.pictures() }, t("Look at them"));
     const chosen = this.dataset ? h("span", { class: "tag" }, t("One dataset"), iconButton("close", t("Learn from the newest pictures instead"), () => this.from(null), { class: "icon-button tag-close" })) : null;
     const few = pictures && pictures < FEW ? h("span", { class: "train-few" }, icon("warn"), t("That is little: ten to thirty different ones learn better.")) : null;
     const words = tn("{name} is learned from {count} picture.", "{name} is learned from {count} pictures.", pictures, { name: this.character.name });
