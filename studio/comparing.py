@@ -30,6 +30,10 @@ class Side(Contract):
     training: str
     character: str
     step: int
+    engine: str
+    dataset: str
+    dataset_name: str
+    dataset_version: int
     pictures: int
     loss: float | None
     likeness: float | None
@@ -143,6 +147,10 @@ class Comparing:
             training=run.job.id,
             character=run.character,
             step=step,
+            engine=run.plan.engine,
+            dataset=run.dataset,
+            dataset_name=run.dataset_name,
+            dataset_version=run.dataset_version,
             pictures=run.pictures,
             loss=near[-1] if near else None,
             likeness=verdict.likeness if verdict else None,

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
 
 from studio.characters import check_consent
-from studio.contracts import Character, Contract
+from studio.contracts import Character, Contract, Picture
 from studio.datasets import CaptionAct, CaptionEdit, Cut, DatasetChange, DatasetPicture, Datasets, plain_caption
 from studio.db import examined as examined_table
 from studio.errors import Conflict, ConsentMissing, LikenessError
@@ -65,7 +65,10 @@ class CheckFinding(Contract):
 
 
 class Preflight(Contract):
-    """What is known of a dataset: what blocks first. `pending` pictures were not looked at yet: ask again. `unreadable` can't be."""
+    """What is known of a dataset: what blocks first. `pending` pictures were not looked at yet: ask again. `unreadable` can't be.
+
+    Of a character's photos, which a training without a dataset learns from, `dataset` is empty, and no click fixes anything.
+    """
 
     dataset: str
     version: int
@@ -73,6 +76,10 @@ class Preflight(Contract):
     pending: int
     unreadable: tuple[str, ...]
     findings: tuple[CheckFinding, ...]
+
+
+Lookable = DatasetPicture | Picture
+"""What can be looked at: a dataset's picture or a character's photo. Both lie in the data root."""
 
 
 class DatasetCheck:
@@ -96,34 +103,44 @@ class DatasetCheck:
         if (told := self._told_before.get(key)) is not None:
             return told
         pictures = self._datasets.every_picture(dataset_id)
+        said, known = self._examined(character, pictures, resolution, patience_s)
+        said = said.model_copy(update={"dataset": dataset_id, "version": dataset.version})
+        if known:
+            self._flag(dataset_id, pictures, known, said.findings)
+        if not said.pending and not said.unreadable:
+            self._remember(key, said)
+        return said
+
+    def check_photos(
+        self, character: Character, photos: Sequence[Picture], *, resolution: int | None = None, patience_s: float = PATIENCE_S
+    ) -> Preflight:
+        """The same of a character's photos, which become a dataset when they are trained first. Nothing is marked on them."""
+        said, _ = self._examined(character, photos, resolution, patience_s)
+        unfixed = {"fix": FixAction.none, "fixed": ()}
+        return said.model_copy(update={"findings": tuple(one.model_copy(update=unfixed) for one in said.findings)})
+
+    def _examined(
+        self, character: Character, pictures: Sequence[Lookable], resolution: int | None, patience_s: float
+    ) -> tuple[Preflight, Mapping[str, Examined]]:
         self._look(pictures, patience_s)
         looked = self._looked_at(pictures)
         broken = tuple(one.id for one in pictures if one.sha256 in self._unreadable and one.sha256 not in looked)
         pending = sum(one.sha256 not in looked for one in pictures) - len(broken)
         findings: list[CheckFinding] = []
+        known: Mapping[str, Examined] = {}
         # To compare thousands takes seconds: not after every look at some of them.
         if not pending or len(pictures) <= _AT_ONCE:
             known = self._known(pictures)
-            findings = self._findings(dataset_id, pictures, known, resolution)
-            self._flag(dataset_id, pictures, known, findings)
-        said = Preflight(
-            dataset=dataset_id,
-            version=dataset.version,
-            pictures=len(pictures),
-            pending=pending,
-            unreadable=broken,
-            findings=tuple(findings),
-        )
-        if not pending and not broken:
-            self._remember(key, said)
-        return said
+            findings = self._findings(character, pictures, known, resolution)
+        said = Preflight(dataset="", version=0, pictures=len(pictures), pending=pending, unreadable=broken, findings=tuple(findings))
+        return said, known
 
     def fix(self, dataset_id: str, code: Code, *, resolution: int | None = None) -> DatasetChange:
         """Do what the finding proposes, as one change that can be undone. Raises NotFound, and Conflict where there is nothing to fix."""
         pictures = self._datasets.every_picture(dataset_id)
         known = self._known(pictures)
-        there = [one for one in pictures if one.sha256 in known]
-        found = next((one for one in self._told(dataset_id, there, known, resolution) if one.code is code), None)
+        there, owner = [one for one in pictures if one.sha256 in known], self._datasets.owner(dataset_id)
+        found = next((one for one in self._told(owner, there, known, resolution) if one.code is code), None)
         if found is None or found.fix.action is FixAction.none or not fixable(found):
             raise Conflict("There is nothing here that one click could fix.", field="code", remedy="Look at the check again.")
         before = self._datasets.dataset(dataset_id).undo
@@ -147,7 +164,7 @@ class DatasetCheck:
 
     # Looking
 
-    def _look(self, pictures: Sequence[DatasetPicture], patience_s: float) -> None:
+    def _look(self, pictures: Sequence[Lookable], patience_s: float) -> None:
         until = time.monotonic() + patience_s
         # Two pages that ask share one pair of lanes.
         if not self._looking.acquire(timeout=patience_s):
@@ -162,7 +179,7 @@ class DatasetCheck:
         finally:
             self._looking.release()
 
-    def _lane(self, waiting: Iterator[DatasetPicture], until: float) -> None:
+    def _lane(self, waiting: Iterator[Lookable], until: float) -> None:
         # A list's iterator hands each picture to one lane alone.
         while time.monotonic() < until:
             one = next(waiting, None)
@@ -170,7 +187,7 @@ class DatasetCheck:
                 return
             self._look_at(one)
 
-    def _look_at(self, one: DatasetPicture) -> None:
+    def _look_at(self, one: Lookable) -> None:
         try:
             found = examine(self._datasets.files.file(one.path))
         except LikenessError as error:
@@ -187,7 +204,7 @@ class DatasetCheck:
             # Another process looked at the same picture at the same moment, and saw the same.
             return
 
-    def _looked_at(self, pictures: Sequence[DatasetPicture]) -> set[str]:
+    def _looked_at(self, pictures: Sequence[Lookable]) -> set[str]:
         """The contents that were looked at, by this version."""
         this = examined_table.c.body.startswith(f'{{"version":{VERSION},')
         found: set[str] = set()
@@ -197,7 +214,7 @@ class DatasetCheck:
                 found.update(connection.execute(mine).scalars())
         return found
 
-    def _known(self, pictures: Sequence[DatasetPicture]) -> dict[str, Examined]:
+    def _known(self, pictures: Sequence[Lookable]) -> dict[str, Examined]:
         found: dict[str, Examined] = {}
         with self._database.read() as connection:
             for some in _parts(pictures):
@@ -218,16 +235,15 @@ class DatasetCheck:
     # Telling
 
     def _findings(
-        self, dataset_id: str, pictures: Sequence[DatasetPicture], known: Mapping[str, Examined], resolution: int | None
+        self, character: Character, pictures: Sequence[Lookable], known: Mapping[str, Examined], resolution: int | None
     ) -> list[CheckFinding]:
         there = [one for one in pictures if one.sha256 in known]
         whole = len(there) == len(pictures)
-        return [_view(one, there) for one in self._told(dataset_id, there, known, resolution) if whole or one.code not in _WHOLE]
+        return [_view(one, there) for one in self._told(character, there, known, resolution) if whole or one.code not in _WHOLE]
 
     def _told(
-        self, dataset_id: str, there: Sequence[DatasetPicture], known: Mapping[str, Examined], resolution: int | None
+        self, character: Character, there: Sequence[Lookable], known: Mapping[str, Examined], resolution: int | None
     ) -> tuple[Finding, ...]:
-        character = self._datasets.owner(dataset_id)
         seen = [known[one.sha256] for one in there]
         faces = sum(1 for one in seen if one.face)
         # Programs that know photographed faces find few in drawings.
@@ -257,12 +273,12 @@ def fixable(finding: Finding) -> bool:
     return finding.fix.action is not FixAction.none and finding.code is not Code.captions_alike
 
 
-def _parts(pictures: Sequence[DatasetPicture]) -> Iterator[Sequence[str]]:
+def _parts(pictures: Sequence[Lookable]) -> Iterator[Sequence[str]]:
     wanted = list({one.sha256 for one in pictures})
     return (wanted[start : start + _AT_ONCE] for start in range(0, len(wanted), _AT_ONCE))
 
 
-def _view(one: Finding, there: Sequence[DatasetPicture]) -> CheckFinding:
+def _view(one: Finding, there: Sequence[Lookable]) -> CheckFinding:
     fix = one.fix.action if fixable(one) else FixAction.none
     return CheckFinding(
         code=one.code,

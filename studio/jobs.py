@@ -245,6 +245,10 @@ class Jobs:
         """Let a training go on that was stopped, failed or was cancelled: it begins after its newest checkpoint. Raises Conflict."""
         return self._new_attempt(job_id, (JobState.paused, *(state for state in ENDED if state is not JobState.done)), MIDDLE_PRIORITY)
 
+    def look_again(self, job_id: str, also: Callable[[sa.Connection], None]) -> Job:
+        """Start a paused or ended training once more for another purpose, which `also` writes in the same transaction. Raises Conflict."""
+        return self._new_attempt(job_id, (JobState.paused, *ENDED), MIDDLE_PRIORITY, also=also)
+
     def again(self, job_id: str, plan: Contract, steps: int, *, lane: str, also: Callable[[sa.Connection], None]) -> Job:
         """Start an ended job again by another plan, also one that is done; `also` writes in the same transaction. Raises Conflict."""
         values = {"recipe": plan.model_dump_json(), "steps": steps, "lane": lane}

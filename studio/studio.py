@@ -46,7 +46,7 @@ from studio.contracts import (
     Submitted,
     new_id,
 )
-from studio.dataset_check import DatasetCheck
+from studio.dataset_check import DatasetCheck, Preflight
 from studio.datasets import Datasets
 from studio.db import INVENTORY, Database, characters, engine_states
 from studio.doctor import gpu_available
@@ -117,6 +117,17 @@ class Studio:
         self.variants = Variants(self._characters, self._gallery, self._jobs, self._orders, shelf, self.trainings)
         self.engines = Engines(settings, self.health, self.inventory, self.change_settings, fixed_by, self.trainings.is_running_with)
         self.enlarging = Enlarging(self._characters, self._gallery, self._jobs, self._orders, self._remote, self._workshop)
+
+    def check_training(self, character: str, *, dataset: str | None = None, resolution: int | None = None) -> Preflight:
+        """What is good and what is missing in what a training of somebody would learn from, as `DatasetCheck.check` says it.
+
+        Raises NotFound for a character or a dataset that is not there.
+        """
+        somebody = self._characters.character(character)
+        found = dataset or self.trainings.usual_dataset(somebody)
+        if found:
+            return self.dataset_check.check(found, resolution=resolution)
+        return self.dataset_check.check_photos(somebody, self._gallery.photos(somebody.id), resolution=resolution)
 
     # Jobs
 

@@ -12,11 +12,14 @@ from PIL.Image import Image
 
 from studio import faces
 from studio.characters import Characters, check_consent
+from studio.contracts import JobState
+from studio.db import jobs as job_table
 from studio.db import trainings
 from studio.engine import Cancelled, Picker, Report, Trainer
 from studio.errors import EngineOffline, LikenessError, NotFound
 from studio.jobs import Jobs, Run
 from studio.shelf import ModelShelf
+from studio.training import JUDGE, checkpoints
 from studio.training_offers import TrainPlan, training_folder
 from studio.trainings import pictures_of
 
@@ -58,6 +61,22 @@ def train_lora(
     model = here.get(plan.recipe.model) or Path(plan.recipe.model)
     pictures = pictures_of(data, frozen)
     folder = training_folder(data, run.job_id)
+
+    def judge() -> None:
+        try:
+            picker.judge(plan.recipe, model, folder, pictures, report, _face_of)
+        except Cancelled:
+            log.info("The checkpoints are not all judged: it was stopped")
+            _was_stopped(jobs, run.job_id)
+        except LikenessError as error:
+            log.warning("The checkpoints are not judged: %s %s", error.code, error.message)
+
+    wanted = _asked(jobs, run.job_id)
+    if wanted.startswith(JUDGE):
+        judge()
+        newest = max((one.step for one in checkpoints(folder)), default=0)
+        _back(jobs, run, JobState(wanted.removeprefix(JUDGE).strip()), newest, plan.recipe.steps)
+        return
     try:
         learned = trainer.train(plan.recipe, model, pictures, folder, report)
         log.info("Learned %d steps in %.1f s, loss %.4f", learned.steps, learned.seconds, learned.loss)
@@ -68,15 +87,26 @@ def train_lora(
         jobs.pause(run.run_id)
         return
     if model.exists():
-        try:
-            picker.judge(plan.recipe, model, folder, pictures, report, _face_of)
-        except Cancelled:
-            log.info("The checkpoints are not all judged: it was stopped")
-            _was_stopped(jobs, run.job_id)
-        except LikenessError as error:
-            log.warning("The checkpoints are not judged: %s %s", error.code, error.message)
+        judge()
     with jobs.database.begin() as connection:
         jobs.finish(run.run_id, connection)
+
+
+def _asked(jobs: Jobs, job_id: str) -> str:
+    with jobs.database.read() as connection:
+        return connection.execute(sa.select(trainings.c.asked).where(trainings.c.job_id == job_id)).scalar() or ""
+
+
+def _back(jobs: Jobs, run: Run, state: JobState, step: int, steps: int) -> None:
+    """Leave a run that was only judged as it was before: after so many of its steps."""
+    with jobs.database.begin() as connection:
+        connection.execute(sa.update(trainings).where(trainings.c.job_id == run.job_id).values(asked=""))
+        mine = sa.update(job_table).where(job_table.c.run_id == run.run_id)
+        connection.execute(mine.values(step=step, steps=steps, progress=min(1.0, step / steps)))
+        if state is JobState.done:
+            jobs.finish(run.run_id, connection)
+    if state is not JobState.done:
+        jobs.pause(run.run_id)
 
 
 def _face_of(image: Image) -> np.ndarray | None:

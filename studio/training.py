@@ -54,6 +54,10 @@ class Ask(StrEnum):
     sample = "sample"
 
 
+JUDGE = "judge"
+"""What is asked of a run that shall learn nothing more for now; the state that it has afterwards stands behind it."""
+
+
 class ToolkitOptions(Contract):
     """What AI-Toolkit alone asks. Empty and None mean what its own page suggests for the architecture.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import secrets
@@ -70,6 +71,7 @@ class TrainOffer(Contract):
     presets: tuple[TrainChoice, ...]
     toolkit: tuple[ToolkitOffer, ...] = Field(description="What AI-Toolkit trains, where it is set up; a request's `model` is one's `arch`")
     pictures: int
+    learned: str = Field(description="Another one whenever what would be learned from has changed")
     card_gb: float | None = Field(description="Memory of NVIDIA's largest card here; 0: there is none, null: not known yet")
     obstacles: tuple[Problem, ...]
 
@@ -118,6 +120,7 @@ class Training(Contract):
     plan: TrainPlan
     pictures: int
     dataset: str
+    dataset_name: str = Field(description="As it is called today; empty where it was deleted")
     dataset_version: int
     stopping: bool
     points: tuple[Point, ...]
@@ -220,6 +223,7 @@ class Trainings:
             presets=tuple(choices),
             toolkit=tuple(toolkit),
             pictures=count,
+            learned=self._fingerprint(somebody, dataset),
             card_gb=self._offers.card_gb,
             obstacles=tuple(self._obstacles(somebody, count)),
         )
@@ -323,6 +327,7 @@ class Trainings:
             plan=plan,
             pictures=len(json.loads(row["pictures"])),
             dataset=row["dataset_id"],
+            dataset_name=self._dataset_name(row["dataset_id"]),
             dataset_version=row["dataset_version"],
             stopping=row["asked"] == "stop" and job.state is JobState.running,
             points=known.points,
@@ -365,6 +370,33 @@ class Trainings:
         with self.database.begin() as connection:
             connection.execute(sa.update(trainings).where(trainings.c.job_id == job_id).values(asked=""))
         return self._jobs.resume(job_id)
+
+    def judge(self, job_id: str) -> Job:
+        """Have the checkpoints judged that were not judged yet, of a run that was stopped, failed or whose judging was stopped.
+
+        It learns nothing meanwhile, and is as it was before afterwards: paused, or done. Raises NotFound, Conflict where there is nothing
+        to judge or no model here to draw with, ConsentMissing.
+        """
+        row, job, plan = self._found(job_id)
+        if job.state in (JobState.queued, JobState.running):
+            raise Conflict("This training runs.", remedy="Its checkpoints are judged when it has learned; or stop it first.")
+        folder = self.folder(job_id)
+        judged = read_judgement(folder)
+        known = {verdict.step for verdict in judged.verdicts} if judged else set[int]()
+        if not [one for one in training.checkpoints(folder) if one.step not in known]:
+            raise Conflict("There is no checkpoint that was not judged.", remedy="Train on, and judge what comes then.")
+        if plan.recipe.model not in {spec.id for spec in self._shelf.models()}:
+            told = f"The model “{plan.recipe.model}” does not lie on this computer, so nothing can be drawn with it here."
+            raise Conflict(told, remedy="Use a checkpoint, and look at what ComfyUI draws with it.")
+        somebody = self._characters.character(row["character_id"])
+        if somebody.kind.real:
+            check_consent(somebody.consent, somebody.name)
+        after = JobState.done if job.state is JobState.done else JobState.paused
+
+        def also(connection: sa.Connection) -> None:
+            connection.execute(sa.update(trainings).where(trainings.c.job_id == job_id).values(asked=f"{training.JUDGE} {after.value}"))
+
+        return self._jobs.look_again(job_id, also)
 
     def ask(self, job_id: str, what: Ask) -> Job:
         """Want a checkpoint or samples now, after the step that is being learned. Raises NotFound, Conflict when it does not run."""
@@ -514,18 +546,35 @@ class Trainings:
         pictures = tuple((one.path, caption_for(one.caption, somebody), one.sha256) for one in frozen)
         return Learned(dataset=chosen.id, version=chosen.version, pictures=pictures)
 
+    def usual_dataset(self, character: Character) -> str | None:
+        """The dataset that a training learns from when it names none: the newest; None while there are only photos."""
+        found = self._datasets.datasets(character.id)
+        return found[0].id if found else None
+
+    def _dataset_name(self, dataset: str) -> str:
+        try:
+            return self._datasets.dataset(dataset).name
+        except NotFound:
+            return ""
+
     def _count(self, somebody: Character, dataset: str | None) -> int:
         """How many pictures a training would learn from, without making anything."""
         if dataset is not None:
             return self._datasets.dataset(dataset).pictures
-        found = self._datasets.datasets(somebody.id)
-        return found[0].pictures if found else len(self._gallery.photos(somebody.id))
+        found = self.usual_dataset(somebody)
+        return self._datasets.dataset(found).pictures if found else len(self._gallery.photos(somebody.id))
+
+    def _fingerprint(self, somebody: Character, dataset: str | None) -> str:
+        found = dataset or self.usual_dataset(somebody)
+        if found:
+            return f"{found}@{self._datasets.dataset(found).version}"
+        told = "\n".join(f"{photo.id} {photo.caption}" for photo in self._gallery.photos(somebody.id))
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def _sizes(self, somebody: Character, dataset: str | None) -> list[int]:
         """The sizes of the files that a training would learn from."""
-        if dataset is None and not self._datasets.datasets(somebody.id):
-            return [photo.bytes for photo in self._gallery.photos(somebody.id)]
-        return self._datasets.sizes(dataset or self._datasets.datasets(somebody.id)[0].id)
+        found = dataset or self.usual_dataset(somebody)
+        return self._datasets.sizes(found) if found else [photo.bytes for photo in self._gallery.photos(somebody.id)]
 
     def _obstacles(self, somebody: Character, pictures: int) -> list[Problem]:
         found: list[Problem] = []
@@ -604,6 +653,4 @@ def _too_few(count: int, somebody: Character) -> str:
 
 
 def _sha256(data: bytes) -> str:
-    import hashlib
-
     return hashlib.sha256(data).hexdigest()

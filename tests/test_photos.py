@@ -124,7 +124,7 @@ def _moving() -> bytes:
 
 def _gif() -> bytes:
     out = io.BytesIO()
-    Image.new("P", (8, 8)).save(out, "GIF")
+    Image.new("P", (8, 8), 1).save(out, "GIF", save_all=True, append_images=[Image.new("P", (8, 8), 2)], duration=100)
     return out.getvalue()
 
 

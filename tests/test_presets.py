@@ -121,9 +121,9 @@ def test_what_the_starter_model_is_told_are_words_that_it_learned() -> None:
         assert {word for word in said.split(", ") if word} <= known, preset.id
 
 
-def test_every_preset_that_the_starter_model_draws_alone_has_an_example_of_its_own() -> None:
+def test_every_preset_has_an_example_of_its_own() -> None:
     pictured = {path.stem for path in (HOME / "tabs" / "assets" / "presets").glob("*.webp")}
-    assert pictured == {preset.id for preset in SHIPPED if not preset.needs.identity}
+    assert pictured == {preset.id for preset in SHIPPED}
 
 
 def test_null_leaves_a_value_to_the_model() -> None:

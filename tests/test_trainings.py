@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image, ImageDraw
 
-from app import HOME, open_studio
+from app import HOME, main, open_studio
 from bench.rig import wait_until
+from studio.api import create_api
 from studio.contracts import Appearance, CharacterChange, CharacterFields, GenerateRequest, Job, JobKind, JobState, TrainRequest
 from studio.datasets import DatasetFields
 from studio.errors import Conflict, ConsentMissing, InvalidFieldValue, LikenessError, NotFound, SafetyFilter
@@ -111,7 +113,10 @@ def test_a_training_learns_from_the_dataset_that_is_named(studio: Studio, mara: 
     with pytest.raises(InvalidFieldValue, match="not one of Other"):
         order(studio, other.id, dataset=chosen.id)
     run = studio.trainings.training(order(studio, mara, dataset=chosen.id).id)
-    assert (run.dataset, run.pictures) == (chosen.id, 2)
+    assert (run.dataset, run.dataset_name, run.dataset_version, run.pictures) == (chosen.id, "Two", chosen.version, 2)
+    studio.datasets.delete(chosen.id)
+    assert studio.trainings.training(run.job.id).dataset_name == "", "it keeps what it learned from"
+    studio.datasets.undo(chosen.id)
     assert studio.trainings.offer(mara, dataset=chosen.id).pictures == 2
 
 
@@ -185,6 +190,33 @@ def test_the_offer_says_what_is_learned_and_that_no_time_is_known_yet(studio: St
     assert all("zmara" in text for text in offer.presets[0].recipe.samples)
 
 
+def test_what_would_be_learned_is_checked_before_it_is_by_every_door(studio: Studio, mara: str, capsys: pytest.CaptureFixture[str]) -> None:
+    client = TestClient(create_api(studio), base_url="http://127.0.0.1/api/v1/")
+
+    def checked(**query: str) -> dict[str, Any]:
+        while (said := client.get("training/check", params={"character": mara, **query}).json())["pending"]:
+            pass
+        return said
+
+    photos = [photo.id for photo in studio.photos(mara)]
+    said = checked()
+    assert (said["dataset"], said["pictures"], said["unreadable"]) == ("", len(photos), [])
+    found = {one["code"]: one for one in said["findings"]}
+    assert "too_few" in found and {one["fix"] for one in said["findings"]} == {"none"}
+    assert {picture for one in said["findings"] for picture in one["pictures"]} <= set(photos)
+    assert client.get("training/check", params={"character": "nobody"}).status_code == 404
+
+    # A dataset that is there takes the place of the photos, and its findings can be fixed.
+    before = studio.trainings.offer(mara).learned
+    dataset, _ = studio.datasets.create(DatasetFields.model_validate({"character": mara}))
+    studio.datasets.add_files(dataset.id, [("twice.png", drawn(7)), ("again.png", drawn(8))])
+    assert studio.trainings.offer(mara).learned != before
+    assert checked()["dataset"] == dataset.id == checked(dataset=dataset.id)["dataset"]
+    capsys.readouterr()
+    main(["training", "check", "mara", "--data", str(studio.settings.data), "--json"])
+    assert json.loads(capsys.readouterr().out)["dataset"] == dataset.id
+
+
 def test_the_class_prompt_says_what_kind_of_person_it_is(studio: Studio, mara: str) -> None:
     assert {one.recipe.prior_weight for one in studio.trainings.offer(mara).presets} == {0}
     assert studio.trainings.offer(mara).presets[0].recipe.prior_prompt == "portrait of a person"
@@ -249,7 +281,19 @@ def test_a_training_is_stopped_goes_on_survives_a_kill_and_its_lora_changes_pict
     until(lambda: studio.job(job.id).state is JobState.paused)
     paused = studio.trainings.training(job.id)
     assert paused.checkpoints[-1].step == learned(studio, job) < 60, "what was learned until the stop is kept"
-    assert not paused.stopping
+    assert not paused.stopping and paused.judgement is None
+
+    # What was stopped can be judged as it is. It learns nothing meanwhile, and is paused again.
+    studio.trainings.judge(job.id)
+    with pytest.raises(Conflict, match="runs"):
+        studio.trainings.judge(job.id)
+    until(lambda: studio.job(job.id).state is JobState.paused)
+    seen = studio.trainings.training(job.id)
+    assert seen.judgement is not None and seen.judgement.proposed in {one.step for one in paused.checkpoints}
+    assert (seen.job.step, seen.job.steps, learned(studio, job)) == (paused.checkpoints[-1].step, 60, paused.checkpoints[-1].step)
+    assert seen.job.progress == pytest.approx(seen.job.step / 60)
+    with pytest.raises(Conflict, match="not judged"):
+        studio.trainings.judge(job.id)
 
     studio.trainings.resume(job.id)
     until(lambda: learned(studio, job) >= paused.checkpoints[-1].step + 3)

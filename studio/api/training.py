@@ -15,6 +15,7 @@ from studio.api.refusals import RESPONSES, correlation_id, with_errors
 from studio.api.views import SEARCHABLE, Id, Limit
 from studio.comparing import CompareRequest, Comparison
 from studio.contracts import Asked, Contract, Job, Name, Submitted, TrainRequest
+from studio.dataset_check import Preflight
 from studio.feed import Feed
 from studio.keeping import Cleanup, LoraDelete, LoraMoved
 from studio.studio import Studio
@@ -67,6 +68,19 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
     ) -> TrainOffer:
         """Presets with how long they take here (null until this computer has trained such a model), and what stands in the way."""
         return studio.trainings.offer(character, model=model, dataset=dataset)
+
+    @router.get("/training/check", summary="Check what a training would learn from", responses=with_errors(404))
+    def check(
+        character: Whose,
+        dataset: Annotated[
+            str | None, Query(description="A dataset by its id; by default the newest or the photos", max_length=100)
+        ] = None,
+        resolution: Annotated[
+            int | None, Query(description="The side in pixels that will be trained at; left out: what suits the pictures", ge=64, le=2048)
+        ] = None,
+    ) -> Preflight:
+        """As `datasets/{id}/preflight`, before there is a dataset too: `dataset` is empty then, and nothing can be fixed by one click."""
+        return studio.check_training(character, dataset=dataset, resolution=resolution)
 
     @router.get("/training", summary="List trainings", responses=with_errors(404))
     def listed(
@@ -129,6 +143,11 @@ def routes(studio: Studio, feed: Feed) -> APIRouter:
     def resume(id: Id) -> Job:
         """After its newest checkpoint: one that was stopped, failed or cancelled."""
         return studio.trainings.resume(id)
+
+    @router.post("/training/{id}/judge", summary="Judge what was not judged yet", responses=with_errors(403, 404, 409))
+    def judge(id: Id) -> Job:
+        """The checkpoints of a training that was stopped or failed, or whose judging was stopped. It is paused or done again afterwards."""
+        return studio.trainings.judge(id)
 
     @router.post("/training/{id}/save", summary="Save a checkpoint now", responses=changes)
     def save(id: Id) -> Job:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -144,11 +145,18 @@ def crop_picture(desk: Desk) -> Answer:
 
 def check_dataset(desk: Desk) -> Answer:
     found = _named(desk)
-    while True:
-        said = desk.studio.dataset_check.check(found.id, resolution=desk.args.resolution)
-        if not said.pending:
-            return _checked(said)
+    return _until_looked(lambda: desk.studio.dataset_check.check(found.id, resolution=desk.args.resolution))
+
+
+def check_training(desk: Desk) -> Answer:
+    args = desk.args
+    return _until_looked(lambda: desk.studio.check_training(args.character, dataset=args.dataset, resolution=args.resolution))
+
+
+def _until_looked(check: Callable[[], Preflight]) -> Answer:
+    while (said := check()).pending:
         print(f"{said.pictures - said.pending} of {said.pictures} looked at", file=sys.stderr)
+    return _checked(said)
 
 
 def fix_dataset(desk: Desk) -> Answer:

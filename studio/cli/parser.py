@@ -542,6 +542,10 @@ def _training(verbs: _Verbs) -> None:
     offer.add_argument("character", metavar="CHARACTER", help="an id or a slug")
     offer.add_argument("--model", metavar="ID", help="the model it is for; by default the character's")
     offer.add_argument("--dataset", metavar="ID", help="what it learns from; by default the newest dataset, or the photos")
+    check = _verb(runs, "check", "say what is good and what is missing in what it would learn from", "training.check")
+    check.add_argument("character", metavar="CHARACTER", help="an id or a slug")
+    check.add_argument("--dataset", metavar="ID", help="what it learns from; by default the newest dataset, or the photos")
+    check.add_argument("--resolution", metavar="PIXELS", type=int, help="the side that will be trained at; by default what suits them")
     for name, about in (
         ("show", "show how one goes, and its checkpoints"),
         ("stop", "let one save what it learned and pause"),
@@ -552,6 +556,9 @@ def _training(verbs: _Verbs) -> None:
     resume = _verb(runs, "resume", "let one go on after its newest checkpoint", "training.resume")
     resume.add_argument("id", metavar="ID")
     resume.add_argument("--wait", action="store_true", help="wait until it has ended; Ctrl-C pauses it")
+    judge = _verb(runs, "judge", "judge the checkpoints that were not judged yet, of one that does not run", "training.judge")
+    judge.add_argument("id", metavar="ID")
+    judge.add_argument("--wait", action="store_true", help="wait until it has ended")
     clean = _verb(runs, "clean", "say which checkpoints nobody uses; with --yes delete them", "training.clean")
     clean.add_argument("id", metavar="ID")
     clean.add_argument("--yes", action="store_true", help="delete them for good")

@@ -93,6 +93,13 @@ def resume_training(desk: Desk) -> Answer:
     return Answer(job.model_dump(mode="json"), f"{job.id} waits for its turn.")
 
 
+def judge_training(desk: Desk) -> Answer:
+    job = desk.studio.trainings.judge(desk.args.id)
+    if desk.args.wait:
+        return _waited(desk, job.id)
+    return Answer(job.model_dump(mode="json"), f"{job.id} waits for its turn.")
+
+
 def save_training(desk: Desk) -> Answer:
     return _asked(desk, Ask.save)
 
@@ -185,9 +192,12 @@ def _cleaned(told: Cleanup, *, done: bool) -> str:
     return "\n".join(lines if done else [*lines, f"`python launch.py training clean {told.training} --yes` does it."])
 
 
+_TOLD = {"name", "path", "step", "engine", "dataset_name", "dataset_version", "pictures", "loss", "likeness", "prompt_freedom"}
+
+
 def _facts(side: Side) -> dict[str, object]:
     learned = {name: value for name, value in side.recipe.model_dump(mode="json").items() if name != "samples"}
-    told = side.model_dump(mode="json", include={"name", "path", "step", "pictures", "loss", "likeness", "prompt_freedom"})
+    told = side.model_dump(mode="json", include=_TOLD)
     return {**told, **learned}
 
 

@@ -21,7 +21,7 @@ export class DatasetCheck {
   // What is said of a few pictures is marked on them; what is true of most of them is not.
   loud = new Set();
 
-  // `show` filters the grid by a finding, `fixed` hears of the change that a fix was, `looked` when every picture was looked at.
+  // `show` leads to the pictures of a finding, `fixed` hears of the change that a fix was, `looked` when every picture was looked at.
   constructor({ show, fixed, looked }) {
     Object.assign(this, { show, fixed, looked });
     this.words = h("span", { role: "status" });
@@ -36,23 +36,30 @@ export class DatasetCheck {
 
   // Looks at a dataset as it is now; the same version is not asked for twice.
   follow(dataset) {
-    const key = dataset ? `${dataset.id} ${dataset.version}` : "";
+    this.look(dataset && `datasets/${encodeURIComponent(dataset.id)}/preflight`, {}, dataset?.version);
+  }
+
+  // Looks at what an address of the API says; the same `version` of it is not asked for twice.
+  look(path, query = {}, version = "") {
+    const key = path ? JSON.stringify([path, query, version]) : "";
     if (key === this.key) return;
     this.key = key;
-    if (dataset?.id !== this.dataset) this.list.replaceChildren();
-    this.dataset = dataset?.id ?? null;
-    if (dataset) this.ask(key);
+    const what = path ? JSON.stringify([path, query]) : "";
+    if (what !== this.what) this.list.replaceChildren();
+    Object.assign(this, { what, path, query });
+    if (path) this.ask(key);
   }
 
   async ask(key) {
     let said;
     try {
-      said = await get(`datasets/${encodeURIComponent(this.dataset)}/preflight`);
+      said = await get(this.path, this.query);
     } catch (problem) {
       if (key === this.key) setText(this.words, problem.message);
       return;
     }
     if (key !== this.key) return;
+    this.dataset = said.dataset;
     this.draw(said);
     if (!said.pending) this.looked();
     if (said.pending) setTimeout(() => key === this.key && this.ask(key), AGAIN_MS);

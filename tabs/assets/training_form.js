@@ -2,6 +2,7 @@
 
 import { get, post } from "./api.js";
 import { openCharacter } from "./chip.js";
+import { DatasetCheck } from "./dataset_check.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { level, setLevel } from "./header.js";
 import { number, t, tn } from "./language.js";
@@ -47,6 +48,11 @@ export function settingWords(field, value) {
   return field.name === "seed" || field.text ? String(value) : number(value, { maximumSignificantDigits: 6 });
 }
 
+// What a training or a side of a comparison learned from, and which program taught it.
+export const learnedFrom = ({ dataset_name: name, dataset_version: version, pictures }) =>
+  [name ? t("{name}, version {version}", { name, version: number(version) }) : t("A dataset that was deleted, version {version}", { version: number(version) }), tn("{count} picture", "{count} pictures", pictures)].join(" · ");
+export const trainerWords = (engine) => (engine === "aitoolkit" ? "AI-Toolkit" : t("The studio's own"));
+
 // Its node is a <section>. `ordered(job)` is called when a training was accepted, `pictures()` leads to what it learns from.
 export class TrainingForm {
   dataset = null;
@@ -60,6 +66,8 @@ export class TrainingForm {
 
   build() {
     this.learns = h("p", { class: "train-learns" });
+    this.check = new DatasetCheck({ show: () => this.pictures(), fixed: () => this.reload(), looked: () => {} });
+    this.check.node.open = false;
     this.obstacles = h("div", { class: "train-obstacles", role: "status" });
     this.cards = h("div", { class: "train-presets", role: "radiogroup", "aria-label": t("How thoroughly"), id: "field-train-preset" });
     this.counting = h("p", { class: "train-small soft simple-only", role: "status" });
@@ -67,7 +75,7 @@ export class TrainingForm {
     this.more = h("details", { class: "train-more advanced-only" }, h("summary", {}, t("More settings")), this.buildFields());
     this.button = h("button", { type: "submit", class: "button primary train-go", "data-tip": t("It goes on when you close the page") }, icon("sparkle"), h("span", {}, t("Train")));
     this.sum = h("p", { class: "train-sum soft", role: "status" });
-    this.form = h("form", { class: "train-form", novalidate: true, onsubmit: (event) => (event.preventDefault(), this.order()) }, this.learns, this.obstacles, this.cards, this.toolkit, this.more, this.counting, h("div", { class: "train-foot" }, this.button, this.sum));
+    this.form = h("form", { class: "train-form", novalidate: true, onsubmit: (event) => (event.preventDefault(), this.order()) }, this.learns, this.check.node, this.obstacles, this.cards, this.toolkit, this.more, this.counting, h("div", { class: "train-foot" }, this.button, this.sum));
     const changed = (event) => (this.clearError(event.target.closest(".wrong")), this.summed());
     this.form.addEventListener("input", changed);
     this.form.addEventListener("change", changed);
@@ -173,6 +181,9 @@ export class TrainingForm {
     const words = tn("{name} is learned from {count} picture.", "{name} is learned from {count} pictures.", pictures, { name: this.character.name });
     this.learns.replaceChildren(...[h("span", {}, words), chosen, pictures ? look : null, few].filter(Boolean));
     toggle(this.learns, "hidden", !pictures && !this.dataset);
+    toggle(this.check.node, "hidden", !pictures);
+    const query = { character: this.character.id, dataset: this.dataset };
+    this.check.look(pictures ? "training/check" : null, query, this.offer.learned);
   }
 
   // What stands in the way: of anybody who would train, and of the preset that is chosen.

@@ -9,7 +9,7 @@ import { language, number, t, tn } from "./language.js";
 import { LineChart } from "./line_chart.js";
 import { Meters } from "./meters.js";
 import { complain, toast } from "./toast.js";
-import { FIELDS, settingOf, settingWords } from "./training_form.js";
+import { FIELDS, learnedFrom, settingOf, settingWords, trainerWords } from "./training_form.js";
 import { askCleanup } from "./training_versions.js";
 import { bytes, duration, faultWords, progressWords } from "./words.js";
 
@@ -72,6 +72,7 @@ export class TrainingRun {
     return {
       stop: button("pause", t("Stop"), t("It saves what it has learned and pauses. You can let it go on later."), () => this.act("stop", t("It saves what it has learned, then it pauses"))),
       resume: button("play", t("Resume"), t("It goes on after its newest checkpoint."), () => this.act("resume", t("It goes on")), "primary"),
+      judge: button("sparkle", t("Judge them"), t("Draws the same pictures with each checkpoint that was not judged yet, and says how alike they are. It learns nothing meanwhile."), () => this.act("judge", t("Its checkpoints are judged"))),
       save: button("archive", t("Save now"), t("Keeps a checkpoint of what it has learned up to here, and goes on."), () => this.act("save", t("A checkpoint is kept after this step"))),
       sample: button("picture", t("Sample now"), t("Draws the sample prompts with what it has learned up to here, and goes on."), () => this.act("sample", t("The samples are drawn after this step"))),
     };
@@ -248,12 +249,14 @@ export class TrainingRun {
     toggle(this.bar, "data-unsure", live && job.progress === 0);
     toggle(this.words, "hidden", !live);
     if (live) setText(this.words, [job.progress ? `${number(Math.round(job.progress * 100))} %` : null, progressWords(job)].filter(Boolean).join(" · "));
-    const { stop, resume, save, sample } = this.buttons;
+    const { stop, resume, judge, save, sample } = this.buttons;
     const runs = live && !job.cancel_requested;
     toggle(stop, "hidden", !runs && state !== "queued");
     toggle(save, "hidden", !runs);
     toggle(sample, "hidden", !runs);
     toggle(resume, "hidden", !["paused", "failed", "poisoned", "cancelled"].includes(state));
+    const known = new Set(this.training.judgement?.verdicts.map(({ step }) => step));
+    toggle(judge, "hidden", live || state === "queued" || this.training.checkpoints.every(({ step }) => known.has(step)));
     this.meters.follow();
     toggle(this.acts, "hidden", Object.values(this.buttons).every((button) => button.hidden));
     this.drawNotice(job);
@@ -431,7 +434,7 @@ export class TrainingRun {
     const { recipe } = this.training.plan;
     const told = FIELDS.filter(({ name, toolkit }) => (recipe.prior_weight > 0 || !name.startsWith("prior_")) && (recipe.toolkit || !toolkit));
     const lines = told.map((field) => [field.label, h("span", { lang: field.text ? "en" : null }, settingWords(field, settingOf(field, recipe)))]);
-    lines.unshift([t("Model"), h("code", {}, recipe.model)], [t("Trigger word"), h("code", {}, recipe.trigger)]);
+    lines.unshift([t("Learned from"), learnedFrom(this.training)], [t("Trainer"), trainerWords(this.training.plan.engine)], [t("Model"), h("code", {}, recipe.model)], [t("Trigger word"), h("code", {}, recipe.trigger)]);
     this.settings.replaceChildren(...lines.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
   }
 
@@ -477,7 +480,8 @@ export class TrainingRun {
     for (const [label, name] of [[t("Trigger word"), "trigger"], [t("Model"), "model"]]) if (one[name] !== other[name]) differ.unshift([label, one[name], other[name]]);
     const smooth = (training) => lossWords(training.points.at(-1)?.smooth ?? 0);
     if (both.every(({ points }) => points.length)) differ.push([t("Loss at the end"), ...both.map(smooth)]);
-    if (this.training.pictures !== theirs.pictures) differ.unshift([t("Pictures"), ...both.map(({ pictures }) => number(pictures))]);
+    if (this.training.plan.engine !== theirs.plan.engine) differ.unshift([t("Trainer"), ...both.map(({ plan }) => trainerWords(plan.engine))]);
+    if (learnedFrom(this.training) !== learnedFrom(theirs)) differ.unshift([t("Learned from"), ...both.map(learnedFrom)]);
     const chart = new LineChart({ label: t("The smoothed loss of both, as a chart"), lines: names });
     chart.plot.dataset.lines = "pair";
     const last = (training) => {

@@ -6,7 +6,7 @@ import { feed } from "./feed.js";
 import { showTab } from "./header.js";
 import { number, t, tn } from "./language.js";
 import { complain, place, toast } from "./toast.js";
-import { FIELDS, settingWords } from "./training_form.js";
+import { FIELDS, learnedFrom, settingWords, trainerWords } from "./training_form.js";
 import { bytes } from "./words.js";
 
 const percent = (share) => (share === null ? "–" : `${number(Math.round(100 * share))} %`);
@@ -124,6 +124,7 @@ export function compareTwo(sides, character) {
     const rows = [
       [t("Likeness"), ...[found.one, found.other].map((side) => percent(side.likeness))],
       [t("Prompt freedom"), ...[found.one, found.other].map((side) => percent(side.prompt_freedom))],
+      ...[[t("Learned from"), learnedFrom], [t("Trainer"), ({ engine }) => trainerWords(engine)]].map(([label, words]) => [label, words(found.one), words(found.other)]).filter(([, one, other]) => one !== other),
       ...FIELDS.filter(({ name }) => found.differs.includes(name)).map((field) => [field.label, ...[found.one, found.other].map((side) => settingWords(field, side.recipe[field.name]))]),
     ];
     facts.replaceChildren(table("train-table", t("What differs"), choices.map((choice) => wordsOf(choice.value)), rows));

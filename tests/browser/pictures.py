@@ -1,7 +1,7 @@
 """The README's pictures of the app, made by the app: `python -m tests.browser.pictures` writes them to docs/images.
 
 `python -m tests.browser.pictures presets` makes the example picture of every preset anew, from its own example prompt, and the face of
-every template.
+every template; with ids behind it, the examples of these alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import httpx
 from PIL import Image, ImageOps
 from playwright.sync_api import Page
 
@@ -39,8 +40,8 @@ SHOWN = "portrait of a person, with a gentle smile, wearing a green hoodie, ligh
 
 
 def main() -> None:
-    if sys.argv[1:] == ["presets"]:
-        preset_examples()
+    if sys.argv[1:2] == ["presets"]:
+        preset_examples(sys.argv[2:])
         return
     with tempfile.TemporaryDirectory() as folder, running_studio(Path(folder) / "data") as studio, open_browser() as browser:
         for template in studio.get("characters/templates")["items"]:  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
@@ -74,21 +75,31 @@ def main() -> None:
         keep(phone, "phone")
 
 
-def preset_examples() -> None:
-    """What every preset that runs on the starter model makes of its own example prompt, small enough for its card."""
+def preset_examples(wanted: list[str]) -> None:
+    """What every preset (or the `wanted`) that runs on the starter model makes of its own example prompt, small enough for its card."""
     with tempfile.TemporaryDirectory() as folder, running_studio(Path(folder) / "data") as studio:
-        for preset in studio.get("presets?model=starter")["items"]:  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
-            if not preset["runs"] or preset["needs"]["identity"]:
-                # A picture of what it needs a real checkpoint or a character for would be made up.
-                continue
-            job_id = make(studio, {"prompt": preset["example_prompt"], "preset": preset["id"], "seed": 8})
-            (picture,) = studio.get(f"jobs/{job_id}/artifacts")["items"]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
-            shrink(Path(folder) / "data" / picture["path"], EXAMPLES / f"{preset['id']}.webp")
+        faces: dict[str, Any] = {}
         for template in studio.get("characters/templates")["items"]:  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
             character = studio.post("characters", template["fields"])["id"]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
-            job_id = make(studio, {**FACE, "character": character})
-            (picture,) = studio.get(f"jobs/{job_id}/artifacts")["items"]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
-            shrink(Path(folder) / "data" / picture["path"], FACES / f"{template['id']}.webp")
+            faces[template["id"]] = made(studio, {**FACE, "character": character})
+            if not wanted:
+                shrink(Path(folder) / "data" / faces[template["id"]]["path"], FACES / f"{template['id']}.webp")
+        somebody = next(iter(faces.values()))
+        httpx.patch(f"{studio.url}/api/v1/characters/{somebody['character_id']}", json={"portrait": somebody["id"]}).raise_for_status()
+        for preset in studio.get("presets?model=starter")["items"]:  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]  # JSON
+            # One that keeps a face shows it of somebody who has one.
+            who = {"character": somebody["character_id"]} if preset["needs"]["identity"] else {}
+            if (not preset["runs"] and not who) or (wanted and preset["id"] not in wanted):
+                # A picture of what it needs a real checkpoint for would be made up.
+                continue
+            picture = made(studio, {"prompt": preset["example_prompt"], "preset": preset["id"], "seed": 8, **who})
+            shrink(Path(folder) / "data" / picture["path"], EXAMPLES / f"{preset['id']}.webp")
+
+
+def made(studio: Running, request: dict[str, Any]) -> dict[str, Any]:
+    """The picture that a request for one makes."""
+    found: Any = studio.get(f"jobs/{make(studio, request)}/artifacts")
+    return found["items"][0]
 
 
 def shrink(path: Path, into: Path) -> None:

@@ -93,6 +93,12 @@ def test_a_character_is_learned_watched_and_used(studio: Running, browser: Brows
     # A fault stands at its field, and goes when it is mended
     make_active(page, studio, "nova")
     expect(page.locator(".train-learns")).to_contain_text("Nova is learned from 6 pictures.")
+    # What could be better is said where Train is pressed.
+    check = page.locator(".train-form .dataset-check")
+    expect(check.locator("summary")).to_contain_text(re.compile("things? to look at|could be better"))
+    check.locator("summary").click()
+    expect(check.get_by_role("listitem").filter(has_text="Few pictures")).to_be_visible()
+    check.locator("summary").click()
     expect(page.get_by_role("radio", name=re.compile("^Quick"))).to_be_checked()
     expect(page.locator(".train-time").first).to_contain_text("unknown until measured")
     every_control(page)
