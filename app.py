@@ -316,7 +316,15 @@ def _toolkit_arches() -> tuple[ToolkitArch, ...]:
     from studio.training import ToolkitArch
 
     return tuple(
-        ToolkitArch(arch=name, title=arch.title, repo=arch.repo, gated=arch.gated, vram_gb=arch.vram_gb, recipe=default_recipe(name))
+        ToolkitArch(
+            arch=name,
+            title=arch.title,
+            repo=arch.repo,
+            draws=arch.draws,
+            gated=arch.gated,
+            vram_gb=arch.vram_gb,
+            recipe=default_recipe(name),
+        )
         for name, arch in ARCHES.items()
     )
 

@@ -109,12 +109,14 @@ class TrainRecipe(Contract):
 class ToolkitArch(Contract):
     """An architecture that AI-Toolkit trains: what it is called, its model on Hugging Face, and the recipe that its own page suggests.
 
-    `vram_gb` None is unknown until measured; a `gated` model wants a token.
+    `vram_gb` None is unknown until measured; a `gated` model wants a token. `draws` are the families of the servers' models that draw
+    with its LoRAs.
     """
 
     arch: str
     title: str
     repo: str
+    draws: tuple[str, ...] = ()
     gated: bool
     vram_gb: float | None
     recipe: TrainRecipe

@@ -50,6 +50,7 @@ from studio.judging import Judgement, read_judgement
 from studio.managed import has_toolkit
 from studio.meters import Meters
 from studio.orders import Orders
+from studio.remote import COMFYUI
 from studio.settings import Settings, reread
 from studio.shelf import ModelShelf
 from studio.training import Ask, TrainingPicture, TrainRecipe
@@ -93,7 +94,10 @@ class Drawn(Contract):
 
 
 class LoraVersion(Contract):
-    """A LoRA of a character, by number. `path` is its name in the LoRA folder; `used` says whether the character has it now."""
+    """A LoRA of a character, by number. `path` is its name in the LoRA folder; `used` says whether the character has it now.
+
+    `lacks` is what must be there first, told when it was to be used and no known model draws with it.
+    """
 
     character: str
     version: int
@@ -105,6 +109,7 @@ class LoraVersion(Contract):
     used: bool
     there: bool = Field(description="False where its file was taken away")
     trashed: bool = Field(default=False, description="True where it was moved to the trash")
+    lacks: str = ""
 
 
 class Training(Contract):
@@ -441,8 +446,24 @@ class Trainings:
         if step not in known:
             known[step] = self._keep(somebody, job_id, step, kept[step].lora)
         version = known[step]
-        here = plan.recipe.model in {spec.id for spec in self._shelf.models()}
-        change = {"lora": version.path} | ({"model": plan.recipe.model} if here else {})
+        return self._put_on(somebody, version, plan)
+
+    def _put_on(self, somebody: Character, version: LoraVersion, plan: TrainPlan) -> LoraVersion:
+        """Make a version the character's LoRA, with the model that it was learned with, or one of the servers' that draws with it."""
+        learned_with = plan.recipe.model
+        if learned_with in {spec.id for spec in self._shelf.models()}:
+            change = {"lora": version.path, "model": learned_with}
+        else:
+            wanted = plan.recipe.toolkit.arch if plan.recipe.toolkit else ""
+            arch = next((one for one in self._toolkit.arches() if one.arch == wanted), None)
+            fit = next((spec for spec in self._orders.models() if arch and spec.engine == COMFYUI and spec.family in arch.draws), None)
+            chosen = (somebody.model or "").startswith(f"{COMFYUI}/")
+            if fit is None and not chosen:
+                told = f"It draws with {arch.title if arch else learned_with}, and no such model is known here."
+                return version.model_copy(
+                    update={"used": False, "lacks": f"{told} Connect a ComfyUI that has one on the Setup tab, and use it then."}
+                )
+            change = {"lora": version.path} | ({} if fit is None or chosen else {"model": fit.id})
         self._characters.change(somebody.id, CharacterChange.model_validate(change))
         return version.model_copy(update={"used": True})
 
@@ -475,8 +496,12 @@ class Trainings:
         found = self.version(path)
         if not found.there:
             raise NotFound(f"The file of {path} was taken away.", remedy="Put it back into the LoRA folder, or choose another version.")
-        self._characters.change(found.character, CharacterChange.model_validate({"lora": path}))
-        return found.model_copy(update={"used": True})
+        try:
+            plan = self._found(found.training)[2]
+        except NotFound:
+            self._characters.change(found.character, CharacterChange.model_validate({"lora": path}))
+            return found.model_copy(update={"used": True})
+        return self._put_on(self._characters.character(found.character), found, plan)
 
     def version(self, path: str) -> LoraVersion:
         """One version by its name in the LoRA folder. Raises NotFound."""

@@ -16,8 +16,17 @@ from PIL import Image
 from app import main, open_studio
 from studio import training
 from studio.api import create_api
-from studio.contracts import CharacterChange, CharacterFields, FaceVariant, GenerateRequest, JobState, TrainRequest
-from studio.db import jobs
+from studio.contracts import (
+    CharacterChange,
+    CharacterFields,
+    FaceVariant,
+    GenerateRequest,
+    Inventory,
+    JobState,
+    ServerState,
+    TrainRequest,
+)
+from studio.db import INVENTORY, engine_states, jobs
 from studio.errors import Conflict, InvalidFieldValue, NotFound
 from studio.keeping import LoraDelete
 from studio.settings import Settings
@@ -67,6 +76,28 @@ def lora(seed: int) -> bytes:
 def put(studio: Studio, job_id: str, state: JobState) -> None:
     with studio.database.begin() as connection:
         connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(state=state.value))
+
+
+def test_a_lora_of_a_model_that_is_elsewhere_is_kept_and_used_as_soon_as_a_server_draws_with_it(studio: Studio, run: str) -> None:
+    plan = json.loads(studio.trainings.training(run).plan.model_dump_json())
+    plan |= {"engine": "aitoolkit"}
+    plan["recipe"] |= {"model": "black-forest-labs/FLUX.1-dev", "toolkit": {"arch": "flux"}}
+    with studio.database.begin() as connection:
+        connection.execute(sa.update(jobs).where(jobs.c.id == run).values(recipe=json.dumps(plan)))
+    before = studio.character("mara")
+    version = studio.trainings.pick(run, 20)
+    assert not version.used and "FLUX.1-dev" in version.lacks and "ComfyUI" in version.lacks
+    after = studio.character("mara")
+    assert (after.lora, after.model) == (before.lora, before.model) == (None, before.model), "pictures are made as before"
+    assert [one.path for one in studio.trainings.versions("mara")] == [version.path]
+
+    server = ServerState(url="http://127.0.0.1:8188", state="reachable", version="0.3.75")
+    body = Inventory(servers=(server,), files={"diffusion_models": ("flux1-dev.safetensors",)}).model_dump_json()
+    with studio.database.begin() as connection:
+        connection.execute(sa.insert(engine_states).values(name=f"{INVENTORY}comfyui", body=body, updated_at=0.0))
+    assert studio.trainings.use(version.path).used
+    worn = studio.character("mara")
+    assert (worn.lora, worn.model) == (version.path, "comfyui/diffusion_models/flux1-dev.safetensors")
 
 
 def there(studio: Studio, run: str) -> list[int]:

@@ -37,6 +37,7 @@ class Arch(Contract):
     title: str
     repo: str
     family: str = ""
+    draws: tuple[str, ...] = ()
     gated: bool = False
     single_file: bool = False
     quantize: bool = False

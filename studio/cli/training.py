@@ -110,7 +110,9 @@ def sample_training(desk: Desk) -> Answer:
 
 def pick_checkpoint(desk: Desk) -> Answer:
     version = desk.studio.trainings.pick(desk.args.id, desk.args.step)
-    return Answer(version.model_dump(mode="json"), f"{version.path}: version {version.version}, after {version.step} steps.")
+    return Answer(
+        version.model_dump(mode="json"), f"{version.path}: version {version.version}, after {version.step} steps. {version.lacks}".strip()
+    )
 
 
 def list_versions(desk: Desk) -> Answer:
@@ -121,7 +123,7 @@ def list_versions(desk: Desk) -> Answer:
 
 def use_version(desk: Desk) -> Answer:
     version = desk.studio.trainings.use(desk.args.path)
-    return Answer(version.model_dump(mode="json"), f"{version.path} is used from now on.")
+    return Answer(version.model_dump(mode="json"), version.lacks or f"{version.path} is used from now on.")
 
 
 def clean_training(desk: Desk) -> Answer:

@@ -221,7 +221,11 @@ class TrainingTab extends HTMLElement {
   async useAgain(one, button) {
     button.disabled = true;
     try {
-      await post("loras/versions/use", { path: one.path });
+      const { lacks } = await post("loras/versions/use", { path: one.path });
+      if (lacks) {
+        toast(t("Version {version} can't be used yet", { version: number(one.version) }), { kind: "warn", detail: lacks, ms: 12_000 });
+        return void (button.disabled = false);
+      }
       toast(t("Version {version} is {name}'s LoRA again", { version: number(one.version), name: this.character.name }), { action: t("Make a picture"), act: () => showTab("generate") });
       document.dispatchEvent(new CustomEvent("likeness:characters"));
       if (this.run) this.run.used = null;

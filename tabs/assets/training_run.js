@@ -268,7 +268,8 @@ export class TrainingRun {
     const kept = newest ? tn("What was learned in {count} step is kept.", "What was learned in {count} steps is kept.", newest) : t("Nothing was kept yet: it begins anew.");
     const say = (look, name, title, words, ...more) => ({ look, key: [job.state, title, words, more.length, this.used?.version].join("\n"), nodes: [icon(name), h("div", {}, h("strong", {}, title), h("p", {}, words)), ...more] });
     let told = null;
-    if (this.used) {
+    if (this.used?.lacks) told = say("amber", "warn", t("Version {version} is kept, and not used yet", { version: this.used.version }), this.used.lacks);
+    else if (this.used) {
       const make = h("button", { type: "button", class: "button primary", onclick: () => this.make() }, icon("sparkle"), t("Make a picture"));
       told = say("good", "tick", t("Version {version} is {name}'s LoRA now", { version: this.used.version, name: training.name }), t("It is used in every picture of {name} from here on. Older versions stay.", { name: training.name }), make);
     } else if (job.state === "queued") {
