@@ -295,7 +295,7 @@ class Comfy:
         # Read while the server draws, which reads the same files.
         hashes = self._fingerprints.begin(server, recipe, self.name) if self._fingerprints else None
         entry = run(server, graph, f"{run_id}.{index}", share, patience=patience, sockets=seen.sockets)
-        images = [kept(_fetch(server, file), inputs) for file in _pictures(entry)]
+        images = [kept(fetch(server, file), inputs) for file in _pictures(entry)]
         if not images:
             raise EngineFailed("The workflow ended without a picture.", remedy="Choose a workflow that ends in a Save Image node.")
         known = _settled(hashes, share) if hashes else UNKNOWN
@@ -455,7 +455,8 @@ def _send(server: ComfyServer, image: Image.Image) -> str:
     return server.upload(content, f"{hashlib.sha256(content).hexdigest()[:32]}.png")
 
 
-def _fetch(server: ComfyServer, file: OutputFile) -> Image.Image:
+def fetch(server: ComfyServer, file: OutputFile) -> Image.Image:
+    """A picture that a server made, whole and in RGB. Raises what `ComfyServer.view` raises, and EngineFailed for what is no picture."""
     content = server.view(file)
     try:
         return Image.open(io.BytesIO(content)).convert("RGB")

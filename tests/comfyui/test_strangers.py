@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import socket
 from collections.abc import Callable
@@ -11,9 +12,11 @@ import pytest
 from comfyui.graphs import Said, empty
 from comfyui.server import free_port
 from comfyui.wire import Stranger, drops, flood, nothing, said
+from PIL import Image
 
 from engines.comfyui import ComfyServer, NeedsSignIn, NotComfy, OutputFile, Patience, Unreachable, run
-from studio.errors import FileTooLarge, InvalidFieldValue, LikenessError
+from engines.comfyui.engine import fetch
+from studio.errors import EngineFailed, FileTooLarge, InvalidFieldValue, LikenessError
 
 FILE = OutputFile("a.png", "", "output")
 
@@ -58,6 +61,21 @@ def test_a_picture_of_two_gigabytes_is_refused_before_it_is_read() -> None:
     with Stranger(flood) as stranger, ComfyServer(stranger.url) as server:
         with pytest.raises(FileTooLarge):
             server.view(FILE, limit=3_000_000)
+
+
+def test_half_a_picture_is_never_taken_for_a_whole_one() -> None:
+    out = io.BytesIO()
+    Image.effect_noise((64, 64), 80).convert("RGB").save(out, "PNG")
+    whole = out.getvalue()
+    half = whole[: len(whole) // 2]
+    with Stranger(said(whole)) as stranger, ComfyServer(stranger.url) as server:
+        assert fetch(server, FILE).size == (64, 64)
+    # It broke on the server's disk, or on the way here.
+    with Stranger(said(half)) as stranger, ComfyServer(stranger.url) as server, pytest.raises(EngineFailed, match="not a picture"):
+        fetch(server, FILE)
+    with Stranger(said(half, length=len(whole))) as stranger, ComfyServer(stranger.url, patience_s=0.5) as server:
+        with pytest.raises(LikenessError):
+            fetch(server, FILE)
 
 
 @pytest.mark.parametrize("say", [said(b"<p>Hello", kind="text/html"), said(b"no", status="401 Unauthorized"), nothing, flood])
