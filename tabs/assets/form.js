@@ -18,6 +18,8 @@ export function startForm() {
     toast(t("The form holds this picture's settings"), { ms: 2500 });
   });
   document.addEventListener("keydown", onKey);
+  // Gradio's menus open when they get the focus, close when it leaves, and open again: their handler of the Tab that left goes on after it.
+  document.addEventListener("keydown", (event) => event.key === "Tab" && event.target.matches?.("input[aria-controls][aria-expanded]") && event.stopPropagation(), { capture: true });
   // The second half of a double click is a habit, not another order.
   document.addEventListener("click", (event) => event.detail > 1 && event.target.closest?.("#make") && event.stopImmediatePropagation(), true);
   document.addEventListener("input", (event) => clearError(event.target.closest?.("[id^=field-]")));

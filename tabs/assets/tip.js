@@ -14,10 +14,11 @@ let byKey = false;
 let finger = null; // where one went down on something that explains itself
 
 export function startTips() {
-  document.addEventListener("keydown", (event) => {
+  const key = (event) => {
     byKey = true;
     if (event.key === "Escape") hide();
-  });
+  };
+  document.addEventListener("keydown", key, { capture: true });
   document.addEventListener("pointerdown", (event) => {
     byKey = false;
     const mark = event.target.closest?.(".info-text");

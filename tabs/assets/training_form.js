@@ -155,7 +155,7 @@ export class TrainingForm {
   }
 
   card(one) {
-    const input = h("input", { type: "radio", name: "train-preset", value: one.id, checked: one.id === this.preset, "aria-description": one.about, onchange: () => ((this.preset = one.id), this.drawHints(), this.drawObstacles()) });
+    const input = h("input", { type: "radio", name: "train-preset", value: one.id, checked: one.id === this.preset, onchange: () => ((this.preset = one.id), this.drawHints(), this.drawObstacles()) });
     const time = one.seconds === null ? t("Time unknown until measured here once") : t("About {time}", { time: duration(one.seconds) });
     return h(
       "label",

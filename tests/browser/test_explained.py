@@ -27,7 +27,7 @@ CONTROLS = """() => {
     const shown = (node) => node.checkVisibility({ visibilityProperty: true }) && node.getBoundingClientRect().width > 0;
     const about = '[data-tip], [title], [aria-description], [aria-describedby]';
     const explained = (node) => node.closest(about) || node.closest('[id^=field-]')?.querySelector('.info-text[data-tip]')
-        || node.closest('label, .field, .setting')?.querySelector('small, .info-text, .hint, [data-tip]');
+        || node.closest('label, .field, .setting')?.querySelector('small, .info-text, .hint, .train-about, [data-tip]');
     const name = (node) => (node.getAttribute('aria-label') || node.innerText || node.labels?.[0]?.innerText || '').trim();
     const named = (node) => name(node) || node.getAttribute('aria-labelledby');
     return [...home.querySelectorAll(own)]
