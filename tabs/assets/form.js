@@ -10,6 +10,8 @@ import { faultWords, labelOf } from "./words.js";
 
 const STARTING = new Set(["image", "mask", "denoise", "real_person", "consent", "references"]);
 
+const LEAVING = new Set(["Tab", "Shift", "Control", "Alt", "Meta"]);
+
 export function startForm() {
   document.addEventListener("likeness:outcome-answer", (event) => event.detail && onOutcome(event.detail));
   document.addEventListener("likeness:reuse-answer", (event) => {
@@ -18,8 +20,8 @@ export function startForm() {
     toast(t("The form holds this picture's settings"), { ms: 2500 });
   });
   document.addEventListener("keydown", onKey);
-  // Gradio's menus open when they get the focus, close when it leaves, and open again: their handler of the Tab that left goes on after it.
-  document.addEventListener("keydown", (event) => event.key === "Tab" && event.target.matches?.("input[aria-controls][aria-expanded]") && event.stopPropagation(), { capture: true });
+  // Gradio's menus close when the focus leaves them, and open again: what a key does there goes on after it, also where the key was Tab.
+  document.addEventListener("keydown", (event) => LEAVING.has(event.key) && event.target.matches?.("input[aria-controls][aria-expanded]") && event.stopPropagation(), { capture: true });
   // The second half of a double click is a habit, not another order.
   document.addEventListener("click", (event) => event.detail > 1 && event.target.closest?.("#make") && event.stopImmediatePropagation(), true);
   document.addEventListener("input", (event) => clearError(event.target.closest?.("[id^=field-]")));

@@ -185,7 +185,7 @@ def test_from_photos_to_a_picture(studio: Running, browser: Browser, tmp_path: P
     expect(page.locator("likeness-datasets .cell img")).to_have_count(8)
 
     # What is said of them, and one click each
-    check = page.locator(".dataset-check")
+    check = page.locator("likeness-datasets .dataset-check")
     expect(check.locator("summary")).to_contain_text("to look at", timeout=LONG_MS)
     twice = check.locator("li", has_text="Nearly the same picture more than once")
     expect(twice).to_contain_text("2 pictures")
