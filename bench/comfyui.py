@@ -270,7 +270,7 @@ def previews(jobs: int) -> None:
                 through_studio(studio, many_steps, jobs // 5)
                 received[kind] = (line.carried_back - before) / (jobs // 5)
     table(
-        f"Bytes that a server sends for one picture of 512 × 512 in 20 steps ({jobs // 5} jobs)",
+        f"Bytes that a server sends for one picture of {SIDE} × {SIDE} in 20 steps ({jobs // 5} jobs)",
         [
             ("without previews", f"{received['none'] / 1024:.0f} kB (the picture, its queue and events)"),
             ("with previews", f"{received['latent2rgb'] / 1024:.0f} kB"),
@@ -280,7 +280,7 @@ def previews(jobs: int) -> None:
 
 
 def many_steps(seed: int) -> dict[str, Any]:
-    return {**tiny_request(seed), "width": 512, "height": 512, "steps": 20}
+    return {**tiny_request(seed), "steps": 20}
 
 
 def seconds(moment: str) -> float:
