@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -55,11 +55,7 @@ def test_every_control_is_named_and_explained(studio: Running, browser: Browser)
     page, faults = open_page(browser, studio.url)
     every_control(page)
     lacking: list[str] = []
-
-    def look(where: str) -> None:
-        page.wait_for_timeout(600)
-        found: Any = page.evaluate(CONTROLS)
-        lacking.extend(f"{where}: {one}" for one in found)
+    look = looking(page, lacking)
 
     page.get_by_role("button", name="More settings").click()
     page.get_by_role("button", name="Start from a picture").click()
@@ -120,11 +116,7 @@ def test_every_control_of_setup_datasets_and_training_is_named_and_explained(stu
     page, faults = open_page(browser, studio.url)
     every_control(page)
     lacking: list[str] = []
-
-    def look(where: str) -> None:
-        page.wait_for_timeout(600)
-        found: Any = page.evaluate(CONTROLS)
-        lacking.extend(f"{where}: {one}" for one in found)
+    look = looking(page, lacking)
 
     def look_into(name: str, within: str = "") -> None:
         page.locator(within or "body").get_by_role("button", name=name, exact=True).locator("visible=true").first.click()
@@ -178,6 +170,17 @@ def test_a_finger_that_stays_reads_what_a_sign_does_and_does_not_press_it(studio
     expect(tip).to_be_hidden()
     assert faults == []
     page.context.close()
+
+
+def looking(page: Page, lacking: list[str]) -> Callable[[str], None]:
+    """What notes the controls that are seen now and lack a name or an explanation, under the words that it is given."""
+
+    def look(where: str) -> None:
+        page.wait_for_timeout(600)
+        found: Any = page.evaluate(CONTROLS)
+        lacking.extend(f"{where}: {one}" for one in found)
+
+    return look
 
 
 def hold(page: Page, at: Locator, *, by: int = 0) -> None:
