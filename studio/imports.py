@@ -130,7 +130,7 @@ def inputs_of(graph: Graph, nodes: Nodes | None = None) -> tuple[Exposable, ...]
     return tuple(found)
 
 
-def check_pictures(graph: Graph, nodes: Nodes | None = None) -> None:
+def check_ends_in_picture(graph: Graph, nodes: Nodes | None = None) -> None:
     """See that a graph makes a picture, as far as its nodes are known. Raises ContractMismatch saying what it makes in its place."""
     taken = {at[0] for node in graph.values() for value in node["inputs"].values() if (at := link(value))}
     ends = {node["class_type"] for node_id, node in graph.items() if node_id not in taken}

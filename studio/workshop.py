@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from studio.contracts import Asked, Contract, Inventory, Name, Prompt
 from studio.errors import Conflict, InvalidFieldValue, NotFound, SafetyFilter, from_validation
 from studio.graphs import Graph, lone, places, read_api_graph, texts
-from studio.imports import Exposable, Exposed, check_pictures, expose, inputs_of, negative_nodes, workflow_id
+from studio.imports import Exposable, Exposed, check_ends_in_picture, expose, inputs_of, negative_nodes, workflow_id
 from studio.remote import Remote, offline
 from studio.safety_nodes import Faces, check_nodes, faces_of
 from studio.workflows import (
@@ -163,12 +163,12 @@ class Workshop:
         if is_exported(data):
             workflow = read_workflow(data)
             check_nodes(workflow.graph)
-            check_pictures(workflow.graph, self._remote.nodes_of(workflow.graph))
+            check_ends_in_picture(workflow.graph, self._remote.nodes_of(workflow.graph))
             return self._inspected(workflow.name, workflow.graph, (), inventory, exported=True)
         graph = read_api_graph(data)
         check_nodes(graph)
         nodes = self._remote.nodes_of(graph)
-        check_pictures(graph, nodes)
+        check_ends_in_picture(graph, nodes)
         return self._inspected(name, graph, inputs_of(graph, nodes), inventory, exported=False)
 
     def take_in(self, data: bytes, choices: ImportChoices, filename: str = "") -> WorkflowView:
@@ -179,7 +179,7 @@ class Workshop:
             said = read_workflow(data)
             # The same limits hold for the values of a graph, whoever wrote it.
             read_api_graph(json.dumps(said.graph).encode())
-            check_pictures(said.graph, self._remote.nodes_of(said.graph))
+            check_ends_in_picture(said.graph, self._remote.nodes_of(said.graph))
             changes = {"status": WorkflowStatus.imported, "name": choices.name or said.name, "id": self._free_id(choices.name or said.id)}
             _check_pictures(said)
             workflow = said.model_copy(update=changes | ({} if choices.about is None else {"about": choices.about}))
@@ -187,7 +187,7 @@ class Workshop:
             graph = read_api_graph(data)
             name = choices.name or Path(filename).stem.replace("_", " ").strip()[:100] or "My workflow"
             nodes = self._remote.nodes_of(graph)
-            check_pictures(graph, nodes)
+            check_ends_in_picture(graph, nodes)
             exposed = _chosen(inputs_of(graph, nodes), choices.expose)
             about, packs = choices.about or "", _named(self._remote.packs(), graph)
             workflow = _kept(lambda: expose(graph, exposed, workflow_id=self._free_id(name), name=name, about=about, packs=packs))

@@ -117,6 +117,8 @@ def test_a_picture_of_a_workflow_and_a_face_variant_names_their_settings(studio:
     look_at_newest(page)
     box = page.get_by_role("dialog", name="Picture")
     expect(box.locator("[data-fact=workflow]")).to_have_text(workflow["name"])
+    # Its id reads the same: only the label says that its names have come.
+    expect(box.locator("dt").get_by_text(parameter["label"], exact=True)).to_be_attached()
     facts = facts_of(page)
     assert facts[parameter["label"]] == "12"
     assert facts["gone_switch"] == "On"
