@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import anyio
 import anyio.to_thread
 
-from studio.contracts import Job
+from studio.contracts import Job, JobState
 from studio.errors import LikenessError
 from studio.managed import EngineWork
 from studio.studio import Studio
@@ -161,7 +162,10 @@ class Feed:
                 if mark is not None and mark == last:
                     await asyncio.sleep(self._look_s)
                     continue
-                changed = await anyio.to_thread.run_sync(self._studio.changes, since - OVERLAP_S, limiter=limiter)
+                # A commit may wait longer for its turn than the overlap. What runs is looked at each time, so that no end is missed.
+                ran = [job.id for job in known.values() if job.state is JobState.running]
+                changes = functools.partial(self._studio.changes, since - OVERLAP_S, also=ran)
+                changed = await anyio.to_thread.run_sync(changes, limiter=limiter)
                 shelf = await anyio.to_thread.run_sync(self._studio.library_version, limiter=limiter)
                 there = await anyio.to_thread.run_sync(self._studio.stock, limiter=limiter)
             except LikenessError as error:

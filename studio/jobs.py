@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -184,9 +184,10 @@ class Jobs:
         more = encode_cursor(rows[limit - 1]["created_at"], rows[limit - 1]["id"]) if len(rows) > limit else None
         return Page[Job](items=tuple(_job(row) for row in rows[:limit]), next=more)
 
-    def changes(self, since: float, *, limit: int = 500) -> tuple[Job, ...]:
-        """Jobs that changed at or after a Unix time, in the order they changed."""
-        changed = sa.select(jobs).where(jobs.c.changed_at >= since).order_by(jobs.c.changed_at).limit(limit)
+    def changes(self, since: float, *, also: Collection[str] = (), limit: int = 500) -> tuple[Job, ...]:
+        """Jobs that changed at or after a Unix time, those that run and the `also` named ones, in the order they changed."""
+        fits = sa.or_(jobs.c.changed_at >= since, jobs.c.state == JobState.running.value, jobs.c.id.in_(also))
+        changed = sa.select(jobs).where(fits).order_by(jobs.c.changed_at).limit(limit)
         with self.database.read() as connection:
             return tuple(_job(row) for row in connection.execute(changed).mappings())
 

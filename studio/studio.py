@@ -6,7 +6,7 @@ import itertools
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -167,9 +167,9 @@ class Studio:
         character_id = self.character(character).id if character else None
         return self._jobs.jobs(states=states, batch_id=batch_id, character_id=character_id, limit=limit, cursor=cursor)
 
-    def changes(self, since: float) -> tuple[Job, ...]:
-        """Jobs that changed at or after a Unix time, in order: for the event stream."""
-        return self._jobs.changes(since)
+    def changes(self, since: float, *, also: Collection[str] = ()) -> tuple[Job, ...]:
+        """Jobs that changed at or after a Unix time, those that run and the `also` named ones, in order: for the event stream."""
+        return self._jobs.changes(since, also=also)
 
     def library_version(self) -> int:
         """A number that grows whenever pictures come, go, or move to or from the trash."""

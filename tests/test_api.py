@@ -35,6 +35,7 @@ from studio.api.jobs import EXAMPLES
 from studio.api.rim import Rim
 from studio.contracts import GenerateRequest, Inventory, JobKind, JobState, ServerState
 from studio.db import engine_states
+from studio.db import jobs as job_table
 from studio.errors import from_validation
 from studio.feed import MOST_WAITING, Feed, Listener, News
 from studio.jobs import Jobs
@@ -586,6 +587,25 @@ def test_a_slow_listener_gets_the_newest_state_of_each_job_and_no_more(studio: S
             assert [(job.id, job.state) for job in news.jobs] == [(job_id, JobState.cancelled) for job_id in jobs]
             assert await listener.next(0.1) == News()
 
+    asyncio.run(listen())
+
+
+def test_the_end_of_a_job_is_told_also_where_its_commit_waited_for_minutes(studio: Studio) -> None:
+    def write(**values: object) -> None:
+        with studio.database.begin() as connection:
+            connection.execute(sa.update(job_table).where(job_table.c.id == job_id).values(**values))
+
+    async def listen() -> None:
+        feed = Feed(studio, look_s=0.01)
+        async with feed.listen() as listener:
+            write(state="running", changed_at=time.time() - 300)
+            assert [job.state for job in (await heard_within(listener)).jobs] == [JobState.running]
+            write(state="done", changed_at=time.time() - 200)
+            assert [job.state for job in (await heard_within(listener)).jobs] == [JobState.done]
+            assert await listener.next(0.1) == News(), "and told once"
+
+    job_id = studio.generate(GenerateRequest(prompt="a")).job_id
+    write(changed_at=time.time() - 400)
     asyncio.run(listen())
 
 

@@ -176,7 +176,10 @@ export class CaptionProgress {
     const found = await get("captions", { ...whose, limit: 1 }).catch(() => null);
     const last = found?.items[0];
     if (!last || key !== this.key || this.job) return;
-    if (!ended(last.job)) this.take(last.job);
+    // The stream may have told more by now.
+    const job = feed.job(last.job.id) ?? last.job;
+    if (!ended(job)) this.take(job);
+    else if (!ended(last.job)) this.tell(job.id);
     else if ((last.failed || last.waiting) && store(`captions-${last.job.id}`) !== String(last.job.attempt)) this.tell(last.job.id);
   }
 
@@ -223,7 +226,7 @@ export class CaptionProgress {
 
   async tell(id) {
     const key = this.key;
-    const found = await get(`captions/${encodeURIComponent(id)}`).catch(() => null);
+    const found = await get(`captions/${encodeURIComponent(id)}`).catch((problem) => void complain(problem));
     if (!found || key !== this.key || this.job) return;
     const { job, written, failed, waiting, skipped, spent, failures, doubtful } = found;
     const counts = [tn("{count} caption written", "{count} captions written", written), failed && tn("{count} failed", "{count} failed", failed), waiting && tn("{count} left", "{count} left", waiting), skipped && tn("{count} skipped, changed meanwhile", "{count} skipped, changed meanwhile", skipped)];

@@ -9,6 +9,9 @@ const KEPT_ENDED = 30;
 const HIDDEN_TOO_LONG_MS = 60_000;
 
 export const ended = (job) => ENDED.has(job.state);
+// The answer to a click may come after the stream told how that ended. Whoever goes on after an end has a new attempt.
+const over = (job) => ended(job) || job.state === "paused";
+const older = (job, known) => job.attempt < known.attempt || (job.attempt === known.attempt && over(known) && !over(job));
 export const paints = (job) => job.kind === "generate"; // others train
 
 class Feed extends EventTarget {
@@ -172,7 +175,7 @@ class Feed extends EventTarget {
       const found = await this.#syncing;
       for (const [id, job] of this.#late) {
         const there = found.get(id);
-        if (!(there && there.attempt === job.attempt && ended(there) && !ended(job))) found.set(id, job);
+        if (!there || !older(job, there)) found.set(id, job);
       }
       this.#jobs = found;
       this.synced = true;
@@ -214,7 +217,7 @@ class Feed extends EventTarget {
 
   #take(job) {
     const before = this.#jobs.get(job.id);
-    if (before && before.attempt > job.attempt) return;
+    if (before && older(job, before)) return;
     if (this.#syncing) this.#late.set(job.id, job);
     this.#jobs.set(job.id, job);
     if (before && !ended(before) && ended(job)) this.#tell("ended", job);

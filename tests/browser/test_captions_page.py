@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from oracle import Oracle, hangs, running_oracle, says, sees
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from bench.rig import Running, running_studio
+from bench.rig import Running, running_studio, wait_until
 from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, open_page
 from tests.browser.test_train_tab import api_of, face, make_active
 
@@ -148,6 +149,46 @@ def test_real_peoples_pictures_leave_this_computer_only_with_a_yes(studio: Runni
         api.patch("characters/rita", json={"consent": None})
     expect(begin(page)).to_contain_text("nothing says that they agreed")
     expect(go).to_be_disabled()
+    page.context.close()
+    assert faults == []
+
+
+@pytest.mark.timeout(900, func_only=True)
+def test_an_answer_that_comes_after_the_end_brings_nothing_back_to_life(studio: Running, browser: Browser, oracle: Oracle) -> None:
+    use(studio, f"{oracle.url}/v1")
+    page, faults = open_page(browser, studio.url)
+    show_pictures(page, studio, "nova")
+
+    def after_the_end(route: Route) -> None:
+        answer = route.fetch()
+        job = answer.json()["id"]
+        wait_until(lambda: studio.get(f"jobs/{job}")["state"] in ("done", "cancelled"), 60, "the job ended")
+        # The stream has told of it by then: it looks five times a second.
+        time.sleep(1)
+        route.fulfill(response=answer)
+
+    outcome, going = page.locator(".caption-outcome"), page.locator(".caption-going")
+    page.route("**/api/v1/captions", after_the_end)
+    oracle.will(says(STOOD))
+    dialog = begin(page)
+    dialog.get_by_role("radio", name="All 4").check()
+    dialog.get_by_role("button", name="Write 4 captions").click()
+    expect(outcome).to_contain_text("4 captions written")
+    expect(going).to_be_hidden()
+    page.unroute("**/api/v1/captions")
+
+    page.route("**/api/v1/jobs/*/cancel", after_the_end)
+    oracle.will(says(STOOD), hangs)
+    dialog = begin(page)
+    dialog.get_by_role("radio", name="All 4").check()
+    dialog.get_by_role("button", name="Write 4 captions").click()
+    expect(going).to_contain_text("Captions: 1 of 4")
+    going.get_by_role("button", name="Cancel").click()
+    expect(outcome).to_contain_text("1 caption written, 3 left")
+    expect(going).to_be_hidden()
+    page.wait_for_timeout(500)
+    expect(page.locator("likeness-tray .row", has_text="Captions of Nova").first).to_contain_text("Cancelled")
+    page.unroute_all()
     page.context.close()
     assert faults == []
 
