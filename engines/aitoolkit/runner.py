@@ -7,6 +7,7 @@
   jobs.db                the row through which it is watched and asked
   process.json           which process it is
   stdout.log stderr.log  what it printed; of the time before with .1 behind
+  told.json              up to where that stands in the job's log
   done                   the run has ended well
 """
 
@@ -51,6 +52,8 @@ from studio.settings import Settings
 from studio.training import TrainedLora, TrainingPicture, TrainRecipe
 
 log = logging.getLogger(__name__)
+# What the trainer says itself.
+said = logging.getLogger("aitoolkit")
 
 LOOK_S = 0.25
 MEASURE_S = 1.0
@@ -64,6 +67,9 @@ NOT_NUMBERS = 5
 # A process that computes may be quiet for so many times the usual patience: a large model is quantized for minutes.
 QUIET_TIMES = 10
 SAVES_TO_GO_ON_FROM = 2
+TOLD = "told.json"
+# At one look: a program that prints without end must not fill the disk twice.
+MOST_LINES = 200
 ASKS = {"save": "save_now", "sample": "sample_now"}
 
 
@@ -85,7 +91,7 @@ class Run:
         self._name = job_name(recipe)
         self._out = self._inside / "out" / self._name
         self._table = JobTable(self._inside / "jobs.db", self._name)
-        self._printed = Printed(self._inside / STDOUT, self._inside / STDERR, self._name)
+        self._printed = self._listen()
         self._arch: Arch | None = None
         self._asked = False
         self._verified = False
@@ -128,7 +134,7 @@ class Run:
         if trainer is None:
             if (before := process.last_trainer(self._inside)) is not None:
                 process.drop_alias(before.alias, self._inside)
-                self._printed.follow()
+                self._hear()
                 if before.resumed and self._printed.training and self._printed.resumed_from != before.resumed:
                     # It began anew: what it saved is none of this run's, and must not go over it.
                     shutil.rmtree(self._out, ignore_errors=True)
@@ -138,7 +144,8 @@ class Run:
                     # What it learned while nobody looked.
                     self._learn(ended=True)
                 self._diverged, self._bad_from = False, math.inf
-                self._printed = Printed(self._inside / STDOUT, self._inside / STDERR, self._name)
+                (self._inside / TOLD).unlink(missing_ok=True)
+                self._printed = self._listen()
             trainer = self._start(pictures)
         else:
             log.info("AI-Toolkit still runs as process %s: taken up again", trainer.pid)
@@ -151,6 +158,18 @@ class Run:
                 process.drop_alias(trainer.alias, self._inside)
                 if self._verified:
                     self._collect(settled=True)
+
+    def _listen(self) -> Printed:
+        return Printed(self._inside / STDOUT, self._inside / STDERR, self._name, self._inside / TOLD)
+
+    def _hear(self) -> None:
+        """Read what it printed since, and keep it with the job."""
+        self._printed.follow()
+        lines = self._printed.lines()
+        for level, line in lines[:MOST_LINES]:
+            said.log(level, "%s", line)
+        if len(lines) > MOST_LINES:
+            said.log(logging.INFO, "… and %d more lines", len(lines) - MOST_LINES)
 
     # Before it runs
 
@@ -255,7 +274,7 @@ class Run:
             raise self._why(trainer)
 
     def _look(self, trainer: Trainer, *, ended: bool) -> Row | None:
-        self._printed.follow()
+        self._hear()
         row = self._table.read()
         if not self._verified:
             self._verify(trainer, ended=ended)
@@ -350,8 +369,8 @@ class Run:
         note = f"Loss {self._loss:.3f}" if math.isfinite(self._loss) else "Loading the model"
         if row is not None and row.info and row.info not in ("Training", "Starting"):
             note = row.info
-        if self._printed.skipped and row is not None and row.info == "Training":
-            note = f"{note}; out of memory {self._printed.skipped} times"
+        if self._printed.skipped:
+            note = f"{note}; out of memory {self._printed.skipped} {'time' if self._printed.skipped == 1 else 'times'}"
         preview = None
         if self._sample is not None and self._report.wants_preview():
             with Image.open(self._sample) as image:
@@ -397,7 +416,7 @@ class Run:
             self._table.ask("stop")
             self._await_end(trainer, min(patience, STOP_S))
         process.end(trainer)
-        self._printed.follow()
+        self._hear()
         if self._verified:
             self._learn(ended=True)
             self._collect(settled=True)
@@ -424,7 +443,7 @@ class Run:
     def _ended_well(self, trainer: Trainer) -> bool:
         """Whether it says that it is done, and a whole LoRA of the last step lies there. Words or a LoRA alone are not enough."""
         row, status = self._table.read(), process.exit_status(trainer)
-        self._printed.follow()
+        self._hear()
         if row is not None:
             well = row.status == "completed"
         else:

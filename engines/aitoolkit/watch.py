@@ -7,6 +7,8 @@ touches: it updates a row that exists and makes none.
 from __future__ import annotations
 
 import contextlib
+import json
+import logging
 import math
 import re
 import sqlite3
@@ -15,13 +17,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LOSS_LOG = "loss_log.db"
+LONGEST_LINE = 1000
 _JOB = """CREATE TABLE IF NOT EXISTS Job(id TEXT PRIMARY KEY, status TEXT, info TEXT, step INTEGER, speed_string TEXT,
   stop BOOLEAN DEFAULT 0, return_to_queue BOOLEAN DEFAULT 0, save_now BOOLEAN DEFAULT 0, sample_now BOOLEAN DEFAULT 0)"""
 _BAR = re.compile(r"(\d+)/(\d+) \[[^\]\r\n]*?, lr: (\S+) loss: ([^\s,\]]+)")
 _RESUMING = re.compile(r"#### IMPORTANT RESUMING FROM (.+) ####")
 _FOUND = re.compile(r"Found step (\d+) in metadata, starting from there")
-_SKIPPED = re.compile(r"# OOM during training step, skipping batch (\d)/3 #")
+_SKIPPED = re.compile(r"# OOM during training step, skipping batch \d/3 #")
 _ERROR = re.compile(r"Error running job: (.+)")
+_DRAWN = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|^[^\r\n]*?\d+%\|[^|]*\|[^\]]*\]")
+_FAULT = re.compile(r"Traceback \(|^\w*(?:Error|Exception)\b|Error running job")
+_WORRY = re.compile(r"(?i)\bwarn(?:ing)?\b|\boom\b|loss is nan")
 _STOPPED = re.compile(r"^=+\s*\nJob stopped\s*\n=+", re.MULTILINE)
 
 
@@ -105,11 +111,12 @@ def read_losses(path: Path, after: int) -> list[Learned]:
 
 @dataclass
 class Printed:
-    """What it has printed so far. `follow` reads on from where it stopped."""
+    """What it has printed so far. `follow` reads on from where it stopped; `told` is a file that keeps up to where `lines` were given."""
 
     out: Path
     err: Path
     name: str
+    told: Path | None = None
     resumed_from: int | None = None
     resuming: bool = False
     skipped: int = 0
@@ -124,21 +131,58 @@ class Printed:
         self._err_at = 0
         self._out_rest = ""
         self._err_rest = ""
+        self._lines: list[tuple[int, str]] = []
+        before = self._told_before()
+        if any(before):
+            self._follow(before)
+            self._lines.clear()
 
     def follow(self) -> bool:
         """Read what is new; True when there was anything."""
+        return self._follow((None, None))
+
+    def lines(self) -> list[tuple[int, str]]:
+        """What it said since the last time, each with its level of logging; no bars and rules. Given once, also over a restart."""
+        lines, self._lines = self._lines, []
+        if lines and self.told is not None:
+            place = [self._out_at - len(self._out_rest.encode()), self._err_at - len(self._err_rest.encode())]
+            with contextlib.suppress(OSError):
+                self.told.write_text(json.dumps(place), "utf-8")
+        return lines
+
+    def _told_before(self) -> tuple[int, int]:
+        """Up to which byte its two outputs were told. Nothing of them, where they are others by now."""
+        if self.told is None:
+            return 0, 0
+        try:
+            out, err = map(int, json.loads(self.told.read_text("utf-8")))
+            whole = out <= self.out.stat().st_size and err <= self.err.stat().st_size
+        except (OSError, ValueError, TypeError):
+            return 0, 0
+        return (out, err) if whole else (0, 0)
+
+    def _follow(self, until: tuple[int | None, int | None]) -> bool:
         # In this order: what a first step shows was said to resume before it.
-        err, self._err_at = _more(self.err, self._err_at)
-        out, self._out_at = _more(self.out, self._out_at)
+        err, self._err_at = _more(self.err, self._err_at, until[1])
+        out, self._out_at = _more(self.out, self._out_at, until[0])
         lines = (self._out_rest + out).split("\n")
         self._out_rest = lines.pop()
         for line in lines:
             self._read(line)
+            self._hear(line)
         pieces = re.split(r"[\r\n]", self._err_rest + err)
         self._err_rest = pieces.pop()
         for piece in (*pieces, self._err_rest):
             self._see(piece)
+        for piece in pieces:
+            self._hear(piece)
         return bool(out or err)
+
+    def _hear(self, line: str) -> None:
+        words = _DRAWN.sub("", line).strip().strip("#=").strip()
+        if words:
+            level = logging.ERROR if _FAULT.search(words) else logging.WARNING if _WORRY.search(words) else logging.INFO
+            self._lines.append((level, words[:LONGEST_LINE]))
 
     @property
     def training(self) -> bool:
@@ -170,8 +214,8 @@ class Printed:
             self.resuming = True
         elif found := _FOUND.search(line):
             self.resumed_from = int(found[1])
-        elif found := _SKIPPED.search(line):
-            self.skipped = int(found[1])
+        elif _SKIPPED.search(line):
+            self.skipped += 1
         elif line.strip() == "loss is nan":
             self.not_numbers += 1
 
@@ -190,11 +234,11 @@ def _number(text: str) -> float:
         return 0.0
 
 
-def _more(path: Path, place: int) -> tuple[str, int]:
+def _more(path: Path, place: int, until: int | None = None) -> tuple[str, int]:
     try:
         with path.open("rb") as file:
             file.seek(place)
-            data = file.read()
+            data = file.read() if until is None else file.read(until - place)
     except OSError:
         return "", place
     # A letter may be half written; the bars' block letters take three bytes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,36 @@ def test_a_bar_that_comes_in_pieces_is_read_as_in_one(recorded: dict[str, Any], 
             file.write(data[place : place + 37])
         printed.follow()
     assert printed.bars == replay(recorded["26_savenow_ui"], tmp_path / "whole", "savenow_ui").bars
+
+
+def test_what_it_says_is_given_once_and_without_bars(recorded: dict[str, Any], tmp_path: Path) -> None:
+    run = recorded["61_oom_inject_4x"]
+    (tmp_path / "out").write_bytes(run["stdout"].encode())
+    (tmp_path / "err").write_bytes(run["stderr"].encode() + b"half a line")
+    printed = Printed(tmp_path / "out", tmp_path / "err", "oom4", tmp_path / "told")
+    printed.follow()
+    lines = printed.lines()
+    said = [line for _, line in lines]
+    assert "Running job: oom4" in said and "enable LoRA for U-Net" in said and "half a line" not in said
+    assert not [line for line in said if "it/s" in line or "#" in line or "==" in line or "\x1b" in line]
+    worries = [line for level, line in lines if level == logging.WARNING]
+    assert worries.count("OOM during training step, skipping batch 2/3") == 1 and printed.skipped == 3
+    faults = [line for level, line in lines if level == logging.ERROR]
+    assert "Traceback (most recent call last):" in faults
+    assert "Error running job: OOM during training step 3 times in a row, aborting training" in faults
+    assert printed.lines() == []
+    # Taken up by another worker: what was said meanwhile, and nothing twice.
+    with (tmp_path / "err").open("ab") as file:
+        file.write(b" and its end\n")
+    later = Printed(tmp_path / "out", tmp_path / "err", "oom4", tmp_path / "told")
+    assert later.skipped == 3
+    later.follow()
+    assert later.lines() == [(logging.INFO, "half a line and its end")]
+    # A new process prints from the start.
+    (tmp_path / "out").write_text("Running 1 job\n", "utf-8")
+    anew = Printed(tmp_path / "out", tmp_path / "err", "oom4", tmp_path / "told")
+    anew.follow()
+    assert (logging.INFO, "Running 1 job") in anew.lines()
 
 
 def test_a_resume_says_where_it_goes_on(recorded: dict[str, Any], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -133,11 +134,13 @@ def test_a_trainer_that_is_killed_is_noticed_and_the_run_goes_on_after_its_newes
 
 
 def test_a_living_trainer_is_taken_up_after_our_own_death(
-    train: Train, toolkit: Path, model: Path, pictures: list[TrainingPicture], tmp_path: Path
+    train: Train, toolkit: Path, model: Path, pictures: list[TrainingPicture], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     behave(toolkit, step_s=0.1)
+    caplog.set_level(logging.INFO, logger="aitoolkit")
     run = tmp_path / "run"
     program = f"""
+import logging
 from pathlib import Path
 from aitoolkit.toolkits import Said, small_recipe
 from engines.aitoolkit import AIToolkit
@@ -145,6 +148,7 @@ from studio.settings import Settings
 from studio.training import TrainingPicture
 pictures = [TrainingPicture(Path(path), "portrait of zxmia person") for path in {[str(one.path) for one in pictures]!r}]
 settings = Settings(data=Path({str(tmp_path / "data")!r}), device="cpu", aitoolkit_path=Path({str(toolkit)!r}))
+logging.basicConfig(filename={str(tmp_path / "ours.log")!r}, level=logging.INFO, format="%(name)s: %(message)s")
 AIToolkit(lambda: settings).train(small_recipe(), Path({str(model)!r}), pictures, Path({str(run)!r}), Said())
 """
     home = Path(__file__).resolve().parent.parent
@@ -162,6 +166,10 @@ AIToolkit(lambda: settings).train(small_recipe(), Path({str(model)!r}), pictures
     assert after == before, "it was not started again"
     assert "Starting AI-Toolkit" not in said.notes
     assert steps(run) == list(range(1, 31)) and kept(run) == [10, 20, 30]
+    first = [line for line in (tmp_path / "ours.log").read_text("utf-8").splitlines() if line.startswith("aitoolkit: ")]
+    second = [record.getMessage() for record in caplog.records if record.name == "aitoolkit"]
+    assert "aitoolkit: Running 1 job" in first and "Running 1 job" not in second, "what it said is told once"
+    assert "Saved checkpoint to" in " ".join(second)
 
 
 @pytest.mark.parametrize("comes_back", [False, True])
