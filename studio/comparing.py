@@ -171,5 +171,7 @@ def _name(sample: Sample) -> str:
 
 
 def _key(sample: Sample) -> str:
-    """What the prompt is called, whoever it is about: `000050-blue-shirt-1.webp` is of `blue-shirt`."""
+    """What the prompt is called, whoever it is about: `000050-blue-shirt-1.webp` is of `blue-shirt`. Samples have but their words."""
+    if sample.file.startswith("samples/"):
+        return sample.prompt
     return _name(sample).split("-", 1)[1].rsplit("-", 1)[0]

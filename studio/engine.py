@@ -126,6 +126,19 @@ class Picker(Protocol):
         """
         ...
 
+    def judge_samples(
+        self,
+        recipe: TrainRecipe,
+        folder: Path,
+        pictures: Sequence[TrainingPicture],
+        faces: Callable[[Image], np.ndarray | None] | None = None,
+    ) -> Callable[[], Judgement | None]:
+        """What judges the checkpoints of a run that learns, by the samples that its trainer drew, whenever it is called.
+
+        It gives None where nothing is new, and raises LikenessError with a remedy. What `judge` found goes first.
+        """
+        ...
+
 
 class Generator(Protocol):
     """An engine that makes pictures."""

@@ -84,10 +84,12 @@ class Verdict(Contract):
 
 class Judgement(Contract):
     """All checkpoints of a run, and which to take. `own` is the distance that the dataset's own pictures have; `basis` names what
-    verdicts must share to be comparable; `proposed` is a step, None while nothing is judged. `why` is in plain words.
+    verdicts must share to be comparable; `proposed` is a step, None while nothing is judged. `why` is in plain words. `by_samples`
+    says that what was looked at are the samples that the trainer drew as it learned: few, of one seed.
     """
 
     basis: str
+    by_samples: bool = False
     measure: Measure
     freedom_measure: FreedomMeasure
     own: float
@@ -160,6 +162,11 @@ ANY = Trial(
 def trial_for(family: str) -> Trial:
     """What the checkpoints of a model family have to draw."""
     return STARTER if family == Family.starter else ANY
+
+
+def sample_trial(recipe: TrainRecipe) -> Trial:
+    """What a trainer draws of every checkpoint by itself, as it learns: its samples."""
+    return Trial(tuple(Prompt(str(number), words) for number, words in enumerate(recipe.samples)), seeds=(recipe.seed,), steps=0)
 
 
 def prompt_text(prompt: Prompt, subject: str) -> str:
@@ -347,6 +354,10 @@ def conclude(judgement: Judgement) -> Judgement:
         told.append(verdict.model_copy(update={"overfit": overfit_signs(verdict, told, judgement.baseline)}))
     base = judgement.baseline.model_copy(update={"likeness": likeness(judgement.baseline.distance, judgement.own, zero)})
     proposed, why = propose(told, base, judgement.freedom_measure)
+    if judgement.by_samples:
+        few = len(base.samples)
+        seen = "the one sample that was" if few == 1 else f"the {few} samples that were"
+        why = f"A first look, at {seen} drawn of each checkpoint during the training. {why}"
     return judgement.model_copy(update={"baseline": base, "verdicts": tuple(told), "proposed": proposed, "why": why})
 
 

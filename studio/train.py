@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 1.0
+
 
 def train_lora(
     run: Run,
@@ -42,7 +45,8 @@ def train_lora(
 ) -> None:
     """Run one training to its end, or until somebody stops it: then it is paused with its newest checkpoint.
 
-    At the end `picker` judges the checkpoints of models that lie here; a judgement that fails or is stopped costs nothing that was learned.
+    While it learns `picker` judges each checkpoint by the samples that were drawn of it, and at the end, where the model lies here, by
+    pictures of its own; a judgement that fails or is stopped costs nothing that was learned.
     Raises ConsentMissing where a consent was taken back meanwhile, and whatever the trainer raises; what was learned stays.
     """
     plan = TrainPlan.model_validate_json(run.plan)
@@ -77,19 +81,57 @@ def train_lora(
         newest = max((one.step for one in checkpoints(folder)), default=0)
         _back(jobs, run, JobState(wanted.removeprefix(JUDGE).strip()), newest, plan.recipe.steps)
         return
+    watched = _Watched(report, folder, lambda: picker.judge_samples(plan.recipe, folder, pictures, _face_of))
     try:
-        learned = trainer.train(plan.recipe, model, pictures, folder, report)
+        learned = trainer.train(plan.recipe, model, pictures, folder, watched)
         log.info("Learned %d steps in %.1f s, loss %.4f", learned.steps, learned.seconds, learned.loss)
     except Cancelled:
         if not _was_stopped(jobs, run.job_id):
             raise
         log.info("Stopped; it can go on from its newest checkpoint")
+        watched.look()
         jobs.pause(run.run_id)
         return
+    watched.look()
     if model.exists():
         judge()
     with jobs.database.begin() as connection:
         jobs.finish(run.run_id, connection)
+
+
+class _Watched:
+    """A report that looks at each new checkpoint of the run on the way."""
+
+    def __init__(self, report: Report, folder: Path, begin: Callable[[], Callable[[], object]]) -> None:
+        """`begin` gives what judges, once there is something to judge."""
+        self._report = report
+        self._folder = folder
+        self._begin = begin
+        self._judge: Callable[[], object] | None = None
+        self._there = 0
+        self._looked = time.monotonic()
+        self.wants_preview = report.wants_preview
+
+    def __call__(self, progress: float, note: str = "", *, step: int = 0, steps: int = 0, preview: Image | None = None) -> None:
+        """Pass it on, then look."""
+        self._report(progress, note, step=step, steps=steps, preview=preview)
+        if time.monotonic() - self._looked >= LOOK_S:
+            self.look()
+
+    def look(self) -> None:
+        """Judge what is new. A fault ends the looking, never the training."""
+        self._looked = time.monotonic()
+        # A checkpoint comes with its samples, before or after it.
+        there = sum(1 for part in ("checkpoints", "samples") for _ in (self._folder / part).glob("*"))
+        if there == self._there:
+            return
+        self._there = there
+        try:
+            self._judge = self._judge or self._begin()
+            self._judge()
+        except (LikenessError, OSError) as error:
+            log.warning("The checkpoints are not judged while it learns: %s", error)
+            self._judge = lambda: None
 
 
 def _asked(jobs: Jobs, job_id: str) -> str:

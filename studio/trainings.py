@@ -134,6 +134,7 @@ class Training(Contract):
     samples: tuple[Drawn, ...]
     checkpoints: tuple[Kept, ...]
     judgement: Judgement | None
+    drawable: bool = Field(description="Its model lies on this computer, so that more can be drawn to judge its checkpoints by")
 
 
 class TrainingLine(Contract):
@@ -341,6 +342,7 @@ class Trainings:
             samples=tuple(drawn),
             checkpoints=tuple(kept),
             judgement=read_judgement(folder),
+            drawable=self._is_here(plan),
         )
 
     def stop(self, job_id: str) -> Job:
@@ -387,10 +389,11 @@ class Trainings:
             raise Conflict("This training runs.", remedy="Its checkpoints are judged when it has learned; or stop it first.")
         folder = self.folder(job_id)
         judged = read_judgement(folder)
-        known = {verdict.step for verdict in judged.verdicts} if judged else set[int]()
+        # Looked at in passing is not judged: more can be drawn of it.
+        known = {verdict.step for verdict in judged.verdicts} if judged and not judged.by_samples else set[int]()
         if not [one for one in training.checkpoints(folder) if one.step not in known]:
             raise Conflict("There is no checkpoint that was not judged.", remedy="Train on, and judge what comes then.")
-        if plan.recipe.model not in {spec.id for spec in self._shelf.models()}:
+        if not self._is_here(plan):
             told = f"The model “{plan.recipe.model}” does not lie on this computer, so nothing can be drawn with it here."
             raise Conflict(told, remedy="Use a checkpoint, and look at what ComfyUI draws with it.")
         somebody = self._characters.character(row["character_id"])
@@ -448,10 +451,13 @@ class Trainings:
         version = known[step]
         return self._put_on(somebody, version, plan)
 
+    def _is_here(self, plan: TrainPlan) -> bool:
+        return plan.recipe.model in {spec.id for spec in self._shelf.models()}
+
     def _put_on(self, somebody: Character, version: LoraVersion, plan: TrainPlan) -> LoraVersion:
         """Make a version the character's LoRA, with the model that it was learned with, or one of the servers' that draws with it."""
         learned_with = plan.recipe.model
-        if learned_with in {spec.id for spec in self._shelf.models()}:
+        if self._is_here(plan):
             change = {"lora": version.path, "model": learned_with}
         else:
             wanted = plan.recipe.toolkit.arch if plan.recipe.toolkit else ""

@@ -281,7 +281,8 @@ def test_a_training_is_stopped_goes_on_survives_a_kill_and_its_lora_changes_pict
     until(lambda: studio.job(job.id).state is JobState.paused)
     paused = studio.trainings.training(job.id)
     assert paused.checkpoints[-1].step == learned(studio, job) < 60, "what was learned until the stop is kept"
-    assert not paused.stopping and paused.judgement is None
+    assert not paused.stopping and paused.drawable
+    assert paused.judgement is None or paused.judgement.by_samples
 
     # What was stopped can be judged as it is. It learns nothing meanwhile, and is paused again.
     studio.trainings.judge(job.id)
@@ -328,6 +329,22 @@ def test_a_training_is_stopped_goes_on_survives_a_kill_and_its_lora_changes_pict
     assert not np.array_equal(plain, worn), "the LoRA changes the picture"
     header = json.loads((settings.data / "trainings" / job.id / "recipe.json").read_bytes())
     assert header["trigger"] == "zmara"
+
+
+@pytest.mark.timeout(900)
+def test_checkpoints_are_judged_while_it_learns(studio: Studio, mara: str, worker: WorkerProcess) -> None:
+    worker.start()
+    job = order(studio, mara, steps=200, save_every=5, sample_every=5, samples=["zmara, portrait", "zmara, portrait, smiling"])
+    until(lambda: studio.trainings.training(job.id).judgement is not None)
+    seen = studio.trainings.training(job.id)
+    assert seen.judgement is not None and seen.judgement.by_samples and seen.job.state is JobState.running
+    assert seen.judgement.proposed in {one.step for one in seen.checkpoints}
+    name = Path(seen.judgement.verdicts[0].samples[0].file).name
+    assert studio.trainings.sample(job.id, name).is_file()
+    # What was only looked at in passing is no reason not to judge it.
+    studio.trainings.stop(job.id)
+    until(lambda: studio.job(job.id).state is JobState.paused)
+    assert studio.trainings.judge(job.id).state is JobState.queued
 
 
 def learned(studio: Studio, job: Job) -> int:

@@ -115,6 +115,17 @@ class Embedded:
         with self._lock:
             return self._thread.submit(copy_context().run, self._judge, recipe, spec, folder, pictures, report, faces).result()
 
+    def judge_samples(
+        self, recipe: TrainRecipe, folder: Path, pictures: Sequence[TrainingPicture], faces: Faces | None = None
+    ) -> Callable[[], Judgement | None]:
+        """What judges a run by its trainer's own samples, whenever it is called while the run learns; in a thread of its own.
+
+        It gives None where nothing is new. Raises ImageInvalid, ModelInvalid, DiskFull.
+        """
+        from engines.embedded.judging import SampleJudging
+
+        return SampleJudging(recipe, folder, pictures, faces)
+
     def places(self) -> int:
         """One: a second job on the same device would only slow the first."""
         return 1

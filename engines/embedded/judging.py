@@ -1,4 +1,7 @@
-"""Draws what the checkpoint picker judges, and looks at it: every checkpoint of a run, the same prompts at the same seeds."""
+"""Draws what the checkpoint picker judges, and looks at it: every checkpoint of a run, the same prompts at the same seeds.
+
+While a run learns, the samples that its trainer draws are looked at in the same way.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import hashlib
 import io
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +36,104 @@ _FACE_NUMBERS = 128
 _LOSSES = 25
 
 
+class Eye:
+    """Looks at the pictures of one run, and at those that it learned from. `measure` says by what it tells people apart."""
+
+    def __init__(self, pictures: Sequence[TrainingPicture], faces: Faces | None) -> None:
+        """Raises ImageInvalid for a picture of the dataset that can't be read."""
+        self._faces = faces
+        self._reader = Reader()
+        self.captions = [one.caption for one in pictures]
+        self.measure, self.dataset = self._look_at_dataset([_opened(one.path) for one in pictures])
+
+    def look(self, folder: Path, samples: Sequence[Sample]) -> Look:
+        """At the saved files: what is judged is what is shown."""
+        images = [_opened(folder / one.file) for one in samples]
+        reading = self._reader.read(images)
+        labels = tuple({name: reading.label(i, name) for name in self._reader.labels} for i in range(len(images)))
+        return Look(reading.embedding, self._face_rows(images) if self.measure is Measure.faces else reading.person, labels)
+
+    def _look_at_dataset(self, images: Sequence[Image.Image]) -> tuple[Measure, Look]:
+        if self._faces is not None:
+            rows = self._face_rows(images)
+            if np.isnan(rows).any(axis=1).mean() < 0.5:
+                return Measure.faces, Look(self._reader.read(images).embedding, rows)
+        reading = self._reader.read(images)
+        return Measure.illustrated, Look(reading.embedding, reading.person)
+
+    def _face_rows(self, images: Sequence[Image.Image]) -> np.ndarray:
+        assert self._faces is not None
+        found = (self._faces(image) for image in images)
+        return np.stack([np.full(_FACE_NUMBERS, np.nan) if one is None else np.asarray(one, dtype=np.float64) for one in found])
+
+
+class SampleJudging:
+    """The judging of a run by the samples that its trainer draws, while it learns: it draws nothing itself and needs no model."""
+
+    def __init__(self, recipe: TrainRecipe, folder: Path, pictures: Sequence[TrainingPicture], faces: Faces | None) -> None:
+        self._recipe = recipe
+        self._folder = folder
+        self._pictures = pictures
+        self._faces = faces
+        self._trial = judging.sample_trial(recipe)
+        self._eye: Eye | None = None
+        self._known: dict[str, Verdict] = {}
+
+    def __call__(self) -> Judgement | None:
+        """Judge the checkpoints that have samples and were not judged yet; None where nothing is new, or more was drawn of them already.
+
+        Raises ImageInvalid for a picture of the dataset that can't be read, DiskFull.
+        """
+        # Torch keeps in each thread whether it learns and in which numbers: the caller may be in the middle of a step.
+        with ThreadPoolExecutor(1, thread_name_prefix="judging") as thread:
+            return thread.submit(copy_context().run, self._judge).result()
+
+    def _judge(self) -> Judgement | None:
+        before = judging.read_judgement(self._folder)
+        if (before is not None and not before.by_samples) or not self._there(0):
+            return None
+        found = {_digest(one): one.step for one in training.checkpoints(self._folder) if self._there(one.step)}
+        known = {digest: one for digest, one in self._known.items() if digest in found}
+        if not found or known.keys() == found.keys() == self._known.keys():
+            return None
+        eye = self._eye = self._eye or Eye(self._pictures, self._faces)
+        basis = judging.basis_of(self._recipe, "", self._trial, self._pictures, eye.measure)
+        if before is not None and before.basis == basis:
+            known |= {one.sha256: one for one in before.verdicts if one.sha256 in found}
+        baseline = eye.look(self._folder, self._samples(0))
+
+        def weigh(step: int, digest: str, look: Look) -> Verdict:
+            loss = _loss_at(self._folder, step)
+            return judging.weigh(
+                step, digest, self._trial, self._samples(step), look, eye.dataset, eye.captions, baseline, eye.measure, loss
+            )
+
+        for digest, step in found.items():
+            if digest not in known:
+                known[digest] = weigh(step, digest, eye.look(self._folder, self._samples(step)))
+        self._known = known
+        judgement = Judgement(
+            basis=basis,
+            by_samples=True,
+            measure=eye.measure,
+            freedom_measure=judging.freedom_measure(self._trial),
+            own=judging.own_distance(eye.dataset.person, eye.measure),
+            baseline=weigh(0, "", baseline),
+            verdicts=tuple(known.values()),
+        )
+        return _kept(self._folder, judgement)
+
+    def _samples(self, step: int) -> tuple[Sample, ...]:
+        return tuple(
+            Sample(step=step, prompt=prompt.words, seed=seed, file=f"samples/{step:06}-{prompt.key}.png")
+            for prompt, seed in self._trial.cells
+        )
+
+    def _there(self, step: int) -> bool:
+        samples = self._samples(step)
+        return bool(samples) and all((self._folder / one.file).is_file() for one in samples)
+
+
 class Judging:
     """The judging of one run with a loaded model, which wears one checkpoint after the other."""
 
@@ -42,7 +146,6 @@ class Judging:
         self._batch = batch
         self._faces = faces
         self._trial = judging.trial_for(warm.spec.family)
-        self._reader = Reader()
 
     def run(self, pictures: Sequence[TrainingPicture]) -> Judgement:
         """Judge the model without a LoRA and every checkpoint that was not judged yet; what was done is kept when `report` raises.
@@ -50,9 +153,8 @@ class Judging:
         Raises ImageInvalid for a picture of the dataset that can't be read, LoraMismatch for a checkpoint that does not fit, DiskFull.
         """
         self._report(0.0, "Looking at the dataset")
-        self._captions = [one.caption for one in pictures]
-        self._measure, self._dataset = self._look_at_dataset([_opened(one.path) for one in pictures])
-        basis = judging.basis_of(self._recipe, self._warm.model_hash, self._trial, pictures, self._measure)
+        self._eye = eye = Eye(pictures, self._faces)
+        basis = judging.basis_of(self._recipe, self._warm.model_hash, self._trial, pictures, eye.measure)
         found = {_digest(one): one for one in training.checkpoints(self._folder)}
         known = judging.read_judgement(self._folder)
         before = {one.sha256: one for one in known.verdicts if one.sha256 in found} if known and known.basis == basis else {}
@@ -66,23 +168,25 @@ class Judging:
         self._baseline = self._look(0)
         judgement = Judgement(
             basis=basis,
-            measure=self._measure,
+            measure=eye.measure,
             freedom_measure=judging.freedom_measure(self._trial),
-            own=judging.own_distance(self._dataset.person, self._measure),
+            own=judging.own_distance(eye.dataset.person, eye.measure),
             baseline=self._weigh(0, "", self._baseline),
             verdicts=tuple(before.values()),
         )
         for digest in todo:
-            self._keep(judgement)
+            # What was seen of the samples stays until there is something better.
+            if judgement.verdicts or not (known and known.by_samples):
+                _kept(self._folder, judgement)
             step = found[digest].step
             self._draw(step, found[digest])
             judgement = judgement.model_copy(update={"verdicts": (*judgement.verdicts, self._weigh(step, digest, self._look(step)))})
-        return self._keep(judgement)
+        return _kept(self._folder, judgement)
 
     # Drawing
 
     def _samples(self, step: int) -> tuple[Sample, ...]:
-        subject = judging.subject_of(self._recipe.trigger, self._captions)
+        subject = judging.subject_of(self._recipe.trigger, self._eye.captions)
         return tuple(
             Sample(step=step, prompt=judging.prompt_text(prompt, subject), seed=seed, file=judging.sample_file(step, prompt, seed))
             for prompt, seed in self._trial.cells
@@ -129,48 +233,22 @@ class Judging:
 
     # Looking
 
-    def _look_at_dataset(self, images: Sequence[Image.Image]) -> tuple[Measure, Look]:
-        if self._faces is not None:
-            rows = self._face_rows(images)
-            if np.isnan(rows).any(axis=1).mean() < 0.5:
-                return Measure.faces, Look(self._reader.read(images).embedding, rows)
-        reading = self._reader.read(images)
-        return Measure.illustrated, Look(reading.embedding, reading.person)
-
     def _look(self, step: int) -> Look:
-        """At the saved files: what is judged is what is shown."""
-        images = [_opened(self._folder / one.file) for one in self._samples(step)]
-        reading = self._reader.read(images)
-        labels = tuple({name: reading.label(i, name) for name in self._reader.labels} for i in range(len(images)))
-        return Look(reading.embedding, self._face_rows(images) if self._measure is Measure.faces else reading.person, labels)
-
-    def _face_rows(self, images: Sequence[Image.Image]) -> np.ndarray:
-        assert self._faces is not None
-        found = (self._faces(image) for image in images)
-        return np.stack([np.full(_FACE_NUMBERS, np.nan) if one is None else np.asarray(one, dtype=np.float64) for one in found])
+        return self._eye.look(self._folder, self._samples(step))
 
     def _weigh(self, step: int, digest: str, look: Look) -> Verdict:
-        losses = [one["loss"] for one in training.read_progress(self._folder) if step - _LOSSES < one["step"] <= step]
         return judging.weigh(
             step,
             digest,
             self._trial,
             self._samples(step),
             look,
-            self._dataset,
-            self._captions,
+            self._eye.dataset,
+            self._eye.captions,
             self._baseline,
-            self._measure,
-            sum(losses) / len(losses) if losses else None,
+            self._eye.measure,
+            _loss_at(self._folder, step),
         )
-
-    def _keep(self, judgement: Judgement) -> Judgement:
-        judgement = judging.conclude(judgement)
-        try:
-            judging.write_judgement(self._folder, judgement)
-        except OSError as error:
-            raise from_os_error(error, "save the judgement") from error
-        return judgement
 
 
 class _Part:
@@ -191,6 +269,21 @@ class _Part:
         return False
 
 
+def _loss_at(folder: Path, step: int) -> float | None:
+    """The mean loss of the last steps up to a step."""
+    losses = [one["loss"] for one in training.read_progress(folder) if step - _LOSSES < one["step"] <= step]
+    return sum(losses) / len(losses) if losses else None
+
+
+def _kept(folder: Path, judgement: Judgement) -> Judgement:
+    judgement = judging.conclude(judgement)
+    try:
+        judging.write_judgement(folder, judgement)
+    except OSError as error:
+        raise from_os_error(error, "save the judgement") from error
+    return judgement
+
+
 def _opened(path: Path) -> Image.Image:
     try:
         with Image.open(path) as opened:
@@ -200,4 +293,12 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _digest(checkpoint: Checkpoint) -> str:
-    return hashlib.sha256(checkpoint.lora.read_bytes()).hexdigest()
+    seen = checkpoint.lora.stat()
+    return _digest_of(checkpoint.lora, seen.st_size, seen.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest_of(path: Path, _size: int, _changed: int) -> str:
+    # Looked at again with each new checkpoint, and some are hundreds of megabytes.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

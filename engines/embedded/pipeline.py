@@ -72,6 +72,10 @@ class Warm:
         """True if this is that model, and its files are still those that were loaded."""
         return spec.path == self.spec.path and _stamps(spec) == self._files
 
+    def take_off(self) -> None:
+        """Wear no LoRA any more: the model is what it was, to the last bit."""
+        self._wardrobe.take_off()
+
     def draw(self, recipe: Recipe, inputs: Inputs, batches: tuple[range, ...], number: int, report: Report) -> list[Artifact]:
         """Make the pictures of batch `number`. Raises what `report` raises, between two steps, and stays usable."""
         started = time.perf_counter()

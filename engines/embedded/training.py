@@ -83,8 +83,14 @@ class Training:
         training.begin(self._folder, self._recipe)
         training.sweep(self._folder)
         with self._measured():
-            if self._recipe.prior_weight and not self._is_learned():
-                self._draw_class()  # before the model wears anything
+            # Whatever was drawn last, the model learns and shows itself as it is.
+            self._warm.take_off()
+            if not self._is_learned():
+                # Before it wears what it will learn: what the LoRA changes is seen against these.
+                if not all(_opens(self._sample_file(0, number)) for number in range(len(self._recipe.samples))):
+                    self._sample(0)
+                if self._recipe.prior_weight:
+                    self._draw_class()
             self._wear()
             optimizer = torch.optim.AdamW(self._learned().values(), lr=self._recipe.learning_rate, weight_decay=1e-2)
             step = self._resume(optimizer)
@@ -364,15 +370,19 @@ class Training:
 
     def _sample(self, step: int) -> None:
         self._unet.eval()
+        note = "Drawing samples" if step else "Drawing without the LoRA"
         for number, prompt in enumerate(self._recipe.samples):
             recipe = _sample_recipe(prompt, number, self._warm.spec)
             (artifact,) = self._warm.draw(
-                recipe, Inputs(Path(self._warm.spec.path)), (range(1),), 0, _Aside(self._report, step, self._recipe)
+                recipe, Inputs(Path(self._warm.spec.path)), (range(1),), 0, _Aside(self._report, step, self._recipe, note)
             )
-            path = self._folder / "samples" / f"{step:06}-{number}.png"
+            path = self._sample_file(step, number)
             path.parent.mkdir(exist_ok=True)
             artifact.image.save(path)
         self._unet.train()
+
+    def _sample_file(self, step: int, number: int) -> Path:
+        return self._folder / "samples" / f"{step:06}-{number}.png"
 
     def _finish(self, seconds: float) -> TrainedLora:
         newest = training.checkpoints(self._folder)[-1]
@@ -388,7 +398,7 @@ class Training:
 class _Aside:
     """A sample's own progress is not the run's; its cancellation is."""
 
-    def __init__(self, report: Report, step: int, recipe: TrainRecipe, note: str = "Drawing samples") -> None:
+    def __init__(self, report: Report, step: int, recipe: TrainRecipe, note: str) -> None:
         self._report = report
         self._note = note
         self._step = step

@@ -255,8 +255,9 @@ export class TrainingRun {
     toggle(save, "hidden", !runs);
     toggle(sample, "hidden", !runs);
     toggle(resume, "hidden", !["paused", "failed", "poisoned", "cancelled"].includes(state));
-    const known = new Set(this.training.judgement?.verdicts.map(({ step }) => step));
-    toggle(judge, "hidden", live || state === "queued" || this.training.checkpoints.every(({ step }) => known.has(step)));
+    const { judgement } = this.training;
+    const known = new Set(judgement?.by_samples ? [] : judgement?.verdicts.map(({ step }) => step));
+    toggle(judge, "hidden", live || state === "queued" || !this.training.drawable || this.training.checkpoints.every(({ step }) => known.has(step)));
     this.meters.follow();
     toggle(this.acts, "hidden", Object.values(this.buttons).every((button) => button.hidden));
     this.drawNotice(job);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from aitoolkit.toolkits import Said, small_recipe
 
 from engines.aitoolkit import AIToolkit, process
+from engines.embedded import Embedded
 from studio import training
 from studio.errors import LikenessError
 from studio.loras import read_lora
@@ -21,8 +23,9 @@ from studio.weights import read_safetensors_header
 
 @pytest.mark.timeout(600, func_only=True)
 def test_the_real_trainer_is_killed_and_goes_on_to_a_finished_lora(
-    real_toolkit: Path, pictures: list[TrainingPicture], tmp_path: Path
+    real_toolkit: Path, pictures: list[TrainingPicture], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, logger="aitoolkit")
     engine = AIToolkit(lambda: Settings(data=tmp_path / "data", device="cpu", aitoolkit_path=real_toolkit, engine_timeout_s=600))
     # A prompt that today's and that of 2024 would put a variable into, and a folder that they misread.
     recipe = small_recipe(steps=16, save_every=4, sample_every=100, samples=("a ${HOME} of zxmia",))
@@ -50,4 +53,9 @@ def test_the_real_trainer_is_killed_and_goes_on_to_a_finished_lora(
     steps = [one["step"] for one in training.read_progress(run)]
     assert steps == sorted(set(steps)) and steps[0] == 1 and len(steps) >= 14
     assert {path.name[:6] for path in (run / "samples").iterdir()} >= {"000000", "000016"}
+    judged = Embedded(Settings(data=tmp_path / "data")).judge_samples(recipe, run, pictures)()
+    assert judged is not None and judged.by_samples and [one.step for one in judged.verdicts] == [16], "by the pictures it drew itself"
+    said = [record.getMessage() for record in caplog.records if record.name == "aitoolkit"]
+    assert said.count("enable LoRA for U-Net") == 2, "both times it ran, in the job's log"
+    assert not [line for line in said if "it/s" in line]
     assert "${HOME}" in next((run / "toolkit" / "out").rglob("config.yaml")).read_text()

@@ -107,6 +107,51 @@ def test_where_faces_are_found_in_most_pictures_the_distance_between_faces_count
     assert len(asked) == len(pictures) + 2 * len(verdict.samples)
 
 
+def test_samples_are_judged_while_it_learns_until_more_is_drawn(engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path) -> None:
+    words = ("portrait of zxmia person, light blue background", "portrait of zxmia person, smiling, wearing a red shirt")
+    recipe = RECIPE.model_copy(update={"samples": words, "sample_every": 12})
+    folder = tmp_path / "run"
+    judge = engine.judge_samples(recipe, folder, pictures)
+    seen: list[Judgement] = []
+
+    class Looking(Said):
+        def __call__(self, *told: Any, **more: Any) -> None:
+            super().__call__(*told, **more)
+            if (found := judge()) is not None:
+                seen.append(found)
+
+    engine.train(recipe, STARTER, pictures, folder, Looking())
+    if (last := judge()) is not None:
+        seen.append(last)
+    assert judge() is None, "nothing is new"
+    assert [[one.step for one in found.verdicts] for found in seen] == [[12], [12, 24]], "the first while it learned"
+    judged = seen[-1]
+    assert judged == judging.read_judgement(folder) and judged.by_samples
+    assert judged.why.startswith("A first look, at the 2 samples that were drawn of each checkpoint during the training.")
+    assert judged.proposed in (12, 24)
+    for verdict in (judged.baseline, *judged.verdicts):
+        assert [(one.prompt, one.file) for one in verdict.samples] == [
+            (text, f"samples/{verdict.step:06}-{number}.png") for number, text in enumerate(words)
+        ]
+    assert judged.baseline.distance is not None and judged.verdicts[-1].distance is not None
+    assert judged.verdicts[-1].distance < judged.baseline.distance, "what was learned is nearer to the dataset than the model alone"
+    assert judged.verdicts[-1].loss is not None
+
+    # Another process looks again, and knows what was judged.
+    (folder / "samples" / "000012-0.png").write_bytes((folder / "samples" / "000000-0.png").read_bytes())
+    again = engine.judge_samples(recipe, folder, pictures)()
+    assert again is not None and again.verdicts == judged.verdicts, "and does not judge it twice"
+
+    # A stop before the first real verdict leaves what the samples told; after it they count no more.
+    with pytest.raises(Cancelled):
+        engine.judge(recipe, STARTER, folder, pictures, Said(Cancelled, at="Judging step 12"))
+    assert judging.read_judgement(folder) == judged
+    whole = engine.judge(recipe, STARTER, folder, pictures, Said())
+    assert not whole.by_samples and [one.step for one in whole.verdicts] == [12, 24]
+    assert engine.judge_samples(recipe, folder, pictures)() is None
+    assert judging.read_judgement(folder) == whole
+
+
 def test_bad_input_is_told(engine: Embedded, run: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidFieldValue, match="no pictures"):
         engine.judge(RECIPE, STARTER, run, [], Said())

@@ -108,7 +108,11 @@ def test_what_was_learned_is_seen_in_the_pictures_and_the_engine_draws_as_before
     losses = _losses(tmp_path / "run")
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
     assert trained.loss == pytest.approx(np.mean(losses[-4:]))
-    assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == ["000020-0.png", "000040-0.png"]
+    assert sorted(path.name for path in (tmp_path / "run" / "samples").iterdir()) == [
+        "000000-0.png",
+        "000020-0.png",
+        "000040-0.png",
+    ]
     with safe_open(trained.path, "pt") as file:
         about: dict[str, str] = file.metadata()
         assert all(name.startswith("lora_unet_") for name in file.keys())  # noqa: SIM118 - not a dictionary
