@@ -13,7 +13,15 @@ const KINDS = [
   ["mask", t("Masks")],
   ["all", t("Everything")],
 ];
-const NAMES = { kind: t("Kind"), character: t("Character"), preset: t("Preset"), style: t("Style"), category: t("Category"), since: t("From"), until: t("To"), favourite: t("Favourites") };
+const NAMES = { kind: t("Kind"), character: t("Character"), preset: t("Preset"), style: t("Style"), category: t("Category"), when: t("When"), since: t("From"), until: t("To"), favourite: t("Favourites") };
+// A day without typing one: how many days back each begins; the last of them asks for days.
+const WHEN = {
+  today: { name: t("Today"), back: 0 },
+  week: { name: t("Last 7 days"), back: 6 },
+  month: { name: t("Last 30 days"), back: 29 },
+  year: { name: t("Last 365 days"), back: 364 },
+  days: { name: t("From one day to another …") },
+};
 // As gallery.css has it: where there is no room for the row.
 const narrow = matchMedia("(max-width: 52rem)");
 const FACETS = { character: "characters", preset: "presets", style: "styles", category: "categories" };
@@ -38,11 +46,13 @@ export class Filters {
       select("style", t("Any style"), t("Only pictures of one style")),
       select("category", t("Any category"), t("Only pictures of one category")),
       select("kind", "", t("Pictures made here, or taken in")),
+      select("when", t("Any time"), t("Only pictures of the last days, or of days that you name")),
       date("since", t("Not older than this day")),
       date("until", t("Not newer than this day")),
       this.favourites,
     );
     this.field("kind").replaceChildren(...KINDS.map(([id, name]) => h("option", { value: id }, name)));
+    this.field("when").append(...Object.entries(WHEN).map(([id, { name }]) => h("option", { value: id }, name)));
     this.badge = h("span", { class: "count", hidden: true });
     this.button = h(
       "button",
@@ -56,19 +66,30 @@ export class Filters {
     // Choices are asked for when someone is about to choose, and only if something changed since.
     for (const type of ["pointerenter", "focusin", "touchstart"]) this.bar.addEventListener(type, () => this.learn(), { passive: true });
     new IntersectionObserver(([entry]) => entry.isIntersecting && this.learn()).observe(this.bar);
+    this.show();
   }
 
   get active() {
-    return Object.keys(this.values).length;
+    return Object.keys(this.values).filter((name) => this.tells(name)).length;
+  }
+
+  // Whether it leaves any picture out: that days are to be named does not.
+  tells(name) {
+    return name !== "when" || this.values.when !== "days";
   }
 
   // As GET /images takes it: days are days of this clock.
   query() {
-    const { since, until, kind, ...rest } = this.values;
+    const { when, since, until, kind, ...rest } = this.values;
     const midnight = (day, later) => {
       const [year, month, date] = day.split("-").map(Number);
       return new Date(year, month - 1, date + later).toISOString();
     };
+    const back = WHEN[when]?.back;
+    if (back !== undefined) {
+      const now = new Date();
+      return { ...rest, kind: kind || "generated", since: new Date(now.getFullYear(), now.getMonth(), now.getDate() - back).toISOString() };
+    }
     return { ...rest, kind: kind || "generated", since: since && midnight(since, 0), until: until && midnight(until, 1) };
   }
 
@@ -76,7 +97,9 @@ export class Filters {
     if (value) this.values[name] = value;
     else delete this.values[name];
     if (name === "kind") this.forget();
+    if (name === "when") for (const one of ["since", "until"]) delete this.values[one];
     this.show();
+    if (name === "when" && value === "days") this.field("since").focus();
     this.changed();
   }
 
@@ -186,12 +209,13 @@ export class Filters {
   }
 
   show() {
-    for (const name of ["kind", "character", "preset", "style", "category", "since", "until"]) {
+    for (const name of ["kind", "character", "preset", "style", "category", "when", "since", "until"]) {
       const field = this.field(name);
       const value = this.values[name] ?? "";
       if (field.value !== value) field.value = value;
-      toggle(field.closest(".filter"), "data-on", Boolean(value));
+      toggle(field.closest(".filter"), "data-on", value && this.tells(name));
     }
+    for (const name of ["since", "until"]) toggle(this.field(name).closest(".filter"), "hidden", this.values.when !== "days");
     this.favourites.setAttribute("aria-pressed", Boolean(this.values.favourite));
     const count = this.active;
     toggle(this.badge, "hidden", count === 0);
@@ -201,7 +225,7 @@ export class Filters {
     toggle(this.chips, "hidden", count === 0);
     const focused = this.chips.contains(document.activeElement);
     this.chips.replaceChildren(
-      ...Object.keys(this.values).map((name) =>
+      ...Object.keys(this.values).filter((name) => this.tells(name)).map((name) =>
         h("button", { type: "button", class: "filter-chip", "aria-label": t("Remove the filter {name}", { name: this.words(name) }), "data-tip": t("Remove this filter"), onclick: () => this.set(name, null) }, this.words(name), icon("close")),
       ),
       count ? h("button", { type: "button", class: "quiet", "data-tip": t("Show everything again"), onclick: () => this.clear() }, t("Clear all")) : "",

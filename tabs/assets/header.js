@@ -41,8 +41,11 @@ class Header extends HTMLElement {
     // Where there is no room for two words: the one that holds.
     this.levelWord = h("span");
     this.more = h("button", { type: "button", class: "icon-button level-button", onclick: () => setLevel(level() === "simple" ? "advanced" : "simple") }, icon("sliders"), this.levelWord);
+    // By keyboard the header is not walked through each time.
+    const skip = h("button", { type: "button", class: "skip-link", "data-tip": t("The row of tabs has the keys then"), onclick: () => document.querySelector("[role=tablist] [role=tab][aria-selected=true]")?.focus() }, t("Skip to the tabs"));
     const mark = h("span", { class: "brand-mark", "aria-hidden": "true" });
     this.append(
+      skip,
       h("div", { class: "header-start" }, h("div", { class: "brand" }, mark, h("h1", {}, "Likeness"), h("p", {}, t("A studio for characters that stay themselves"))), this.levels),
       h("div", { class: "header-end" }, h("likeness-engine-work", { hidden: true }), this.jobs, h("likeness-chip"), this.more, iconButton("keyboard", t("Keyboard shortcuts (?)"), showShortcuts, { class: "icon-button shortcuts-button", "aria-keyshortcuts": "?" }), this.theme),
     );

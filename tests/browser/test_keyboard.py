@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from bench.rig import Running, running_studio, wait_until
-from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, usable
+from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, open_page, usable
 
 MOST_STOPS = 120
 ROOM = 6
@@ -103,6 +103,20 @@ BOX = """() => {
     const small = box.width < 8 || box.height < 8 || getComputedStyle(node).opacity === '0';
     return ((small && (node.labels?.[0] ?? node.parentElement)) || node).getBoundingClientRect().toJSON();
 }"""
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_first_stop_leads_past_the_header(studio: Running, browser: Browser, size: tuple[int, int]) -> None:
+    page, faults = open_page(browser, studio.url, size)
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("button", name="Skip to the tabs")
+    expect(skip).to_be_focused()
+    expect(skip).to_have_css("opacity", "1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("tab", selected=True)).to_be_focused()
+    expect(skip).to_have_css("opacity", "0")
+    page.context.close()
+    assert faults == []
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -388,6 +388,34 @@ def test_filters_come_as_a_sheet_on_a_phone(studio: Running, visit: Open) -> Non
     expect(opener).to_be_hidden()
 
 
+def test_pictures_of_the_last_days_are_one_choice_and_days_of_ones_own_another(studio: Running, visit: Open) -> None:
+    studio.post("generate?wait=60", {"prompt": "portrait of a person of today", "steps": 1, "width": 64, "height": 64})
+    found: Any = studio.get("images?limit=1")
+    page = visit(DESKTOP)
+    show(page, "Gallery")
+    filters, told = page.locator("likeness-gallery > .filters"), page.locator(".gallery-bar p")
+    since, chips = filters.get_by_label("From", exact=True), page.get_by_role("group", name="Active filters")
+    when = filters.get_by_label("When")
+    expect(since).to_be_hidden()
+    when.select_option("Today")
+    expect(chips).to_contain_text("Today")
+    expect(told).to_contain_text(str(found["total"]))
+    when.select_option("From one day to another …")
+    expect(chips).to_be_hidden()
+    expect(since).to_be_focused()
+    since.fill("2099-01-02")
+    # Whatever order a browser's own field has, the day is said in words.
+    expect(chips).to_contain_text("From Jan 2, 2099")
+    expect(page.get_by_role("heading", name="Nothing fits")).to_be_visible()
+    filters.get_by_label("To", exact=True).fill("2099-01-03")
+    expect(chips.get_by_role("button")).to_have_count(3)
+    when.select_option("Last 7 days")
+    expect(chips.get_by_role("button")).to_have_count(2)
+    expect(told).to_contain_text(str(found["total"]))
+    chips.get_by_role("button", name="Clear all").click()
+    expect(when).to_have_value("")
+
+
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_analytics_speaks_plainly_until_figures_are_asked_for(studio: Running, visit: Open, size: tuple[int, int]) -> None:
     studio.post("generate", {"prompt": "portrait of a person who is counted", "steps": 1, "width": 64, "height": 64})
