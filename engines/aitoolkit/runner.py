@@ -144,8 +144,6 @@ class Run:
                     # What it learned while nobody looked.
                     self._learn(ended=True)
                 self._diverged, self._bad_from = False, math.inf
-                (self._inside / TOLD).unlink(missing_ok=True)
-                self._printed = self._listen()
             trainer = self._start(pictures)
         else:
             log.info("AI-Toolkit still runs as process %s: taken up again", trainer.pid)
@@ -207,6 +205,9 @@ class Run:
         (self._inside / "jobs.db").unlink(missing_ok=True)
         if toolkit.trainer == DIFFUSION_TRAINER:
             self._table.begin()
+        # What it prints begins anew.
+        (self._inside / TOLD).unlink(missing_ok=True)
+        self._printed = self._listen()
         environment = process.environment(self._settings, self._name, device)
         log.info("AI-Toolkit trains %s, after step %s", self._name, resumed)
         return process.start(toolkit, self._inside / "config.json", environment, self._inside, resumed=resumed, alias=alias)

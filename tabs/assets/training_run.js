@@ -42,6 +42,8 @@ const lossWords = (loss) => number(loss, { maximumSignificantDigits: 3 });
 const pictureOf = (id, name) => address(`training/${encodeURIComponent(id)}/samples/${encodeURIComponent(name)}`);
 const sampleOf = (id, { step, number: place }) => pictureOf(id, `${String(step).padStart(6, "0")}-${place}.png`);
 
+const after = (step) => (step ? tn("After {count} step", "After {count} steps", step) : t("Without LoRA"));
+
 export class TrainingRun {
   training = null;
   asked = 0;
@@ -325,7 +327,7 @@ export class TrainingRun {
 
   drawSample() {
     const step = this.steps[Number(this.slider.value)];
-    const words = tn("After {count} step", "After {count} steps", step);
+    const words = after(step);
     setText(this.sliderWords, words);
     this.slider.setAttribute("aria-valuetext", words);
     const wanted = this.training.samples.filter((one) => one.step === step);
@@ -346,9 +348,9 @@ export class TrainingRun {
     const prompts = [...new Map(this.training.samples.map((one) => [one.number, one.prompt]))];
     const cell = (step, place) => {
       const one = this.training.samples.find((each) => each.step === step && each.number === place);
-      return one ? image(sampleOf(this.id, one), t("{prompt}, {words}", { prompt: one.prompt, words: tn("After {count} step", "After {count} steps", step) })) : "";
+      return one ? image(sampleOf(this.id, one), t("{prompt}, {words}", { prompt: one.prompt, words: after(step) })) : "";
     };
-    this.all.replaceChildren(pictureTable(t("All samples"), prompts.map(([, prompt]) => h("span", { lang: "en" }, prompt)), this.steps.map((step) => [tn("{count} step", "{count} steps", step), ...prompts.map(([place]) => cell(step, place))])));
+    this.all.replaceChildren(pictureTable(t("All samples"), prompts.map(([, prompt]) => h("span", { lang: "en" }, prompt)), this.steps.map((step) => [step ? tn("{count} step", "{count} steps", step) : t("Without LoRA"), ...prompts.map(([place]) => cell(step, place))])));
   }
 
   // Checkpoints, and what was judged of them

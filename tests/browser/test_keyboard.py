@@ -108,6 +108,8 @@ BOX = """() => {
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_the_first_stop_leads_past_the_header(studio: Running, browser: Browser, size: tuple[int, int]) -> None:
     page, faults = open_page(browser, studio.url, size)
+    page.reload()
+    usable(page)
     page.keyboard.press("Tab")
     skip = page.get_by_role("button", name="Skip to the tabs")
     expect(skip).to_be_focused()

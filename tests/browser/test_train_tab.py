@@ -130,6 +130,8 @@ def test_a_character_is_learned_watched_and_used(studio: Running, browser: Brows
     page.wait_for_function("document.querySelector('.train-samples img').naturalWidth >= 64")
     expect(run.locator(".train-slider-words")).to_have_text("After 12 steps")
     run.get_by_label("After how many steps").press("Home")
+    expect(run.locator(".train-slider-words")).to_have_text("Without LoRA")
+    run.get_by_label("After how many steps").press("ArrowRight")
     expect(run.locator(".train-slider-words")).to_have_text("After 6 steps")
     assert page.evaluate("document.querySelector('.train-chart').data[0].x") == list(range(1, 13))
     run.get_by_role("button", name="Learning rate").click()
