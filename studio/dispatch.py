@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from dbos import DBOS
     from dbos._queue import Queue
 
-LOOK_ANYWAY_S = 1.0
+# SQLite tells in a few microseconds whether anyone wrote, which is looked at so often; a look for work takes thousands.
+WATCH_S = 0.015
+LOOKS_APART_S = 0.02
 LOOK_AFTER_CHANGE_S = 0.5
+LOOK_ANYWAY_S = 2.0
+# Between two times that a thread of DBOS asks whether to look; the waiting is done before it may ask.
+ASKS_APART_S = 0.001
 LIMITS_S = 5.0
 ARRIVES_S = 5.0
 
@@ -55,32 +60,35 @@ def launch(settings: Settings, database: Database, run: Callable[[str], None], e
 
     DBOS.listen_queues(list(LANES))
     DBOS.launch()
-    _look_only_when_needed(dbos, database, enough)
+    stops = dbos.background_thread_stop_events
+    lookout = Lookout(database, settings.poll_interval_s, over=lambda: any(stop.is_set() for stop in stops))
+    _look_only_when_needed(dbos, lookout, enough)
     _note_claims(dbos, claims)
     for lane, most in LANES.items():
         DBOS.register_queue(
             lane,
             worker_concurrency=most,
-            polling_interval_sec=settings.poll_interval_s,
+            polling_interval_sec=ASKS_APART_S,
             on_conflict="always_update",
         )
 
 
-def _look_only_when_needed(dbos: DBOS, database: Database, enough: Callable[[str], int]) -> None:
-    """Let the queue threads of DBOS ask the database for work only when it changed, or a second went by, and when little is at hand.
+def _look_only_when_needed(dbos: DBOS, lookout: Lookout, enough: Callable[[str], int]) -> None:
+    """Let the queue threads of DBOS ask the database for work at once when it changed, seldom otherwise, and when little is at hand.
 
     Their two questions cost an idle worker 4 ms each time, which at the pace a click deserves is more of a core than an idle program may
-    take; SQLite tells for a hundredth of that whether anyone wrote at all. DBOS has no setting for it, so its two methods are shadowed on
-    this one object: `get_queue` (the limits of a queue) and `dequeue_scopes` (the parts of a queue with work in them: one that stands for
-    "everything", where a database isn't sharded). On PostgreSQL every look is a real one.
+    take. DBOS has no setting for it, so two of its methods are shadowed on this one object: `get_queue` (the limits of a queue, asked for
+    before each look: here the thread waits) and `dequeue_scopes` (the parts of a queue with work in them: one that stands for "everything",
+    where a database isn't sharded).
     """
     system = dbos._sys_db  # pyright: ignore[reportPrivateUsage]
     read_queue, scopes = system.get_queue, system.dequeue_scopes
     at_hand = dbos._active_workflows_set.count_for_queue  # pyright: ignore[reportPrivateUsage]
     queues: dict[str, tuple[float, Queue | None]] = {}
-    quiets: dict[str, Quiet] = {}
 
     def get_queue(name: str, **options: Any) -> Queue | None:
+        if name in LANES:
+            lookout.wait(name, busy=lambda: at_hand(name) > 0)
         # Nothing changes the limits of a queue while the worker runs.
         now = time.monotonic()
         if name not in queues or now - queues[name][0] >= LIMITS_S:
@@ -89,10 +97,7 @@ def _look_only_when_needed(dbos: DBOS, database: Database, enough: Callable[[str
 
     def dequeue_scopes(queue_name: str) -> list[str | None]:
         # While jobs run something is written all the time; to look each time took a fifth of what the worker spends on small jobs.
-        if queue_name in LANES and at_hand(queue_name) >= enough(queue_name):
-            return []
-        quiet = quiets.setdefault(queue_name, Quiet(database))
-        return scopes(queue_name) if quiet.is_over() else []
+        return [] if queue_name in LANES and at_hand(queue_name) >= enough(queue_name) else scopes(queue_name)
 
     system.get_queue = get_queue
     system.dequeue_scopes = dequeue_scopes
@@ -111,25 +116,62 @@ def _note_claims(dbos: DBOS, claims: Claims) -> None:
     system.start_queued_workflows = start_queued_workflows  # pyright: ignore[reportAttributeAccessIssue]
 
 
-class Quiet:
-    """Whether a database has been left alone since the last look of one asker."""
+class Lookout:
+    """Says when to look for work: as soon as anyone wrote to the database, for a while after it, and once in a while anyway.
 
-    def __init__(self, database: Database) -> None:
+    On PostgreSQL, which can't be asked whether anyone wrote, every `every_s` seconds. `over` says that nobody waits any more.
+    """
+
+    def __init__(
+        self, database: Database, every_s: float, *, anyway_s: float = LOOK_ANYWAY_S, over: Callable[[], bool] = lambda: False
+    ) -> None:
         self._database = database
-        self._mark: int | None = None
-        self._changed = self._looked = 0.0
+        self._every_s = every_s
+        self._anyway_s = anyway_s
+        self._over = over
+        self._wrote = threading.Condition()
+        self._blind = database.change_mark() is None
+        self._changes = 0
+        self._changed = time.monotonic()
+        self._looked: dict[str, tuple[float, int]] = {}
+        if not self._blind:
+            threading.Thread(target=self._watch, name="lookout", daemon=True).start()
 
-    def is_over(self) -> bool:
-        """True when it is time to look: after a change, for a while after it, and once a second anyway."""
-        now = time.monotonic()
-        mark = self._database.change_mark()
-        if mark is None or mark != self._mark:
-            self._mark, self._changed = mark, now
+    def wait(self, lane: str, *, busy: Callable[[], bool] = lambda: False) -> None:
+        """Return when it is time to look for work of a lane. Each lane has one thread that does; one that is busy can wait for more."""
+        with self._wrote:
+            while (wait := self._due(lane, busy) - time.monotonic()) > 0 and not self._over():
+                self._wrote.wait(wait)
+            self._looked[lane] = time.monotonic(), self._changes
+
+    def _due(self, lane: str, busy: Callable[[], bool]) -> float:
+        if lane not in self._looked:
+            return 0.0
+        looked, known = self._looked[lane]
+        if self._blind:
+            return looked + self._every_s
+        if known != self._changes:
+            return looked + (self._every_s if busy() else LOOKS_APART_S)
         # A while longer than the change: the thread that made it may still hold its place in the queue.
-        look = now - self._changed < LOOK_AFTER_CHANGE_S or now - self._looked >= LOOK_ANYWAY_S
-        if look:
-            self._looked = now
-        return look
+        lively = time.monotonic() - self._changed < LOOK_AFTER_CHANGE_S
+        return looked + (self._every_s if lively else self._anyway_s)
+
+    def _watch(self) -> None:
+        mark = self._database.change_mark()
+        while True:
+            time.sleep(WATCH_S)
+            if self._over():
+                break
+            now = self._database.change_mark()
+            if now is None or now == mark:
+                continue
+            mark = now
+            with self._wrote:
+                self._changes += 1
+                self._changed = time.monotonic()
+                self._wrote.notify_all()
+        with self._wrote:
+            self._wrote.notify_all()
 
 
 class Claims:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from app import HOME, open_studio
 from studio.contracts import GenerateRequest, Job, JobState
-from studio.dispatch import Claims, Quiet
+from studio.dispatch import Claims, Lookout
 from studio.errors import DataRootLocked
 from studio.settings import Settings, load_settings
 from studio.studio import Studio
@@ -265,10 +266,37 @@ def test_a_disk_that_fills_up_under_a_job_fails_it_in_words_and_the_next_one_run
 
 
 def test_the_queue_is_asked_after_every_change_and_seldom_otherwise(studio: Studio) -> None:
-    quiet = Quiet(studio.database)
-    assert quiet.is_over(), "the first look is a real one"
-    wait_for(lambda: not quiet.is_over(), 5)
-    looks = [quiet.is_over() for _ in range(50)]
-    assert sum(looks) <= 1, "a database that nobody writes to is left alone"
+    over = threading.Event()
+    lookout = Lookout(studio.database, 0.05, anyway_s=60, over=over.is_set)
+    looks: list[float] = []
+
+    def look() -> None:
+        while not over.is_set():
+            lookout.wait("a lane")
+            looks.append(time.monotonic())
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    wait_for(lambda: bool(looks), 5)
+    wait_for(lambda: time.monotonic() - looks[-1] > 1, 30)
+    quiet = len(looks)
+    time.sleep(1)
+    assert len(looks) == quiet, "a database that nobody writes to is left alone"
     ask(studio, "a person")
-    assert quiet.is_over(), "a new job is seen at once"
+    # It would wait for another minute.
+    wait_for(lambda: len(looks) > quiet, 20)
+    wait_for(lambda: time.monotonic() - looks[-1] > 1, 30)
+    assert len(looks) > quiet + 2, "and looked again for a while, should a place become free"
+    over.set()
+    looking.join(5)
+    assert not looking.is_alive(), "who waits is let go"
+
+
+def test_where_nobody_tells_of_changes_the_queue_is_asked_all_the_time() -> None:
+    class Blind:
+        def change_mark(self) -> None:
+            return None
+
+    lookout = Lookout(Blind(), 0.02, anyway_s=60)  # pyright: ignore[reportArgumentType]
+    for _ in range(5):
+        lookout.wait("a lane")
