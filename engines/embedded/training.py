@@ -32,7 +32,7 @@ from torch.nn import functional
 from engines.embedded.engine import split
 from engines.embedded.pipeline import Warm
 from studio import models, training
-from studio.contracts import ModelSpec, Recipe
+from studio.contracts import Family, ModelSpec, Recipe
 from studio.engine import Cancelled, Inputs, Report, Stopping
 from studio.errors import ImageInvalid, ModelInvalid, TrainingDiverged, from_os_error
 from studio.files import write_atomically
@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 _ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 EVERYTHING = (*_ATTENTION, "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2", "conv_shortcut")
 _TRAINABLE = {"StableDiffusionPipeline", "StableDiffusionXLPipeline"}
+# As kohya's trainers write it, and others read it.
+_KOHYA_NAMES: dict[str, str] = {Family.sd15: "sd_v1", Family.sd2: "sd_v2", Family.sdxl: "sdxl_base_v1-0"}
 _ADAPTER = "default"
 # Gradients longer than this are cut to it, so that one odd picture doesn't undo what the others taught.
 _LONGEST_GRADIENT = 1.0
@@ -333,7 +335,7 @@ class Training:
             "ss_network_module": "networks.lora",
             "ss_network_dim": str(recipe.rank),
             "ss_network_alpha": str(recipe.alpha),
-            "ss_base_model_version": self._warm.spec.family,
+            "ss_base_model_version": _KOHYA_NAMES.get(self._warm.spec.family, self._warm.spec.family),
             "ss_sd_model_hash": self._warm.model_hash,
             "ss_steps": str(step),
             "ss_learning_rate": str(recipe.learning_rate),

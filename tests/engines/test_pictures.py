@@ -21,6 +21,7 @@ from studio.errors import InvalidFieldValue, OutOfMemory
 from studio.models import SAMPLERS, SCHEDULERS, describe, draws
 from studio.source import fitted
 from tests.engines.test_embedded import _ENVIRONMENT, HOME, PROMPT, STARTER, Said, _digest, _pixels, _recipe, _same, _settings
+from tests.engines.tiny_models import tiny_clip, tiny_sdxl, tiny_vae
 
 BLONDE = "portrait of a person with short blonde hair, pale skin, wearing a blue suit, light blue background, cartoon style"
 
@@ -371,7 +372,7 @@ def test_a_lora_acts_on_pictures_too_and_leaves_no_trace(warm: Embedded, blonde:
 
 
 def test_other_families_start_from_pictures_too(warm: Embedded, blonde: Image.Image, tmp_path: Path) -> None:
-    for make in (_tiny_sdxl, _tiny_flux):
+    for make in (tiny_sdxl, _tiny_flux):
         make(folder := tmp_path / make.__name__)
         # The large ones draw no picture as small as these; then a part of it would be enlarged.
         (folder / "likeness.json").write_text(json.dumps({"side_min": 64}), encoding="utf-8")
@@ -398,40 +399,6 @@ def test_a_model_that_knows_words_alone_says_so(warm: Embedded, blonde: Image.Im
         assert "FLUX" in caught.value.remedy
 
 
-def _tiny_sdxl(folder: Path) -> None:
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-    from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl import StableDiffusionXLPipeline
-    from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
-
-    tokenizer = CLIPTokenizer.from_pretrained(STARTER / "tokenizer")
-    unet = UNet2DConditionModel(
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        sample_size=16,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=(2, 4),
-        use_linear_projection=True,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        transformer_layers_per_block=(1, 1),
-        projection_class_embeddings_input_dim=6 * 8 + 32,
-        cross_attention_dim=64,
-        norm_num_groups=8,
-    )
-    StableDiffusionXLPipeline(
-        vae=_tiny_vae(channels=4),
-        text_encoder=CLIPTextModel(_tiny_clip()),
-        text_encoder_2=CLIPTextModelWithProjection(_tiny_clip()),
-        tokenizer=tokenizer,
-        tokenizer_2=tokenizer,
-        unet=unet,
-        scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
-        add_watermarker=False,
-    ).save_pretrained(folder)
-
-
 def _tiny_flux(folder: Path) -> None:
     from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
     from diffusers.pipelines.flux.pipeline_flux import FluxPipeline
@@ -440,8 +407,8 @@ def _tiny_flux(folder: Path) -> None:
 
     FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        vae=_tiny_vae(channels=4),
-        text_encoder=CLIPTextModel(_tiny_clip()),
+        vae=tiny_vae(channels=4),
+        text_encoder=CLIPTextModel(tiny_clip()),
         tokenizer=CLIPTokenizer.from_pretrained(STARTER / "tokenizer"),
         text_encoder_2=_tiny_t5(),
         tokenizer_2=CLIPTokenizer.from_pretrained(STARTER / "tokenizer"),
@@ -466,7 +433,7 @@ def _tiny_auraflow(folder: Path) -> None:
 
     AuraFlowPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=_tiny_vae(channels=4),
+        vae=tiny_vae(channels=4),
         text_encoder=UMT5EncoderModel(UMT5Config(vocab_size=50_000, d_model=32, d_kv=8, d_ff=37, num_layers=1, num_heads=4)),
         tokenizer=CLIPTokenizer.from_pretrained(STARTER / "tokenizer"),
         transformer=AuraFlowTransformer2DModel(
@@ -480,36 +447,6 @@ def _tiny_auraflow(folder: Path) -> None:
             pos_embed_max_size=64,
         ),
     ).save_pretrained(folder)
-
-
-def _tiny_vae(channels: int) -> Any:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-    blocks = (8, 8, 8, 8)
-    return AutoencoderKL(
-        block_out_channels=blocks,
-        down_block_types=("DownEncoderBlock2D",) * len(blocks),
-        up_block_types=("UpDecoderBlock2D",) * len(blocks),
-        latent_channels=channels,
-        norm_num_groups=4,
-        scaling_factor=0.13,
-        shift_factor=0.1,
-    )
-
-
-def _tiny_clip() -> Any:
-    from transformers import CLIPTextConfig
-
-    words = json.loads((STARTER / "text_encoder" / "config.json").read_text())
-    return CLIPTextConfig(
-        vocab_size=words["vocab_size"],
-        eos_token_id=words["eos_token_id"],
-        hidden_size=32,
-        intermediate_size=37,
-        num_attention_heads=4,
-        num_hidden_layers=2,
-        projection_dim=32,
-    )
 
 
 def _tiny_t5() -> Any:

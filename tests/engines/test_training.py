@@ -27,6 +27,7 @@ from studio.engine import Cancelled, Inputs, Stopping
 from studio.errors import Conflict, ImageInvalid, InvalidFieldValue, TrainingDiverged
 from studio.settings import Settings
 from studio.training import Schedule, Targets, TrainedLora, TrainingPicture, TrainRecipe
+from tests.engines.tiny_models import tiny_sdxl
 
 STARTER = Path(__file__).resolve().parent.parent.parent / "engines" / "embedded" / "starter_model"
 SMALL = TrainRecipe(model="starter", trigger="zxmia", rank=2, alpha=2, steps=6, batch=2, resolution=64, save_every=2, sample_every=6)
@@ -68,6 +69,28 @@ def test_a_run_that_was_stopped_goes_on_to_the_very_same_lora(engine: Embedded, 
     assert _losses(stopped) == _losses(whole)
     assert [one["step"] for one in training.read_progress(stopped)] == [1, 2, 3, 4, 5, 6]
     assert [one.state is not None for one in training.checkpoints(stopped)] == [False, False, True, True], "two can be gone on from"
+
+
+def test_sdxl_learns_with_both_of_its_text_encoders(engine: Embedded, pictures: list[TrainingPicture], tmp_path: Path) -> None:
+    """A tiny one of random numbers: that it learns, goes on, and is worn by the pipeline that draws."""
+    tiny_sdxl(model := tmp_path / "sdxl")
+    (model / "likeness.json").write_text(json.dumps({"side_min": 64}), encoding="utf-8")
+    recipe = SMALL.model_copy(update={"model": "sdxl", "learning_rate": 2e-2, "schedule": Schedule.constant, "warmup": 0, "steps": 8})
+    straight = engine.train(recipe, model, pictures, tmp_path / "whole", Said())
+    with pytest.raises(Stopping):
+        engine.train(recipe, model, pictures, tmp_path / "stopped", Said(Stopping, after=5))
+    went_on = engine.train(recipe, model, pictures, tmp_path / "stopped", Said())
+    assert _learned(went_on.path) == _learned(straight.path)
+    losses = _losses(tmp_path / "whole")
+    assert len(losses) == 8 and np.isfinite(losses).all()
+    with safe_open(straight.path, "pt") as file:
+        about: dict[str, str] = file.metadata()
+        names = list(file.keys())
+    assert names and all(name.startswith("lora_unet_") for name in names)
+    assert about["ss_base_model_version"] == "sdxl_base_v1-0"
+    plain, worn = _draw(engine, model=model, cfg=3), _draw(engine, straight, model=model, cfg=3)
+    assert not np.array_equal(plain, worn), "the LoRA changes the picture"
+    assert np.array_equal(_draw(engine, model=model, cfg=3), plain)
 
 
 def test_a_checkpoint_the_disk_lost_is_left_out_and_what_came_after_is_learned_again(
@@ -270,7 +293,7 @@ def _losses(folder: Path) -> list[float]:
     return [one["loss"] for one in training.read_progress(folder)]
 
 
-def _draw(engine: Embedded, lora: TrainedLora | None = None) -> np.ndarray:
+def _draw(engine: Embedded, lora: TrainedLora | None = None, *, model: Path = STARTER, cfg: float = 1) -> np.ndarray:
     recipe = Recipe.model_validate_json(
         json.dumps(
             {
@@ -278,12 +301,12 @@ def _draw(engine: Embedded, lora: TrainedLora | None = None) -> np.ndarray:
                 "negative_prompt": "",
                 "preset": None,
                 "engine": "embedded",
-                "model": "starter",
+                "model": model.name,
                 "loras": [{"path": "zxmia", "strength": 1}] if lora else [],
                 "width": 64,
                 "height": 64,
                 "steps": 6,
-                "cfg": 1,
+                "cfg": cfg,
                 "sampler": "dpmpp_2m",
                 "scheduler": "normal",
                 "seed": 5,
@@ -291,7 +314,7 @@ def _draw(engine: Embedded, lora: TrainedLora | None = None) -> np.ndarray:
             }
         )
     )
-    (artifact,) = engine.generate(recipe, Inputs(STARTER, loras=(lora.path,) if lora else ()), "run", Said())
+    (artifact,) = engine.generate(recipe, Inputs(model, loras=(lora.path,) if lora else ()), "run", Said())
     return np.asarray(artifact.image, dtype=float)
 
 
