@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 import sqlalchemy as sa
 
-from studio.contracts import Contract, JobState, PictureKind
+from studio.contracts import Contract, JobKind, JobState, PictureKind
 from studio.db import Database, characters, jobs, pictures
 from studio.errors import UnknownError, all_errors
 from studio.gallery import DAY_S, date_of, day_of
@@ -96,7 +96,10 @@ def analyse(database: Database, *, days: int, ahead_s: int = 0, preset_names: Ma
         states = {row.state: row.jobs for row in connection.execute(by_state)}
         waited = sa.select(jobs.c.started_at - jobs.c.created_at).where(recent, jobs.c.started_at.is_not(None))
         waits = connection.execute(waited).scalars().all()
-        ran = sa.select(jobs.c.finished_at - jobs.c.started_at).where(recent, jobs.c.state == JobState.done.value)
+        # A training takes hours and captions a moment: how long pictures take is told of pictures.
+        ran = sa.select(jobs.c.finished_at - jobs.c.started_at).where(
+            recent, jobs.c.state == JobState.done.value, jobs.c.kind == JobKind.generate.value
+        )
         runs = connection.execute(ran.where(jobs.c.started_at.is_not(None), jobs.c.finished_at.is_not(None))).scalars().all()
         failed = sa.select(jobs.c.error_code, sa.func.count()).where(recent, jobs.c.state.in_([state.value for state in FAILED]))
         codes = [(code, count) for code, count in connection.execute(failed.group_by(jobs.c.error_code))]

@@ -420,12 +420,16 @@ class Job(Contract):
 
 
 class Composed(Contract):
-    """What a request would make: the final prompts of its first job, and how many jobs and pictures it is."""
+    """What a request would make: the final prompts of its first job, and how many jobs and pictures it is.
+
+    `left_out` are marks of the character that the model has no words for: the prompt goes without them.
+    """
 
     prompt: str
     negative_prompt: str
     jobs: int
     pictures: int
+    left_out: tuple[str, ...] = ()
 
 
 class Submitted(Contract):

@@ -246,6 +246,7 @@ captioned = Table(
 
 # Before an engine's name: the row with its inventory. The bare name has its state.
 INVENTORY = "inventory:"
+MOST_QUEUED = 500
 engine_states = Table(
     "engine_states",
     metadata,
@@ -300,6 +301,10 @@ class Database:
         """
         return self.watcher.mark() if self.watcher else None
 
+    def queued_lanes(self) -> frozenset[str] | None:
+        """The lanes in which jobs wait, a hundred times cheaper than through the pool; None where only looking can tell."""
+        return self.watcher.queued_lanes() if self.watcher else None
+
     def close(self) -> None:
         self.engine.dispose()
         self.quick.dispose()
@@ -340,6 +345,17 @@ class Watcher:
                 return self._connection.execute("PRAGMA data_version").fetchone()[0]
             except sqlite3.Error:
                 return None
+
+    def queued_lanes(self) -> frozenset[str] | None:
+        """The lanes in which jobs wait; None where they can't be told, or where so many wait that to look would take long."""
+        with self._lock:
+            try:
+                if self._connection is None:
+                    return None
+                found = self._connection.execute("SELECT lane FROM jobs WHERE state = 'queued' LIMIT ?", (MOST_QUEUED,)).fetchall()
+            except sqlite3.Error:
+                return None
+        return frozenset(lane for (lane,) in found) if len(found) < MOST_QUEUED else None
 
     def close(self) -> None:
         with self._lock:

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from dbos import DBOS
     from dbos._queue import Queue
 
-# SQLite tells in a few microseconds whether anyone wrote, which is looked at so often; a look for work takes thousands.
+# SQLite tells in a few microseconds whether anyone wrote, and in a few more which jobs wait; a look for work takes thousands.
 WATCH_S = 0.015
 LOOKS_APART_S = 0.02
-LOOK_AFTER_CHANGE_S = 0.5
 LOOK_ANYWAY_S = 2.0
 # Between two times that a thread of DBOS asks whether to look; the waiting is done before it may ask.
 ASKS_APART_S = 0.001
@@ -68,13 +67,13 @@ def launch(settings: Settings, database: Database, run: Callable[[str], None], e
         DBOS.register_queue(
             lane,
             worker_concurrency=most,
-            polling_interval_sec=ASKS_APART_S,
+            polling_interval_sec=settings.poll_interval_s,
             on_conflict="always_update",
         )
 
 
 def _look_only_when_needed(dbos: DBOS, lookout: Lookout, enough: Callable[[str], int]) -> None:
-    """Let the queue threads of DBOS ask the database for work at once when it changed, seldom otherwise, and when little is at hand.
+    """Let the queue threads of DBOS ask the database for work as soon as there is some, seldom otherwise, and when little is at hand.
 
     Their two questions cost an idle worker 4 ms each time, which at the pace a click deserves is more of a core than an idle program may
     take. DBOS has no setting for it, so two of its methods are shadowed on this one object: `get_queue` (the limits of a queue, asked for
@@ -92,7 +91,10 @@ def _look_only_when_needed(dbos: DBOS, lookout: Lookout, enough: Callable[[str],
         # Nothing changes the limits of a queue while the worker runs.
         now = time.monotonic()
         if name not in queues or now - queues[name][0] >= LIMITS_S:
-            queues[name] = now, read_queue(name, **options)
+            queues[name] = now, (queue := read_queue(name, **options))
+            if queue is not None and name in LANES:
+                # Here alone, never in the database: a thread that begins asks before it knows of the lookout.
+                queue._polling_interval_sec = ASKS_APART_S  # pyright: ignore[reportPrivateUsage]
         return queues[name][1]
 
     def dequeue_scopes(queue_name: str) -> list[str | None]:
@@ -117,7 +119,7 @@ def _note_claims(dbos: DBOS, claims: Claims) -> None:
 
 
 class Lookout:
-    """Says when to look for work: as soon as anyone wrote to the database, for a while after it, and once in a while anyway.
+    """Says when to look for work: as soon as there is some, and once in a while anyway.
 
     On PostgreSQL, which can't be asked whether anyone wrote, every `every_s` seconds. `over` says that nobody waits any more.
     """
@@ -129,35 +131,47 @@ class Lookout:
         self._every_s = every_s
         self._anyway_s = anyway_s
         self._over = over
-        self._wrote = threading.Condition()
+        self._lock = threading.Lock()
         self._blind = database.change_mark() is None
         self._changes = 0
-        self._changed = time.monotonic()
+        # None: nobody can tell, so every lane looks.
+        self._with_work: frozenset[str] | None = None
         self._looked: dict[str, tuple[float, int]] = {}
+        self._asleep: dict[str, threading.Event] = {}
         if not self._blind:
             threading.Thread(target=self._watch, name="lookout", daemon=True).start()
 
     def wait(self, lane: str, *, busy: Callable[[], bool] = lambda: False) -> None:
         """Return when it is time to look for work of a lane. Each lane has one thread that does; one that is busy can wait for more."""
-        with self._wrote:
-            while (wait := self._due(lane, busy) - time.monotonic()) > 0 and not self._over():
-                self._wrote.wait(wait)
+        woken = threading.Event()
+        while not self._over():
+            working = busy()
+            with self._lock:
+                wait = self._due(lane, working) - time.monotonic()
+                # Work that comes while it is busy is looked for soon enough: threads that wake each other for nothing slow the work down.
+                if wait > 0 and not working:
+                    woken.clear()
+                    self._asleep[lane] = woken
+            if wait <= 0:
+                break
+            woken.wait(min(wait, self._every_s) if working else wait)
+        with self._lock:
+            self._asleep.pop(lane, None)
             self._looked[lane] = time.monotonic(), self._changes
 
-    def _due(self, lane: str, busy: Callable[[], bool]) -> float:
+    def _due(self, lane: str, busy: bool) -> float:
         if lane not in self._looked:
             return 0.0
         looked, known = self._looked[lane]
         if self._blind:
             return looked + self._every_s
-        if known != self._changes:
-            return looked + (self._every_s if busy() else LOOKS_APART_S)
-        # A while longer than the change: the thread that made it may still hold its place in the queue.
-        lively = time.monotonic() - self._changed < LOOK_AFTER_CHANGE_S
-        return looked + (self._every_s if lively else self._anyway_s)
+        if self._with_work is not None and lane not in self._with_work:
+            return looked + self._anyway_s
+        # What was there at the last look, too, waits for something: a place that is still held by a thread that ends.
+        return looked + (self._every_s if busy or known == self._changes else LOOKS_APART_S)
 
     def _watch(self) -> None:
-        mark = self._database.change_mark()
+        mark: int | None = None
         while True:
             time.sleep(WATCH_S)
             if self._over():
@@ -166,12 +180,16 @@ class Lookout:
             if now is None or now == mark:
                 continue
             mark = now
-            with self._wrote:
+            lanes = self._database.queued_lanes()
+            with self._lock:
                 self._changes += 1
-                self._changed = time.monotonic()
-                self._wrote.notify_all()
-        with self._wrote:
-            self._wrote.notify_all()
+                self._with_work = lanes
+                for lane, woken in self._asleep.items():
+                    if lanes is None or lane in lanes:
+                        woken.set()
+        with self._lock:
+            for woken in self._asleep.values():
+                woken.set()
 
 
 class Claims:

@@ -31,7 +31,8 @@ DAY_S = 86_400
 class Filters(TypedDict, total=False):
     """What pictures are looked for by; what is left out does not matter. `kind` is generated unless given, None for every kind.
 
-    `character` is an id or a slug; `since` is included, `until` is not; every word of `search` is in the prompt or the caption.
+    `character` is an id or a slug; `since` is included, `until` is not; every word of `search` is in the
+    prompt, the caption or the character's name.
     """
 
     kind: PictureKind | None
@@ -441,7 +442,12 @@ def _fits(filters: Filters) -> list[sa.ColumnElement[bool]]:
     if (until := filters.get("until")) is not None:
         fits.append(pictures.c.created_at < until.timestamp())
     for word in filters.get("search", "").split():
-        fits.append(pictures.c.prompt.icontains(word, autoescape=True) | pictures.c.caption.icontains(word, autoescape=True))
+        named = sa.select(characters.c.id).where(characters.c.name.icontains(word, autoescape=True))
+        fits.append(
+            pictures.c.prompt.icontains(word, autoescape=True)
+            | pictures.c.caption.icontains(word, autoescape=True)
+            | pictures.c.character_id.in_(named)
+        )
     return fits
 
 

@@ -77,7 +77,8 @@ def make_pictures(
     with gallery.database.begin() as connection:
         gallery.record(unrecorded, connection)
         jobs.finish(run.run_id, connection)
-        if run.recipe.character and unrecorded:
+        # What was drawn over another picture may show somebody else.
+        if run.recipe.character and unrecorded and run.recipe.image is None:
             characters.adopt_portrait(run.recipe.character, unrecorded[0].id, connection)
 
 

@@ -42,7 +42,7 @@ from studio.gallery import Gallery
 from studio.graphs import texts
 from studio.metadata import too_many_pixels
 from studio.presets import check_preset
-from studio.prompts import check_something_to_draw, compose, prompts_of
+from studio.prompts import check_something_to_draw, compose, left_out, prompts_of
 from studio.remote import COMFYUI, Remote, graph_of, offline
 from studio.safety_nodes import check_nodes
 from studio.settings import Settings
@@ -126,7 +126,13 @@ class Orders:
         prompt, negative = prompts_of(
             first.request, preset, character, style=style, caption=first.caption, template=template, family=family
         )
-        return Composed(prompt=prompt, negative_prompt=negative, jobs=len(parts), pictures=sum(part.request.count for part in parts))
+        return Composed(
+            prompt=prompt,
+            negative_prompt=negative,
+            jobs=len(parts),
+            pictures=sum(part.request.count for part in parts),
+            left_out=() if first.request.as_written else left_out(character, family),
+        )
 
     def check_space(self) -> None:
         """Raises DiskFull where a job would be accepted only to fail at its end."""

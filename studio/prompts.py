@@ -28,6 +28,8 @@ MAX_STEPS = 150
 DEFAULT_CAPTION = "portrait of a person"
 # The starter model draws no ages, and words like “34-year-old” cost it colours and style that it would have met.
 AGELESS = frozenset({"starter"})
+# What it was shown on faces. Any other mark it has no word for, and draws faces that fall apart where it reads one.
+_MARKS_OF_STARTER = re.compile(r"\b(?:(?:sun)?glasses|eyepatch|beard|goatee|moustache|mustache|hijab|turban|hat)\b", re.IGNORECASE)
 
 T = TypeVar("T")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -186,6 +188,9 @@ def prompts_of(
     if character is not None:
         # Under a mask only a part is drawn, which need not be the clothes.
         dressed = request.mask is not None or names_clothes(f"{character.appearance.marks}, {words}")
+        if family in AGELESS:
+            marks = ", ".join(mark for mark in _marks(character) if _MARKS_OF_STARTER.search(mark))
+            character = character.model_copy(update={"appearance": character.appearance.model_copy(update={"marks": marks})})
         words = fill(template, character, words or DEFAULT_CAPTION, dressed=dressed, ages=family not in AGELESS)
     preset = beside(preset, style)
     added = [*((preset.prompt_suffix, preset.style_words) if preset else ()), style.prompt_suffix if style else ""]
@@ -198,6 +203,17 @@ def prompts_of(
         request.negative_suffix,
     )
     return positive, negative
+
+
+def left_out(character: Character | None, family: str) -> tuple[str, ...]:
+    """The marks of a character that a model has no words for, which its prompts go without."""
+    if character is None or family not in AGELESS:
+        return ()
+    return tuple(mark for mark in _marks(character) if not _MARKS_OF_STARTER.search(mark))
+
+
+def _marks(character: Character) -> list[str]:
+    return [mark for mark in map(str.strip, character.appearance.marks.split(",")) if mark]
 
 
 def beside(preset: Preset | None, style: Preset | None) -> Preset | None:

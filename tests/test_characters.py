@@ -469,6 +469,16 @@ def test_only_its_own_photos_are_removed(studio: Studio) -> None:
 # Identity lock
 
 
+def test_marks_that_the_starter_model_has_no_words_for_are_left_out_and_said(studio: Studio) -> None:
+    made = studio.create_character(fields(name="Zoë", appearance={"marks": "freckles, round glasses, a small nose ring"}))
+    found = studio.compose(GenerateRequest(character=made.slug, prompt="smiling"))
+    assert "round glasses" in found.prompt and "freckles" not in found.prompt and "nose ring" not in found.prompt
+    assert found.left_out == ("freckles", "a small nose ring")
+    written = studio.compose(GenerateRequest(character=made.slug, prompt="freckles", as_written=True))
+    assert (written.prompt, written.left_out) == ("freckles", ()), "what somebody writes is theirs"
+    assert "freckles, round glasses, a small nose ring" in prompts_of(GenerateRequest(), None, made, family="sdxl")[0]
+
+
 def test_identity_lock_starts_from_the_portrait_where_no_lora_or_other_picture_leads(studio: Studio) -> None:
     made = studio.create_character(fields())
     request = GenerateRequest(prompt="in the rain", character=made.id, preset="identity_lock_v1")

@@ -191,6 +191,8 @@ def test_filters_find_what_they_say_and_go_together(gallery: Gallery) -> None:
     assert set(ids_of(gallery, favourite=False)) == {of_mira[1], of_nobody}
     assert ids_of(gallery, favourite=True, character="mira") == [of_mira[0]]
     assert ids_of(gallery, category="beach") == ids_of(gallery, search="umbrella red") == [of_mira[1]], "words of prompt and caption"
+    assert set(ids_of(gallery, search="Mira")) == set(of_mira), "whoever is in it is found by name"
+    assert ids_of(gallery, search="mira umbrella") == [of_mira[1]]
     assert ids_of(gallery, preset="neon_v1") == [of_kai]
     assert gallery.pictures(kind=None).total == 4
     gallery.trash([of_kai])

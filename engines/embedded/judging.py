@@ -256,7 +256,7 @@ class _Part:
 
     def __init__(self, report: Report, step: int, begin: float, share: float) -> None:
         self._report = report
-        self._note = f"Judging step {step}" if step else "Drawing without the LoRA"
+        self._note = f"Judging step {step}" if step else "Judging without the LoRA"
         self._begin = begin
         self._share = share
 

@@ -75,7 +75,9 @@ def routes(studio: Studio) -> APIRouter:
         category: Annotated[str | None, Query(description="Only pictures of this category"), Text] = None,
         since: Annotated[str | None, Query(description="Not older than this date or ISO time (UTC unless it says so)"), Text] = None,
         until: Annotated[str | None, Query(description="Up to the end of this date, or before this ISO time"), Text] = None,
-        search: Annotated[str, Query(description="Words in the prompt or the caption", max_length=1000, pattern=SEARCHABLE)] = "",
+        search: Annotated[
+            str, Query(description="Words in the prompt, the caption or the name of the character", max_length=1000, pattern=SEARCHABLE)
+        ] = "",
         limit: Limit = 100,
         cursor: Cursor = None,
         offset: Annotated[int, Query(description="Skip this many: to jump in a long list", ge=0, le=10_000_000)] = 0,

@@ -195,7 +195,7 @@ def _images(verbs: _Verbs) -> None:
     listing.add_argument("--favourites", action="store_true", help="only favourites")
     listing.add_argument("--since", metavar="DATE", help="not older than this date or ISO time (UTC unless it says so)")
     listing.add_argument("--until", metavar="DATE", help="up to the end of this date, or before this ISO time")
-    listing.add_argument("--search", metavar="WORDS", default="", help="words in the prompt or the caption")
+    listing.add_argument("--search", metavar="WORDS", default="", help="words in the prompt, the caption or the character's name")
     _paging(listing, 100)
     _verb(images, "show", "show one picture with all its parameters", "images.show").add_argument("id", metavar="ID")
     _verb(images, "trash", "move pictures to the trash", "images.trash").add_argument("ids", metavar="ID", nargs="+")

@@ -242,7 +242,7 @@ export class CharacterPage {
       h("button", { type: "button", class: "quiet", "data-tip": t("Select every photo"), onclick: () => this.choose(this.photos.map((photo) => photo.id)) }, t("Select all")),
       h("button", { type: "button", class: "quiet", "data-tip": t("Select none"), onclick: () => this.choose([]) }, t("Clear")),
     );
-    const about = h("dl", { class: "photo-words" }, h("dt", {}, t("What photos are for")), h("dd", {}, photosAreFor()), h("dt", {}, t("What keeps them the same today")), h("dd", {}, likenessToday()));
+    const about = h("dl", { class: "photo-words" }, h("dt", {}, t("What photos are for")), h("dd", {}, photosAreFor()), h("dt", {}, t("What keeps them the same today")), h("dd", {}, likenessToday(this.character)));
     const section = this.section("photos", t("Photos"), about, this.drop, this.progress, this.refusals, this.selection, this.grid);
     for (const [type, listener] of Object.entries(listeners)) section.addEventListener(type, listener);
     return section;

@@ -18,8 +18,8 @@ export function doctorWords(checks) {
 // What a check that went well means for whoever makes pictures. The doctor's own words, which name versions and paths, are the detail.
 const PLAIN = {
   Engine: t("What draws the pictures is ready"),
-  ComfyUI: t("ComfyUI, where you use one, can be reached"),
-  "AI-Toolkit": t("AI-Toolkit, where you use it, can train"),
+  ComfyUI: t("ComfyUI: none is used, or it can be reached"),
+  "AI-Toolkit": t("AI-Toolkit: it is not used, or it can train"),
   GPU: t("Processor and graphics card are known"),
   "Starter model": t("The model that comes with the studio is whole"),
   Models: t("Your models are found"),

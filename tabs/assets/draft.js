@@ -1,5 +1,7 @@
 // What the Generate form holds waits in this browser tab for a reload: a prompt is work.
 
+import { openStarting } from "./starting.js";
+
 const KEY = "likeness-form";
 const SAVE_MS = 300;
 const TEXTS = ["prompt", "negative_prompt", "prompt_suffix", "negative_suffix"];
@@ -47,7 +49,11 @@ export function startDraft() {
   });
   addEventListener("pagehide", () => timer && save());
   if (!kept) return;
-  const recall = () => document.dispatchEvent(new CustomEvent("likeness:recall", { detail: kept }));
+  const recall = () => {
+    document.dispatchEvent(new CustomEvent("likeness:recall", { detail: kept }));
+    // What a picture starts from must not lie behind a closed fold.
+    if (kept.source?.image || kept.references?.ids?.length) openStarting();
+  };
   if (document.documentElement.hasAttribute("data-recall")) recall();
   else document.addEventListener("likeness:recall-ready", recall, { once: true });
 }

@@ -20,7 +20,7 @@ const WHEN = {
   week: { name: t("Last 7 days"), back: 6 },
   month: { name: t("Last 30 days"), back: 29 },
   year: { name: t("Last 365 days"), back: 364 },
-  days: { name: t("From one day to another …") },
+  days: { name: t("Choose days …") },
 };
 // As gallery.css has it: where there is no room for the row.
 const narrow = matchMedia("(max-width: 52rem)");
@@ -80,7 +80,9 @@ export class Filters {
 
   // As GET /images takes it: days are days of this clock.
   query() {
-    const { when, since, until, kind, ...rest } = this.values;
+    const { when, kind, ...rest } = this.values;
+    // Whichever was written first: the earlier day begins.
+    const [since, until] = rest.since && rest.until ? [rest.since, rest.until].sort() : [rest.since, rest.until];
     const midnight = (day, later) => {
       const [year, month, date] = day.split("-").map(Number);
       return new Date(year, month - 1, date + later).toISOString();

@@ -205,7 +205,7 @@ class Gallery extends HTMLElement {
     } else if (this.filters.active) {
       this.say("filter", t("Nothing fits"), t("No picture fits all of these filters."), t("Clear all filters"), () => this.clearFilters());
     } else if (this.search) {
-      this.say("search", t("Nothing found"), t("No prompt and no caption has “{words}” in it.", { words: this.search }));
+      this.say("search", t("Nothing found"), t("No prompt, no caption and no name has “{words}” in it.", { words: this.search }));
     } else if (this.trashed) {
       this.say("trash", t("The trash is empty"), t("Pictures you throw away wait here until you empty it."));
     } else {

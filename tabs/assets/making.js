@@ -174,7 +174,8 @@ class Written extends Field {
       this.sum = h("p", { class: "sum", role: "status" });
       this.fold = h("details", { class: "fold" }, h("summary", {}, this.line), h("div", { class: "written" }, h("small", {}, t("Prompt")), this.positive, h("small", {}, t("Negative prompt")), this.negative));
       this.head.append(this.reset);
-      this.body.append(this.fold, this.sum);
+      this.lacks = h("p", { class: "soft small", role: "status", hidden: true });
+      this.body.append(this.fold, this.lacks, this.sum);
     }
     const shown = this.value ?? this.composed ?? { prompt: "", negative_prompt: "" };
     for (const area of [this.positive, this.negative]) {
@@ -186,6 +187,9 @@ class Written extends Field {
     toggle(this.reset, "hidden", !this.value);
     setText(this.note, this.value ? t("Edited by hand") : "");
     this.overrule();
+    const lacks = this.value ? [] : (this.composed?.left_out ?? []);
+    toggle(this.lacks, "hidden", !lacks.length);
+    setText(this.lacks, lacks.length ? t("The starter model can't draw {marks}: it is left out here, and larger models are told of it.", { marks: lacks.map((one) => `“${one}”`).join(", ") }) : "");
     setText(this.sum, this.sumWords());
   }
 

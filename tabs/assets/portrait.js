@@ -41,7 +41,10 @@ export function monogram(name) {
 }
 
 // Where photos are added and where the walkthrough ends: what is promised today, and what is not.
-export const likenessToday = () => t("Their looks go into every prompt, and a picture's seed can be kept. The starter model still draws each face anew, until it is taught this one on the Train tab; larger models come closer.");
+export const likenessToday = (who) =>
+  who?.lora
+    ? t("{name}'s own LoRA draws the face that was learned on the Train tab, their looks go into every prompt, and a picture's seed can be kept.", { name: who.name })
+    : t("Their looks go into every prompt, and a picture's seed can be kept. The starter model still draws each face anew, until it is taught this one on the Train tab; larger models come closer.");
 export const photosAreFor = () => t("Teach a model this face on the Train tab, start pictures from one, or make a character sheet of it. By themselves they don't change pictures.");
 
 // What the studio itself made of a template; one that somebody added has none and shows its letter.

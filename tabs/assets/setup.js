@@ -18,7 +18,7 @@ const STATES = {
   asleep: { words: t("Asleep"), about: t("Nothing is loaded. It wakes with the next picture.") },
   loading: { words: t("Waking up"), about: t("The model is being loaded.") },
   ready: { words: t("Ready"), about: t("The model is loaded: the next picture starts at once.") },
-  busy: { words: t("At work"), about: t("A picture is being made.") },
+  busy: { words: t("At work"), about: t("It draws or learns.") },
 };
 const WORKER = {
   running: null,

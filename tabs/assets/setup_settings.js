@@ -188,7 +188,7 @@ export class SettingsCard {
   }
 
   facts(item) {
-    if (item.secret) return [h("span", { class: "advanced-only" }, t("Only from the environment or .env")), h("span", { class: "simple-only" }, t("Can't be set here"))];
+    if (item.secret) return [h("span", { class: "advanced-only" }, t("Only from the environment or .env")), h("span", { class: "simple-only" }, t("A secret is not written on a page: put it into the file .env as {name}=…", { name: item.environment }))];
     if (item.fixed_by) return [h("span", { class: "fact" }, icon("lock"), h("span", { class: "advanced-only" }, t("Fixed by {what}", { what: item.fixed_by })), h("span", { class: "simple-only" }, t("Can't be changed here")))];
     return [
       item.now !== null ? h("span", { class: "fact" }, t("Runs with {value} this time", { value: item.now })) : null,

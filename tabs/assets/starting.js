@@ -369,7 +369,7 @@ async function sameMask(id, picture) {
   return mask.width === picture.width && mask.height === picture.height ? { mask: id, width: null, height: null } : {};
 }
 
-function openStarting() {
+export function openStarting() {
   const button = document.querySelector("#starting button.label-wrap");
   if (button && !button.classList.contains("open")) button.click();
 }

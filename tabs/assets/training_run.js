@@ -239,9 +239,11 @@ export class TrainingRun {
     if (!job || !this.state) return;
     const { state } = job;
     const live = state === "running";
-    if (this.tagKey !== `${state}${job.cancel_requested}`) {
-      this.tagKey = `${state}${job.cancel_requested}`;
-      this.state.replaceChildren(stateTag(job));
+    // Learned already, and its checkpoints are looked at.
+    const judging = live && /^(Judging|Looking at the dataset)/.test(job.note);
+    if (this.tagKey !== `${state}${job.cancel_requested}${judging}`) {
+      this.tagKey = `${state}${job.cancel_requested}${judging}`;
+      this.state.replaceChildren(judging ? h("span", { class: "tag on", "data-tip": t("Everything is learned. Each checkpoint draws the same pictures, to see which is the best; you can use one now.") }, t("Judging")) : stateTag(job));
     }
     const took = job.started_at && job.finished_at && ended(job) ? t("took {time}", { time: duration((new Date(job.finished_at) - new Date(job.started_at)) / 1000) }) : null;
     setText(this.about, [tn("{count} picture", "{count} pictures", training.pictures), t("LoRA “{name}”", { name: training.plan.lora }), took].filter(Boolean).join(" · "));
@@ -366,7 +368,7 @@ export class TrainingRun {
     const proposed = judgement?.proposed ?? null;
     toggle(this.why, "hidden", !judgement?.why);
     const how = judgement?.measure === "faces" ? t("Likeness is measured by the faces in the pictures.") : t("Likeness is measured by what the reader of drawn portraits sees: hair, skin and what they wear on the face.");
-    if (judgement?.why) this.why.replaceChildren(icon("sparkle"), h("div", {}, h("strong", {}, proposed ? tn("The one after {count} step is proposed", "The one after {count} steps is proposed", proposed) : t("None is proposed")), h("p", { lang: "en" }, judgement.why), h("p", { class: "soft train-small" }, how)));
+    if (judgement?.why) this.why.replaceChildren(icon("sparkle"), h("div", {}, h("strong", {}, !proposed ? t("None is proposed") : judgement.by_samples ? tn("The one after {count} step looks best so far", "The one after {count} steps looks best so far", proposed) : tn("The one after {count} step is proposed", "The one after {count} steps is proposed", proposed)), h("p", { lang: "en" }, judgement.why), h("p", { class: "soft train-small" }, how)));
     this.checkpoints.replaceChildren(...checkpoints.map((one) => this.checkpoint(one, verdicts.get(one.step), one.step === proposed)));
     const told = [...verdicts.values()].filter((one) => one.likeness !== null);
     toggle(this.judged.node, "hidden", told.length < 2);
@@ -410,7 +412,7 @@ export class TrainingRun {
       "li",
       { class: "train-checkpoint", "data-step": one.step, "data-proposed": proposed },
       h("span", { class: "train-checkpoint-face" }, face ? h("img", { src: face, alt: "", loading: "lazy", decoding: "async" }) : icon("archive")),
-      h("div", { class: "train-checkpoint-words" }, h("p", {}, h("strong", {}, steps), " ", proposed ? h("span", { class: "tag on" }, t("Proposed")) : null, one.version ? h("span", { class: `tag ${used ? "good" : ""}` }, used ? t("Version {version}, in use", { version: one.version }) : t("Version {version}", { version: one.version })) : null), h("p", { class: "soft train-small" }, bytes(one.bytes))),
+      h("div", { class: "train-checkpoint-words" }, h("p", {}, h("strong", {}, steps), " ", proposed ? h("span", { class: "tag on" }, this.training.judgement.by_samples ? t("Best so far") : t("Proposed")) : null, one.version ? h("span", { class: `tag ${used ? "good" : ""}` }, used ? t("Version {version}, in use", { version: one.version }) : t("Version {version}", { version: one.version })) : null), h("p", { class: "soft train-small" }, bytes(one.bytes))),
       meters,
       signs,
       used ? null : use,

@@ -11,6 +11,7 @@ import { duration, endWords, jobTitle, learnMore, nameOf, progressWords } from "
 const QUEUED_SHOWN = 12;
 const ENDED_SHOWN = 12;
 const CANCELLED_SHOWN = 4;
+const AGO_MS = 20_000;
 const WORKER_LATE_MS = 4000;
 
 class Tray extends HTMLElement {
@@ -40,6 +41,8 @@ class Tray extends HTMLElement {
     );
     feed.addEventListener("change", () => this.draw());
     feed.addEventListener("link", () => this.draw());
+    // “3 minutes ago” goes on, also where nothing happens.
+    setInterval(() => document.hidden || this.draw(), AGO_MS);
     this.draw();
   }
 

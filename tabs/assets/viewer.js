@@ -12,6 +12,8 @@ import { bytes, duration, knowsNames, learnMore, learnNames, moment, nameOf } fr
 
 let viewer = null;
 const TONES = { reinhard: t("Reinhard") };
+// Longer than it takes to open the next one.
+const BACK_MS = 150;
 
 // `list` is {total, at(index) -> picture or null}; one that changes also has find(id) -> index or -1, left(id), and calls `changed`
 // when it did. Resolves with the index that was shown last.
@@ -47,6 +49,7 @@ class Viewer {
     this.dialog.addEventListener("keydown", (event) => this.onKey(event));
     this.dialog.addEventListener("click", (event) => event.target.classList.contains("viewer-stage") && this.dialog.close());
     this.swipes();
+    addEventListener("popstate", () => this.dialog.open && history.state?.likeness !== "viewer" && this.dialog.close());
     document.body.append(this.dialog);
   }
 
@@ -56,6 +59,8 @@ class Viewer {
     Object.assign(this, { list, index, wanted: null });
     list.changed = () => this.relist();
     if (!this.dialog.open) this.dialog.showModal();
+    // The way back leads out of the large picture, not out of the tab.
+    if (history.state?.likeness !== "viewer") history.pushState({ likeness: "viewer" }, "");
     document.documentElement.toggleAttribute("data-still", true);
     place();
     this.show();
@@ -67,6 +72,14 @@ class Viewer {
     place();
     this.resolve?.(this.index);
     this.resolve = null;
+    // The step that was made for the way back goes too, unless another picture was opened at once.
+    setTimeout(() => !this.dialog.open && history.state?.likeness === "viewer" && history.back(), BACK_MS);
+  }
+
+  // Closed for another place: the way back leads to the tab that the picture was looked at on.
+  leave() {
+    if (history.state?.likeness === "viewer") history.replaceState(null, "");
+    this.dialog.close();
   }
 
   onKey(event) {
@@ -226,8 +239,8 @@ class Viewer {
 
   // The Generate tab takes the picture from here.
   hand(event) {
+    this.leave();
     document.dispatchEvent(new CustomEvent(event, { detail: { id: this.picture.id } }));
-    this.dialog.close();
     showTab("generate");
   }
 
@@ -259,8 +272,8 @@ class Viewer {
   }
 
   reuse() {
+    this.leave();
     document.dispatchEvent(new CustomEvent("likeness:reuse", { detail: this.picture.id }));
-    this.dialog.close();
   }
 
   async copy() {

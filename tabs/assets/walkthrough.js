@@ -238,9 +238,9 @@ export class Walkthrough {
     const heading = title(who ? t("A first picture of {name}", { name: who.name }) : t("A first picture"));
     const about = h("p", { class: "walk-lead" }, who ? looks(who.appearance) || t("Made from what you wrote.") : t("Of nobody in particular: you can choose a character later."));
     const written = h("p", { class: "walk-written" });
-    const kept = h("dl", { class: "walk-kept", hidden: true }, ...(who ? [h("dt", {}, t("What keeps {name} the same", { name: who.name })), h("dd", {}, likenessToday()), h("dt", {}, t("What photos are for")), h("dd", {}, photosAreFor())] : []));
+    const kept = h("dl", { class: "walk-kept", hidden: true }, ...(who ? [h("dt", {}, t("What keeps {name} the same", { name: who.name })), h("dd", {}, likenessToday(who)), h("dt", {}, t("What photos are for")), h("dd", {}, photosAreFor())] : []));
     const open = h("button", { type: "button", class: "button primary", hidden: true, "data-tip": t("Go on with pictures of your own"), onclick: () => this.finish() }, t("Open Generate"));
-    const again = h("button", { type: "button", class: "button", hidden: true, "data-tip": t("Start the picture once more"), onclick: () => ((again.hidden = true), this.make()) }, icon("retry"), t("Try again"));
+    const again = h("button", { type: "button", class: "button", hidden: true, "data-tip": t("Start the picture once more"), onclick: () => ((again.hidden = true), (open.hidden = true), this.make()) }, icon("retry"), t("Try again"));
     const others = [after].filter(Boolean);
     for (const one of others) one.hidden = true;
     this.easel = new Easel({
@@ -249,7 +249,9 @@ export class Walkthrough {
         setText(about, who ? t("From now on, pictures are made of {name} until you choose someone else.", { name: who.name }) : t("Describe what you like on Generate, and make as many as you want."));
         written.hidden = true;
         kept.hidden = !who;
-        for (const one of [open, ...others]) one.hidden = false;
+        again.lastChild.data = t("Another one");
+        again.dataset.tip = t("The same words with another seed: each picture comes out differently");
+        for (const one of [open, again, ...others]) one.hidden = false;
         open.focus({ preventScroll: true });
       },
       failed: () => (again.hidden = false),

@@ -11,8 +11,8 @@ export function duration(seconds) {
 }
 
 function inUnits(seconds) {
-  if (seconds < 90) return [Math.round(seconds), "second"];
-  if (seconds < 90 * 60) return [Math.round(seconds / 60), "minute"];
+  if (seconds < 60) return [Math.round(seconds), "second"];
+  if (seconds < 90 * 60) return [Math.max(1, Math.round(seconds / 60)), "minute"];
   return [Math.round(seconds / 3600), "hour"];
 }
 
