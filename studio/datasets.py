@@ -137,10 +137,14 @@ class Dataset(Contract):
 
 
 class DatasetPicturesAdded(Contract):
-    """What became of the files or pictures that were to be added."""
+    """What became of the files or pictures that were to be added.
+
+    `left_out` are paths of a folder or ZIP whose pictures are of others: kohya learns by them what a class looks like.
+    """
 
     items: tuple[DatasetPicture, ...]
     refused: tuple[RefusedPhoto, ...]
+    left_out: tuple[str, ...] = ()
 
 
 class DatasetFacet(Contract):
@@ -446,7 +450,7 @@ class Datasets:
                     problem = found.problem or _crossing(one.caption)
                     refused += [_refused(found.name, problem)] if problem else []
                     new.append(replace(one, caption="") if problem else one)
-        return self._add(dataset_id, new, refused, {})
+        return self._add(dataset_id, new, refused, {}).model_copy(update={"left_out": source.arrangement.left_out})
 
     def add_pictures(self, dataset_id: str, picture_ids: Sequence[str]) -> DatasetPicturesAdded:
         """Add pictures of the library, with their captions: what can't be used is named with its reason. Raises as `add_files` does."""

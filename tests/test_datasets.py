@@ -487,7 +487,11 @@ def test_the_same_by_command(settings: Settings, tmp_path: Path, capsys: pytest.
         (folder / f"{number}.jpg").write_bytes(jpeg(number))
         (folder / f"{number}.txt").write_text(f"[trigger], picture {number}", encoding="utf-8")
     made = said("create", "nova", "--name", "Folder")
-    assert len(said("import", "nova", str(folder))["items"]) == 3
+    (folder / "reg" / "1_woman").mkdir(parents=True)
+    (folder / "reg" / "1_woman" / "x.jpg").write_bytes(jpeg(99))
+    taken = said("import", "nova", str(folder))
+    assert len(taken["items"]) == 3 and taken["ok"]
+    assert taken["left_out"] == ["reg/1_woman/x.jpg"], "what a class is learned by is of others, and that is said"
     assert said("add", "nova", str(folder / "0.jpg"), status=1)["refused"][0]["error"]["code"] == "CONFLICT"
     shown_ = said("show", made["id"], "--limit", "2")
     assert (shown_["total"], shown_["items"][0]["caption"]) == (3, "nova_lk, picture 0")

@@ -200,6 +200,7 @@ def _changed(desk: Desk, said: dict[str, object]) -> Answer:
 def _added(added: DatasetPicturesAdded) -> Answer:
     lines = [f"{one.id}  {one.name}" for one in added.items]
     lines += [f"{one.name}: {one.error.message} {one.error.remedy}" for one in added.refused]
+    lines += [f"{path}: left out, a picture to learn the class by" for path in added.left_out]
     value = {"ok": not added.refused, **added.model_dump(mode="json")}
     return Answer(value, "\n".join(lines) or "Nothing new.", FAILED if added.refused and not added.items else OK)
 

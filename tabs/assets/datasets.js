@@ -807,6 +807,8 @@ class Datasets extends HTMLElement {
         const answer = await send(path, form);
         adding.kept += answer.items.length;
         adding.refused.push(...answer.refused);
+        const others = { message: t("It lies in a folder of pictures that a class is learned by, not this character: it is left out."), remedy: "" };
+        adding.refused.push(...(answer.left_out ?? []).map((name) => ({ name, error: others })));
         this.refresh();
       } catch (problem) {
         // Too much for one request is no fault of any one file.
