@@ -10,6 +10,7 @@ import { DatasetCheck } from "./dataset_check.js";
 import { h, icon, iconButton, paced, setText, toggle } from "./dom.js";
 import { onTab, showTab } from "./header.js";
 import { number, t, tn } from "./language.js";
+import { saveFile } from "./library.js";
 import { complain, toast } from "./toast.js";
 import { confirmed } from "./tray.js";
 
@@ -82,7 +83,7 @@ class Datasets extends HTMLElement {
     this.trainButton = button("sparkle", t("Train with this"), t("Teaches the character from these pictures"), () => this.train(), "primary");
     this.newButton = button("plus", t("New"), t("Another dataset of this character"), () => this.make());
     this.renameButton = iconButton("pencil", t("Rename the dataset"), () => this.rename());
-    this.exportLink = h("a", { class: "icon-button", download: "", "aria-label": t("Download as a ZIP"), "data-tip": t("Download as a ZIP: pictures, with a caption file beside each") }, icon("parcel"));
+    this.exportLink = h("a", { class: "icon-button", download: "", "aria-label": t("Download as a ZIP"), "data-tip": t("Download as a ZIP: pictures, with a caption file beside each"), onclick: (event) => this.export(event) }, icon("parcel"));
     this.deleteButton = iconButton("trash", t("Delete the dataset"), () => this.delete());
     this.facts = h("p", { class: "soft", role: "status" });
     this.head = h("div", { class: "dataset-head" }, h("label", { class: "dataset-choice" }, h("span", {}, t("Dataset")), this.choice), this.renameButton, this.exportLink, this.deleteButton, this.newButton, this.facts, this.trainButton);
@@ -775,6 +776,14 @@ class Datasets extends HTMLElement {
     const cut = await cropPicture(address(`${where}/file`, { v: picture.sha256.slice(0, 12) }), picture);
     if (cut) await this.act(picture.dataset_id, () => post(`${where}/crop`, cut));
     this.cells.get(this.focusAt)?.focus({ preventScroll: true });
+  }
+
+  // The link stays a link for whoever copies it; a plain click counts the bytes as they come.
+  export(event) {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const { name } = this.dataset;
+    saveFile(`${this.path}/export`, event.currentTarget, { name: "dataset.zip", words: t("Packing {name} …", { name }), done: t("{name} in one file", { name }) });
   }
 
   // Adding files: pictures first, so that the captions find theirs.

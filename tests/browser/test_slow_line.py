@@ -7,6 +7,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from bench.rig import Running, running_studio
 from tests.browser.browsing import DESKTOP, HOME, PHONE, open_browser, open_page
 from tests.browser.test_choosing import make, upload
+from tests.browser.test_train_tab import make_active
 
 SCREENS = HOME / "test-results" / "screens"
 SLOW = 40_000
@@ -79,6 +81,27 @@ def test_zip_export_and_import_count_their_bytes(studio: Running, browser: Brows
     expect(count).to_have_count(0)
     assert faults == []
     page.context.close()
+
+
+def test_a_datasets_zip_counts_its_bytes(studio: Running, browser: Browser, tmp_path: Path) -> None:
+    made: Any = studio.post("datasets", {"character": "nova", "name": "Faces"})
+    upload(studio, f"datasets/{made['id']}/images", ("one.png", noise(300)))
+    page, faults = open_page(browser, studio.url)
+    make_active(page, studio, "nova")
+    page.get_by_role("tab", name="Train").click()
+    page.locator(".train-views").get_by_role("button", name="Pictures").click()
+    page.locator(".dataset-cell img").first.wait_for()
+    throttle(page, SLOW)
+    with page.expect_download() as packed:
+        page.get_by_role("link", name="Download as a ZIP").click()
+        expect(page.locator(".toast-count")).not_to_have_count(0)
+    packed.value.save_as(tmp_path / "faces.zip")
+    with zipfile.ZipFile(tmp_path / "faces.zip") as parcel:
+        assert parcel.testzip() is None and any(name.endswith(".png") for name in parcel.namelist())
+    throttle(page, -1)
+    expect(page.get_by_text("Faces in one file")).to_be_visible()
+    page.context.close()
+    assert faults == []
 
 
 def test_a_file_that_is_no_character_says_so_and_leaves_nothing(studio: Running, browser: Browser, tmp_path: Path) -> None:
