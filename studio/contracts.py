@@ -117,6 +117,15 @@ class Family(StrEnum):
     other = "other"
 
 
+class Optimizer(StrEnum):
+    """What turns gradients into steps, by AI-Toolkit's names. Prodigy finds a rate by itself: the learning rate is a factor of it."""
+
+    adamw8bit = "adamw8bit"
+    adamw = "adamw"
+    adafactor = "adafactor"
+    prodigy = "prodigy"
+
+
 class Targets(StrEnum):
     """Which layers a LoRA changes."""
 
@@ -291,6 +300,7 @@ class TrainRequest(Asked):
     low_vram: bool | None = Field(None, description="AI-Toolkit alone: keep in the computer's memory what the card has no room for")
     quantize: bool | None = Field(None, description="AI-Toolkit alone: hold the model's weights in 8 bits while it learns")
     quantize_te: bool | None = Field(None, description="AI-Toolkit alone: hold the text encoder's weights in 8 bits")
+    optimizer: Optimizer | None = Field(None, description="AI-Toolkit alone: what turns gradients into steps; prodigy wants a rate of 1")
     seed: int = Field(-1, ge=-1, le=MAX_SEED)
     save_every: int | None = Field(None, ge=1)
     sample_every: int | None = Field(None, ge=1)

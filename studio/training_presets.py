@@ -18,7 +18,7 @@ from studio.training import ToolkitArch, TrainRecipe
 
 _ROUND = 50
 PRESETS = Path(__file__).resolve().parent.parent / "presets" / "training"
-_TOOLKIT_ALONE = ("low_vram", "quantize", "quantize_te")
+_TOOLKIT_ALONE = ("low_vram", "quantize", "quantize_te", "optimizer")
 _OPEN = (
     "steps",
     "rank",

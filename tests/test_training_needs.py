@@ -188,17 +188,21 @@ def test_what_a_remedy_names_can_be_asked_for_and_is_what_ai_toolkit_is_told(stu
         # Nobody knows what it takes then, so the next thing that is missing is told: the model's token.
         with pytest.raises(ModelGated):
             flux(studio, mara, **leaner)
-    request = TrainRequest.model_validate({"character": mara, "model": "flux", "resolution": 512, "low_vram": True, "quantize": False})
+    asked = {"resolution": 512, "low_vram": True, "quantize": False, "optimizer": "prodigy"}
+    request = TrainRequest.model_validate({"character": mara, "model": "flux", **asked})
     recipe = toolkit_recipe_for(request, "zmara", None, _toolkit_arches(), seed=1)
     told = config(
         recipe, ARCHES["flux"], Path("x/y"), Places(Path("a"), Path("b"), Path("c")), trainer="diffusion_trainer", device="cuda", seen=False
     )
     process = told["config"]["process"][0]
-    assert process["datasets"][0]["resolution"] == [512]
+    assert process["datasets"][0]["resolution"] == [512] and process["train"]["optimizer"] == "prodigy"
     assert (process["model"]["low_vram"], process["model"]["quantize"], process["model"]["quantize_te"]) == (True, False, True)
     with pytest.raises(InvalidFieldValue) as refused:
         order(studio, mara, low_vram=True)
     assert refused.value.field == "low_vram"
+    with pytest.raises(InvalidFieldValue) as refused:
+        order(studio, mara, optimizer="adamw")
+    assert refused.value.field == "optimizer"
     assert nothing_ordered(studio)
 
 

@@ -527,6 +527,9 @@ def _training(verbs: _Verbs) -> None:
         ("quantize-te", "AI-Toolkit alone: the text encoder's weights in 8 bits"),
     ):
         train.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=words)
+    train.add_argument(
+        "--optimizer", metavar="NAME", help="AI-Toolkit alone: adamw8bit (by default), adamw, adafactor or prodigy (with a rate of 1)"
+    )
     train.add_argument("--save-every", metavar="N", type=int, help="keep a checkpoint after so many steps")
     train.add_argument("--sample-every", metavar="N", type=int, help="draw the samples after so many steps")
     train.add_argument("--seed", metavar="S", type=int, help="same seed, same LoRA; a random one by default")

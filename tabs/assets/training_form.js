@@ -14,6 +14,7 @@ const FEW = 10;
 const TOOLKIT = "aitoolkit/";
 export const TARGETS = { attention: t("Attention only"), everything: t("All layers") };
 export const SCHEDULES = { constant: t("Constant"), linear: t("Linear"), cosine: t("Cosine") };
+const OPTIMIZERS = { adamw8bit: t("AdamW, 8 bits"), adamw: "AdamW", adafactor: "Adafactor", prodigy: "Prodigy" };
 const YES_NO = { true: t("Yes"), false: t("No") };
 // In the order in which they matter. `of` is the words for each choice; what is the studio's `own` AI-Toolkit doesn't know.
 export const FIELDS = [
@@ -36,11 +37,15 @@ export const FIELDS = [
   { name: "low_vram", label: t("Low video memory"), tip: t("What the graphics card has no room for waits in the computer's memory: slower, and it fits onto smaller cards."), of: YES_NO, toolkit: true },
   { name: "quantize", label: t("Model in 8 bits"), tip: t("The model's own weights take half the memory while it learns, and lose a little precision."), of: YES_NO, toolkit: true },
   { name: "quantize_te", label: t("Text encoder in 8 bits"), tip: t("The same for the part that reads the words."), of: YES_NO, toolkit: true },
+  { name: "optimizer", label: t("Optimizer"), tip: t("What turns each look at the pictures into a change. AdamW in 8 bits takes the least memory; Prodigy finds its own rate and wants a learning rate of 1."), of: OPTIMIZERS, toolkit: true },
   { name: "seed", label: t("Seed"), tip: t("The same seed, pictures and settings learn the same LoRA again. Empty: another one each time."), min: 0, max: 2 ** 32 - 1 },
 ];
 
 // What a recipe says of a field; null where its trainer's makers decide.
-export const settingOf = (field, recipe) => (field.toolkit ? recipe.toolkit?.[field.name] : recipe[field.name]) ?? null;
+export function settingOf(field, recipe) {
+  const value = field.toolkit ? recipe.toolkit?.[field.name] : recipe[field.name];
+  return value === "" && field.of ? null : (value ?? null);
+}
 
 export function settingWords(field, value) {
   if (value === null) return t("as its makers suggest");
