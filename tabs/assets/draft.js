@@ -6,6 +6,11 @@ const KEY = "likeness-form";
 const SAVE_MS = 300;
 const TEXTS = ["prompt", "negative_prompt", "prompt_suffix", "negative_suffix"];
 
+// The fold comes into the page a moment after the form.
+function openSoon(tries) {
+  if (!openStarting() && tries) setTimeout(() => openSoon(tries - 1), 50);
+}
+
 const stored = () => {
   try {
     return JSON.parse(sessionStorage.getItem(KEY) ?? "null");
@@ -52,7 +57,7 @@ export function startDraft() {
   const recall = () => {
     document.dispatchEvent(new CustomEvent("likeness:recall", { detail: kept }));
     // What a picture starts from must not lie behind a closed fold.
-    if (kept.source?.image || kept.references?.ids?.length) openStarting();
+    if (kept.source?.image || kept.references?.ids?.length) openSoon(100);
   };
   if (document.documentElement.hasAttribute("data-recall")) recall();
   else document.addEventListener("likeness:recall-ready", recall, { once: true });

@@ -372,6 +372,7 @@ async function sameMask(id, picture) {
 export function openStarting() {
   const button = document.querySelector("#starting button.label-wrap");
   if (button && !button.classList.contains("open")) button.click();
+  return Boolean(button);
 }
 
 customElements.define("likeness-source", Source);
