@@ -91,11 +91,14 @@ def _look_only_when_needed(dbos: DBOS, lookout: Lookout, enough: Callable[[str],
         # Nothing changes the limits of a queue while the worker runs.
         now = time.monotonic()
         if name not in queues or now - queues[name][0] >= LIMITS_S:
-            queues[name] = now, (queue := read_queue(name, **options))
-            if queue is not None and name in LANES:
-                # Here alone, never in the database: a thread that begins asks before it knows of the lookout.
-                queue._polling_interval_sec = ASKS_APART_S  # pyright: ignore[reportPrivateUsage]
-        return queues[name][1]
+            queues[name] = now, read_queue(name, **options)
+        queue = queues[name][1]
+        if queue is not None and name in LANES:
+            # Here alone, never in the database: a thread that begins asks before it knows of the lookout.
+            queue._polling_interval_sec = ASKS_APART_S  # pyright: ignore[reportPrivateUsage]
+            # As many as the engines have places for now: each that is at hand has a thread and its connection.
+            queue._worker_concurrency = enough(name)  # pyright: ignore[reportPrivateUsage]
+        return queue
 
     def dequeue_scopes(queue_name: str) -> list[str | None]:
         # While jobs run something is written all the time; to look each time took a fifth of what the worker spends on small jobs.
