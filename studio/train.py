@@ -129,7 +129,7 @@ class _Watched:
         try:
             self._judge = self._judge or self._begin()
             self._judge()
-        except (LikenessError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - looking must not cost what is being learned, whatever went wrong in it
             log.warning("The checkpoints are not judged while it learns: %s", error)
             self._judge = lambda: None
 

@@ -174,7 +174,7 @@ class Written extends Field {
       this.sum = h("p", { class: "sum", role: "status" });
       this.fold = h("details", { class: "fold" }, h("summary", {}, this.line), h("div", { class: "written" }, h("small", {}, t("Prompt")), this.positive, h("small", {}, t("Negative prompt")), this.negative));
       this.head.append(this.reset);
-      this.lacks = h("p", { class: "soft small", role: "status", hidden: true });
+      this.lacks = h("p", { class: "soft small written-lacks", role: "status", hidden: true });
       this.body.append(this.fold, this.lacks, this.sum);
     }
     const shown = this.value ?? this.composed ?? { prompt: "", negative_prompt: "" };
