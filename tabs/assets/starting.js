@@ -30,13 +30,30 @@ class Source extends Field {
 
   draw(changed) {
     if (changed === "items") return;
-    const key = JSON.stringify([this.value?.image, this.value?.mask, this.value?.real_person !== undefined, this.picture?.id]);
-    if (key === this.drawn) return this.follow();
-    this.drawn = key;
-    this.body.replaceChildren(...(this.value?.image ? this.chosen() : this.nothing()));
+    const key = JSON.stringify([this.value?.image, this.value?.mask]);
+    if (key !== this.drawn) {
+      this.drawn = key;
+      this.body.replaceChildren(...(this.value?.image ? this.chosen() : this.nothing()));
+      this.told = null;
+      this.dispatchEvent(new CustomEvent("likeness:drawn", { bubbles: true }));
+    }
+    this.tell();
     this.follow();
-    this.dispatchEvent(new CustomEvent("likeness:drawn", { bubbles: true }));
-    if (this.value?.image && this.picture?.id !== this.value.image) this.look(this.value.image);
+    if (this.value?.image) this.known();
+  }
+
+  // What is known of the picture comes later than its buttons, and never takes one away from under a finger.
+  tell() {
+    if (!this.value?.image) return;
+    const mine = this.picture?.id === this.value.image ? this.picture : null;
+    const key = JSON.stringify([mine?.id, this.value.real_person]);
+    if (key === this.told) return;
+    this.told = key;
+    const words = this.value.mask ? h("p", { class: "soft small" }, keptWords(mine)) : null;
+    const real = mine && mine.kind !== "generated" && !mine.character_id ? askReal(t("Does it show a real person?"), this.value, (more) => this.change(more)) : null;
+    const answering = this.facts.contains(document.activeElement);
+    this.facts.replaceChildren(...[words, real].filter(Boolean));
+    if (answering) this.facts.querySelector("input:checked")?.focus();
   }
 
   nothing() {
@@ -46,21 +63,19 @@ class Source extends Field {
   }
 
   chosen() {
-    const mine = this.picture?.id === this.value.image ? this.picture : null;
     const image = h("img", { src: thumbnail(this.value.image), alt: t("The picture to start from") });
     this.amount = h("input", { type: "range", min: 0.05, max: 1, step: 0.05, "aria-label": t("How much is drawn anew"), "data-tip": t("Low keeps the picture, high keeps only its idea."), oninput: () => this.change({ denoise: Number(this.amount.value) }) });
     this.amountWords = h("output");
     const paint = h("button", { type: "button", class: "button", "data-tip": t("Only what you paint over is drawn anew; the rest stays as it is, pixel for pixel"), onclick: () => this.paint() }, this.value.mask ? t("Change the mask") : t("Paint a mask"));
-    const parts = [
+    this.facts = h("div", { class: "source-facts" });
+    return [
       h("div", { class: "source" }, image, iconButton("close", t("Start from nothing again"), () => this.clear())),
       h("div", { class: "source-side" },
         h("label", { class: "amount" }, h("span", {}, t("Drawn anew")), this.amount, this.amountWords),
         h("div", { class: "row-of-buttons" }, paint, this.value.mask ? h("button", { type: "button", class: "quiet", "data-tip": t("Draw the whole picture anew again"), onclick: () => this.change({ mask: null }) }, t("No mask")) : null),
-        this.value.mask ? h("p", { class: "soft small" }, keptWords(mine)) : null,
-        mine && mine.kind !== "generated" && !mine.character_id ? askReal(t("Does it show a real person?"), this.value, (more) => this.change(more)) : null,
+        this.facts,
       ),
     ];
-    return parts;
   }
 
   follow() {
@@ -69,9 +84,7 @@ class Source extends Field {
   }
 
   change(more) {
-    const { real_person } = this.value;
     this.pick({ ...this.value, ...more });
-    if (more.real_person !== undefined && more.real_person !== real_person) this.drawn = null;
     this.draw();
   }
 
@@ -87,14 +100,32 @@ class Source extends Field {
     this.draw();
   }
 
+  // The picture's row, asked for once; null where it is gone or another one was chosen meanwhile.
+  async known() {
+    const id = this.value?.image;
+    if (this.picture?.id === id) return this.picture;
+    if (this.asking?.id !== id) this.asking = { id, answer: this.look(id) };
+    return this.asking.answer;
+  }
+
   async look(id) {
+    let found = null;
+    let fault = null;
     try {
-      this.picture = await get(`images/${encodeURIComponent(id)}`);
-      this.draw();
+      found = await get(`images/${encodeURIComponent(id)}`);
     } catch (problem) {
-      complain(problem);
-      this.clear();
+      fault = problem;
     }
+    this.asking = null;
+    if (this.value?.image !== id) return null;
+    if (fault) {
+      complain(fault);
+      this.clear();
+      return null;
+    }
+    this.picture = found;
+    this.draw();
+    return found;
   }
 
   async upload(chosen) {
@@ -111,8 +142,9 @@ class Source extends Field {
   }
 
   async paint() {
-    if (!this.picture) return;
-    const painted = await paintMask(file(this.picture.id), this.picture.width, this.picture.height, this.value.mask ? file(this.value.mask) : null);
+    const picture = await this.known();
+    if (!picture) return;
+    const painted = await paintMask(file(picture.id), picture.width, picture.height, this.value.mask ? file(this.value.mask) : null);
     if (!painted) return;
     try {
       const mask = await sendFile(new File([painted], "mask.png", { type: "image/png" }), { kind: "mask" });

@@ -224,6 +224,28 @@ def test_only_the_painted_part_is_drawn_anew(studio: Running, visit: Open) -> No
     assert np.abs(before[~kept].astype(int) - after[~kept]).mean() > 5
 
 
+def test_a_mask_asked_for_before_the_picture_is_known_is_painted_once_it_is(studio: Running, visit: Open) -> None:
+    studio.post("generate?wait=60", {"prompt": "portrait of a person with white hair", "steps": 1, "seed": 5, "width": 64, "height": 64})
+    page = visit()
+    held: list[Route] = []
+    page.locator(".result").first.hover()
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/v1/images/*", hold, times=1)
+    page.get_by_role("button", name="Start from this picture: picture 1").click()
+    paint = page.get_by_role("button", name="Paint a mask")
+    paint.click()
+    button = paint.element_handle()
+    wait_until(lambda: page.evaluate("1") and bool(held), 20, "the picture was not asked for")
+    expect(page.locator(".mask-paper")).to_have_count(0)
+    for route in held:
+        route.continue_()
+    expect(page.locator(".mask-paper")).to_be_visible()
+    assert button.evaluate("button => button.isConnected"), "the button was taken away while it could be pressed"
+
+
 def test_a_painted_part_of_a_large_picture_leaves_its_size_and_the_rest(studio: Running, visit: Open, tmp_path: Path) -> None:
     Image.effect_noise((900, 600), 60).convert("RGB").save(tmp_path / "large.png")
     page = visit()
