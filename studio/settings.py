@@ -65,7 +65,12 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the embedded engine; 0 takes one per core.")
     idle_unload_s: float = Field(600, gt=0, description="Seconds without a job after which the embedded engine frees its memory.")
     engine_timeout_s: float = Field(180, gt=0, description="Seconds without progress after which a job fails with ENGINE_TIMEOUT.")
-    poll_interval_s: float = Field(0.08, ge=0.01, le=10, description="Seconds between two looks of the worker for new jobs.")
+    poll_interval_s: float = Field(
+        0.08,
+        ge=0.01,
+        le=10,
+        description="Seconds between two looks for more jobs while some run, and always on PostgreSQL; otherwise a job begins at once.",
+    )
     previews_per_s: float = Field(4, ge=0, le=10, description="The most live previews a second of one job; 0 turns them off.")
     explicit_threshold: float = Field(
         0.5, gt=0, le=1, description="The score, 0 to 1, from which an edit of a real person's photo counts as explicit and is withheld."

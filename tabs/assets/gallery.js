@@ -64,8 +64,8 @@ class Gallery extends HTMLElement {
     let waiting = 0;
     this.box = h("input", {
       type: "search",
-      placeholder: t("Search prompts and captions"),
-      "aria-label": t("Search prompts and captions"),
+      placeholder: t("Search prompts, captions and names"),
+      "aria-label": t("Search prompts, captions and names"),
       "data-tip": t("Words that a picture was made with, or that say what it shows"),
       oninput: () => {
         clearTimeout(waiting);

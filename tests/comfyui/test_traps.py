@@ -1,5 +1,5 @@
-"""The sixteen ways in which a real ComfyUI surprises its clients, by their numbers in docs/comfyui.md. The 11th, its restart, is in
-test_watch.py."""
+"""The sixteen ways in which a real ComfyUI surprises its clients, by their numbers in docs/comfyui.md. What the
+11th, its restart, does to a job that runs is in test_watch.py."""
 
 from __future__ import annotations
 
@@ -308,6 +308,27 @@ def test_10_a_node_that_fails_says_which_and_why(server: ComfyServer) -> None:
         run(server, fail("CUDA error: out of memory"), _id(), Said())
 
 
+def test_11_after_a_restart_numbers_begin_again_and_only_the_files_are_left(mortal_comfy: Server, mortal: ComfyServer) -> None:
+    job, waits = _id(), _id()
+    file = run(mortal, text_to_image(), job, Said()).files[0]
+    _blocked(mortal)
+    mortal.post(empty(), waits, "somebody")
+    before = _numbers(mortal_comfy)
+    mortal_comfy.kill()
+    mortal_comfy.start()
+    assert mortal.history(job) is None
+    assert waits not in mortal.queue().pending
+    assert Image.open(io.BytesIO(mortal.view(file))).size == (64, 64)
+    # Two jobs that were posted at the two times can have one number: jobs are known by their names alone.
+    blocking = _blocked(mortal)
+    mortal.post(empty(), waits, "somebody")
+    mortal.post(empty(), "last", "somebody")
+    assert min(_numbers(mortal_comfy)) < max(before)
+    assert mortal.queue().pending == (waits, "last")
+    mortal.cancel(blocking)
+    assert run(mortal, empty(), waits, Said()).completed
+
+
 def test_12_files_are_fetched_by_name_and_nothing_else_is(server: ComfyServer) -> None:
     for gone in (
         OutputFile("gone.png", "", "output"),
@@ -387,6 +408,10 @@ def _blocked(server: ComfyServer) -> str:
     server.post(sleep(100, steps=1000), job, "somebody")
     wait_until(lambda: job in server.queue().running, 120, "the server did not begin")
     return job
+
+
+def _numbers(comfy: Server) -> list[float]:
+    return [item[0] for item in httpx.get(f"{comfy.url}/queue", trust_env=False).json()["queue_pending"]]
 
 
 def _post(comfy: Server, body: dict[str, Any]) -> httpx.Response:
