@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 # SQLite tells in a few microseconds whether anyone wrote, and in a few more which jobs wait; a look for work takes thousands.
 WATCH_S = 0.015
-# To wake costs more than to look: who ordered lately is waited for more closely.
-WATCH_CLOSELY_S = 0.005
-CLOSELY_FOR_S = 30.0
 LOOKS_APART_S = 0.02
 LOOK_ANYWAY_S = 2.0
 # Between two times that a thread of DBOS asks whether to look; the waiting is done before it may ask.
@@ -178,9 +175,8 @@ class Lookout:
 
     def _watch(self) -> None:
         mark: int | None = None
-        ordered = -CLOSELY_FOR_S
         while True:
-            time.sleep(WATCH_CLOSELY_S if time.monotonic() - ordered < CLOSELY_FOR_S else WATCH_S)
+            time.sleep(WATCH_S)
             if self._over():
                 break
             now = self._database.change_mark()
@@ -188,8 +184,6 @@ class Lookout:
                 continue
             mark = now
             lanes = self._database.queued_lanes()
-            if lanes:
-                ordered = time.monotonic()
             with self._lock:
                 self._changes += 1
                 self._with_work = lanes
