@@ -93,7 +93,7 @@ def compare(
         before = sum(worker.cpu_times()[:2])
         rates["studio"].append(jobs / through_studio(studio, request, jobs))
         spent += sum(worker.cpu_times()[:2]) - before
-    for _ in range(30):
+    for _ in range(60):
         alone["bare"].append(bare.make(graph, 1))
         ran, ordered = alone_in_studio(studio, request)
         alone["studio"].append(ran)
