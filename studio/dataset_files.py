@@ -244,6 +244,28 @@ class DatasetZip:
         return bytes(data)
 
 
+class DatasetFiles:
+    """Files of a folder that somebody chose in a browser: paths inside it, with their bytes. Paths only say what lies beside what."""
+
+    def __init__(self, files: Sequence[tuple[str, bytes]]) -> None:
+        self._files = {path.replace("\\", "/"): data for path, data in files}
+        self.arrangement = arrange(list(self._files))
+
+    def pictures(self, most_bytes: int) -> Iterator[Found]:
+        """Each picture with its caption; one of more than `most_bytes` comes with its problem."""
+        yield from _pictures(self.arrangement, self._read, most_bytes)
+
+    def _read(self, path: str, most: int) -> bytes:
+        data = self._files[path]
+        if len(data) > most:
+            raise _too_large(path, most)
+        return data
+
+
+DatasetSource = DatasetFolder | DatasetZip | DatasetFiles
+"""Where a dataset comes from: `arrangement` says what lies in it, `pictures` reads them."""
+
+
 def pack(pictures: Iterable[tuple[str, Path, str]], *, trigger: str = "", class_word: str = "", repeats: int = 0) -> Iterator[bytes]:
     """The bytes of a ZIP, piece by piece: each picture (a name to show, its file, its caption) with its caption's file beside it.
 

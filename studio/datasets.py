@@ -29,7 +29,7 @@ from studio import captions
 from studio.characters import Characters, check_consent, slug_of
 from studio.contracts import Asked, Character, Contract, Name, Page, Picture, Problem, Prompt, RefusedPhoto, new_id
 from studio.cursors import decode_cursor, encode_cursor
-from studio.dataset_files import DatasetFolder, DatasetZip, Found, pack
+from studio.dataset_files import DatasetSource, Found, pack
 from studio.dataset_shelf import SHA256, DatasetShelf, Kept
 from studio.db import Database, dataset_changes, dataset_pictures, datasets, trainings
 from studio.errors import Conflict, ImageInvalid, InvalidFieldValue, LikenessError, NotFound, SafetyFilter
@@ -256,12 +256,7 @@ class Datasets:
 
         Every word of `search` is in the caption, the name or a tag. Raises NotFound.
         """
-        fits: list[sa.ColumnElement[bool]] = []
-        if character is not None:
-            mine = sa.select(datasets.c.id).where(datasets.c.character_id == self._characters.character(character).id)
-            fits.append(dataset_pictures.c.dataset_id.in_(mine))
-        if dataset_id is not None:
-            fits.append(dataset_pictures.c.dataset_id == dataset_id)
+        fits = self._among(dataset_id, character)
         for column, wanted in ((dataset_pictures.c.tags, tag and tag.lower()), (dataset_pictures.c.flags, flag)):
             if wanted:
                 fits.append(column.contains(_quoted(wanted), autoescape=True))
@@ -305,14 +300,15 @@ class Datasets:
             raise _no_picture(picture_id)
         return _picture(found[0])
 
-    def facets(self, dataset_id: str) -> DatasetFacets:
-        """The tags and flags of a dataset's pictures, the most frequent first. Raises NotFound."""
+    def facets(self, dataset_id: str | None = None, *, character: str | None = None) -> DatasetFacets:
+        """The tags and flags of a dataset's pictures, or of all (of one character's), the most frequent first. Raises NotFound."""
         by = (dataset_pictures.c.tags, dataset_pictures.c.flags, dataset_pictures.c.caption != "")
-        counted = sa.select(*by, sa.func.count()).where(dataset_pictures.c.dataset_id == dataset_id).group_by(*by)
+        counted = sa.select(*by, sa.func.count()).where(*self._among(dataset_id, character)).group_by(*by)
         tags, flags = Counter[str](), Counter[str]()
         pictures = captioned = 0
         with self.database.read() as connection:
-            _row(connection, dataset_id)
+            if dataset_id is not None:
+                _row(connection, dataset_id)
             for tags_there, flags_there, has_caption, count in connection.execute(counted):
                 pictures += count
                 captioned += count if has_caption else 0
@@ -426,7 +422,7 @@ class Datasets:
         refused += [one for one in found if isinstance(one, RefusedPhoto)]
         return self._add(dataset_id, new, refused, texts)
 
-    def take_in(self, dataset_id: str, source: DatasetFolder | DatasetZip) -> DatasetPicturesAdded:
+    def take_in(self, dataset_id: str, source: DatasetSource) -> DatasetPicturesAdded:
         """Take in a folder or a ZIP of pictures with their captions, as kohya and AI-Toolkit keep them. It is one change.
 
         Raises as `add_files` does.
@@ -682,6 +678,15 @@ class Datasets:
         return self.files.sweep(named)
 
     # Inside
+
+    def _among(self, dataset_id: str | None, character: str | None) -> list[sa.ColumnElement[bool]]:
+        fits: list[sa.ColumnElement[bool]] = []
+        if character is not None:
+            mine = sa.select(datasets.c.id).where(datasets.c.character_id == self._characters.character(character).id)
+            fits.append(dataset_pictures.c.dataset_id.in_(mine))
+        if dataset_id is not None:
+            fits.append(dataset_pictures.c.dataset_id == dataset_id)
+        return fits
 
     def _agreed(self, character_id: str) -> Character:
         character = self._characters.character(character_id)

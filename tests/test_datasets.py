@@ -449,6 +449,46 @@ def test_the_whole_way_over_http(api: TestClient) -> None:
     assert api.get(base).json()["pictures"] == 4
 
 
+def test_a_folder_from_a_browser_is_taken_in_as_one_on_the_disk_is(api: TestClient) -> None:
+    made = api.post("datasets", json={"character": "nova"}).json()
+    files = [
+        ("10_nova woman/0.jpg", jpeg(0)),
+        ("10_nova woman/0.txt", b"[trigger], laughing"),
+        ("10_nova woman/1.jpg", jpeg(1)),
+        ("10_nova woman/default.txt", b"[trigger], outdoors"),
+        ("reg/1_woman/x.jpg", jpeg(99)),
+        ("10_nova woman/_latent_cache/0.jpg", jpeg(7)),
+        ("../../etc/passwd.jpg", jpeg(8)),
+        ("2.jpg", jpeg(2)),
+    ]
+    answer = api.post(f"datasets/{made['id']}/import", files=[("file", each) for each in files])
+    assert answer.status_code == 201, answer.text
+    said = answer.json()
+    assert [(one["name"], one["caption"]) for one in said["items"]] == [
+        ("2.jpg", ""),
+        ("0.jpg", "nova_lk, laughing"),
+        ("1.jpg", "nova_lk, outdoors"),
+    ]
+    assert (said["refused"], said["left_out"]) == ([], ["reg/1_woman/x.jpg"])
+    one = api.post(f"datasets/{made['id']}/import", files={"file": ("nova/3.jpg", jpeg(3))})
+    assert len(one.json()["items"]) == 1, one.text
+
+
+def test_the_pictures_of_everybody_are_found_together(api: TestClient) -> None:
+    assert api.post("characters", json={"name": "Leo", "appearance": {"age": 30, "gender": "man"}}).status_code == 201
+    for who, count in (("nova", 2), ("leo", 1)):
+        made = api.post("datasets", json={"character": who}).json()
+        sent = [("file", (f"{who}-{at}.jpg", jpeg(at + 10 * count))) for at in range(count)]
+        ids = [one["id"] for one in api.post(f"datasets/{made['id']}/images", files=sent).json()["items"]]
+        api.patch(f"datasets/{made['id']}/images", json={"ids": ids, "change": {"add_tags": [who, "both"]}})
+    everybody = api.get("datasets/facets").json()
+    assert {one["id"]: one["count"] for one in everybody["tags"]} == {"both": 3, "nova": 2, "leo": 1}
+    assert (everybody["pictures"], everybody["captioned"]) == (3, 0)
+    assert {one["id"] for one in api.get("datasets/facets", params={"character": "leo"}).json()["tags"]} == {"both", "leo"}
+    assert api.get("datasets/facets", params={"character": "nobody"}).status_code == 404
+    assert api.get("datasets/images", params={"tag": "both"}).json()["total"] == 3
+
+
 def test_what_cannot_be_is_refused_over_http(api: TestClient) -> None:
     base = f"datasets/{api.post('datasets', json={'character': 'nova'}).json()['id']}"
     tries = [
@@ -496,6 +536,8 @@ def test_the_same_by_command(settings: Settings, tmp_path: Path, capsys: pytest.
     shown_ = said("show", made["id"], "--limit", "2")
     assert (shown_["total"], shown_["items"][0]["caption"]) == (3, "nova_lk, picture 0")
     ids = [one["id"] for one in shown_["items"]]
+    assert said("pictures", "--character", "nova", "--limit", "2")["items"] == shown_["items"]
+    assert said("pictures", "--search", "nothing like this")["total"] == 0
     assert said("caption", "nova", "--find", "picture", "--replace", "photo", "--preview")["count"] == 3
     assert said("caption", "nova", "--suffix", "soft light", "--picture", ids[0])["count"] == 1
     assert "too_few" in [one["code"] for one in said("check", "nova")["findings"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -17,7 +18,7 @@ from studio.api.views import PREFIX, SEARCHABLE, Counted, Cursor, Id, Limit
 from studio.captions import CaptionChange
 from studio.contracts import Asked, Contract, Name, RefusedPhoto
 from studio.dataset_check import Preflight
-from studio.dataset_files import DatasetZip
+from studio.dataset_files import PICTURES, DatasetFiles, DatasetZip
 from studio.datasets import (
     MOST_PICTURES,
     CaptionEdit,
@@ -28,6 +29,7 @@ from studio.datasets import (
     DatasetFacets,
     DatasetFields,
     DatasetPicture,
+    DatasetPicturesAdded,
     PicturesChange,
     Title,
 )
@@ -86,11 +88,12 @@ class DatasetPictures(Contract):
 
 
 class DatasetPicturesReceived(Contract):
-    """What became of what was sent."""
+    """What became of what was sent. `left_out` are paths whose pictures are of others: kohya learns by them what a class looks like."""
 
     ok: bool = True
     items: tuple[DatasetPictureView, ...]
     refused: tuple[RefusedPhoto, ...]
+    left_out: tuple[str, ...] = ()
 
 
 class CaptionsAnswer(Contract):
@@ -179,6 +182,11 @@ def routes(studio: Studio) -> APIRouter:
         )
         return DatasetPictures(items=tuple(_shown(one) for one in page.items), next=page.next, total=page.total)
 
+    @router.get("/datasets/facets", summary="What the pictures of all datasets can be found by", responses=found)
+    def facets_everywhere(character: Annotated[str | None, Whose] = None) -> DatasetFacets:
+        """Tags, findings of the check, and how many have a caption; of everybody, or of one character."""
+        return studio.datasets.facets(character=character)
+
     @router.get("/datasets/{id}", summary="One dataset", responses=found)
     def dataset(id: Id) -> DatasetView:
         """Its name, how many pictures it has, and how many of them a caption."""
@@ -215,8 +223,7 @@ def routes(studio: Studio) -> APIRouter:
         of the same name. `refused` names each file that could not be used, with the reason; the others are kept.
         """
         files = await files_of(request, studio.settings.max_upload_mb * 2**20, most_files=MOST_FILES)
-        added = await run_in_threadpool(studio.datasets.add_files, id, files)
-        return DatasetPicturesReceived(items=tuple(_shown(one) for one in added.items), refused=added.refused)
+        return _received(await run_in_threadpool(studio.datasets.add_files, id, files))
 
     @router.patch("/datasets/{id}/images", summary="Change many pictures", responses=changed)
     def change_many(id: Id, body: ChangeChosen) -> Counted:
@@ -232,7 +239,7 @@ def routes(studio: Studio) -> APIRouter:
     def add_pictures(id: Id, body: FromLibrary) -> DatasetPicturesReceived:
         """Copies, with their captions; one without a caption gets the trigger word and a plain one."""
         added = studio.datasets.add_pictures(id, body.pictures)
-        return DatasetPicturesReceived(items=tuple(_shown(one) for one in added.items), refused=added.refused)
+        return _received(added)
 
     @router.get("/datasets/{id}/facets", summary="What a dataset's pictures can be found by", responses=found)
     def facets(id: Id) -> DatasetFacets:
@@ -315,15 +322,19 @@ def routes(studio: Studio) -> APIRouter:
         headers = {"Content-Disposition": disposition("attachment", name), "Cache-Control": "no-store"}
         return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
-    @router.post("/datasets/{id}/import", status_code=201, summary="Take in a ZIP of pictures", responses=taken, openapi_extra=_FILE)
+    @router.post("/datasets/{id}/import", status_code=201, summary="Take in a ZIP or a folder", responses=taken, openapi_extra=_FILES)
     async def take_in(request: Request, id: Id) -> DatasetPicturesReceived:
-        """One ZIP in a field called `file`: pictures with `.txt` or `.caption` files beside them, as kohya and AI-Toolkit keep them."""
-        ((name, data),) = await files_of(request, studio.settings.max_upload_mb * 2**20 * 8, most_files=1)
+        """One ZIP in a field called `file`, or up to 100 files of a folder, each named by its path in it: pictures with `.txt` or
+        `.caption` files beside them, as kohya and AI-Toolkit keep them. `left_out` names pictures that only show what a class looks like.
+        """
+        files = await files_of(request, studio.settings.max_upload_mb * 2**20 * 8, most_files=MOST_FILES, together=True)
 
         def taken_in() -> DatasetPicturesReceived:
-            with DatasetZip(data, name) as parcel:
-                added = studio.datasets.take_in(id, parcel)
-            return DatasetPicturesReceived(items=tuple(_shown(one) for one in added.items), refused=added.refused)
+            name, data = files[0]
+            if len(files) == 1 and PurePosixPath(name).suffix.lower() not in PICTURES:
+                with DatasetZip(data, name) as parcel:
+                    return _received(studio.datasets.take_in(id, parcel))
+            return _received(studio.datasets.take_in(id, DatasetFiles(files)))
 
         return await run_in_threadpool(taken_in)
 
@@ -334,13 +345,9 @@ _PICTURE: dict[str, Any] = {"content": {kind: {} for kind in MEDIA_TYPES.values(
 _WEBP: dict[str, Any] = {"content": {"image/webp": {}}, "description": "The WebP"}
 
 
-def _form(of: dict[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "required": ["file"], "properties": {"file": of}}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
-
-
-_FILE = _form({"type": "string", "format": "binary"})
-_FILES = _form({"type": "array", "items": {"type": "string", "format": "binary"}})
+_SENT = {"type": "array", "items": {"type": "string", "format": "binary"}}
+_SCHEMA = {"type": "object", "required": ["file"], "properties": {"file": _SENT}}
+_FILES: dict[str, Any] = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _SCHEMA}}}}
 
 
 def _view(one: Dataset) -> DatasetView:
@@ -351,6 +358,10 @@ def _shown(one: DatasetPicture) -> DatasetPictureView:
     base = f"{PREFIX}/datasets/{one.dataset_id}/images/{one.id}"
     mark = one.sha256[:12]
     return DatasetPictureView(**dict(one), url=f"{base}/file?v={mark}", thumbnail_url=f"{base}/thumbnail?v={mark}")
+
+
+def _received(added: DatasetPicturesAdded) -> DatasetPicturesReceived:
+    return DatasetPicturesReceived(items=tuple(_shown(one) for one in added.items), refused=added.refused, left_out=added.left_out)
 
 
 def _cache(request: Request) -> str:

@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 from studio.errors import ContractMismatch, FileTooLarge, MissingRequiredField
 
 
-async def files_of(request: Request, most: int, *, most_files: int) -> list[tuple[str, bytes]]:
-    """Names and bytes of the `file` fields of multipart/form-data, at most `most` bytes each.
+async def files_of(request: Request, most: int, *, most_files: int, together: bool = False) -> list[tuple[str, bytes]]:
+    """Names and bytes of the `file` fields of multipart/form-data, at most `most` bytes each, or `together`.
 
     Raises ContractMismatch, MissingRequiredField or FileTooLarge.
     """
     async with _form(request, most_files) as form:
-        return await _files(form, most)
+        return await _files(form, most, together=together)
 
 
 async def file_and_text(request: Request, most: int, field: str) -> tuple[str, bytes, str]:
@@ -48,11 +48,16 @@ async def _form(request: Request, most_files: int) -> AsyncIterator[FormData]:
         raise ContractMismatch(f"The form can't be read: {error.detail}", remedy="Let your client build it, boundary and all.") from error
 
 
-async def _files(form: FormData, most: int) -> list[tuple[str, bytes]]:
+async def _files(form: FormData, most: int, *, together: bool = False) -> list[tuple[str, bytes]]:
     files = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
     if not files:
         raise MissingRequiredField("There is no file in the form.", field="file", remedy="Send it in a field called “file”.")
-    return [(part.filename or "", await bounded(part, most)) for part in files]
+    read: list[tuple[str, bytes]] = []
+    for part in files:
+        data = await bounded(part, most)
+        most -= len(data) if together else 0
+        read.append((part.filename or "", data))
+    return read
 
 
 async def bounded(part: UploadFile, most: int) -> bytes:

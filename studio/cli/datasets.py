@@ -14,10 +14,20 @@ from pydantic import ValidationError
 from studio.captions import CaptionPreview
 from studio.cli.desk import FAILED, OK, Answer, Desk
 from studio.cli.words import items_of, read_file, table
-from studio.contracts import Contract
+from studio.contracts import Contract, Page
 from studio.dataset_check import Preflight
 from studio.dataset_files import DatasetFolder, DatasetZip
-from studio.datasets import CaptionEdit, CaptionState, Cut, Dataset, DatasetChange, DatasetFields, DatasetPicturesAdded, PicturesChange
+from studio.datasets import (
+    CaptionEdit,
+    CaptionState,
+    Cut,
+    Dataset,
+    DatasetChange,
+    DatasetFields,
+    DatasetPicture,
+    DatasetPicturesAdded,
+    PicturesChange,
+)
 from studio.errors import InvalidFieldValue, MissingRequiredField, NotFound, from_os_error, from_validation
 from studio.preflight import Code, Severity
 
@@ -44,18 +54,18 @@ def create_dataset(desk: Desk) -> Answer:
 
 
 def show_dataset(desk: Desk) -> Answer:
-    args = desk.args
     found = _named(desk)
-    caption = CaptionState(args.caption) if args.caption else None
-    if not 1 <= args.limit <= 500:
-        raise InvalidFieldValue("“limit” is a number from 1 to 500.", field="limit")
-    page = desk.studio.datasets.pictures(
-        found.id, tag=args.tag, flag=args.flag, caption=caption, search=args.search, limit=args.limit, cursor=args.cursor
-    )
-    rows = [(one.id, one.name, f"{one.width}×{one.height}", " ".join(one.tags), one.caption or "(no caption)") for one in page.items]
+    page = _page(desk, found.id)
     head = f"{found.name}, version {found.version}: {_pictures(found.pictures)}, {found.captioned} with a caption"
     value = {**found.model_dump(mode="json", exclude={"covers"}), **page.model_dump(mode="json")}
-    return Answer(value, "\n".join([head, table(rows)]).strip())
+    return Answer(value, "\n".join([head, table(_rows(page))]).strip())
+
+
+def list_dataset_pictures(desk: Desk) -> Answer:
+    page = _page(desk, None, character=desk.args.character)
+    whose = {one.id: one.name for one in desk.studio.datasets.datasets(desk.args.character)}
+    rows = [(*row, whose.get(one.dataset_id, "")) for row, one in zip(_rows(page), page.items, strict=True)]
+    return Answer(page.model_dump(mode="json"), table(rows) or "No pictures here.")
 
 
 def rename_dataset(desk: Desk) -> Answer:
@@ -189,6 +199,27 @@ def _named(desk: Desk) -> Dataset:
         if not found:
             raise
         return found[0]
+
+
+def _page(desk: Desk, dataset_id: str | None, *, character: str | None = None) -> Page[DatasetPicture]:
+    args = desk.args
+    if not 1 <= args.limit <= 500:
+        raise InvalidFieldValue("“limit” is a number from 1 to 500.", field="limit")
+    caption = CaptionState(args.caption) if args.caption else None
+    return desk.studio.datasets.pictures(
+        dataset_id,
+        character=character,
+        tag=args.tag,
+        flag=args.flag,
+        caption=caption,
+        search=args.search,
+        limit=args.limit,
+        cursor=args.cursor,
+    )
+
+
+def _rows(page: Page[DatasetPicture]) -> list[tuple[str, ...]]:
+    return [(one.id, one.name, f"{one.width}×{one.height}", " ".join(one.tags), one.caption or "(no caption)") for one in page.items]
 
 
 def _changed(desk: Desk, said: dict[str, object]) -> Answer:

@@ -21,8 +21,12 @@ const GAP = 8;
 const WISHED = 190;
 const CAPTION_REM = 4.25;
 const MOST_SELECTED = 10_000;
+// The pictures of several datasets at once: of the active character, or of everybody.
 const EVERY = "all";
+const EVERYBODY = "everybody";
 const TAKEN = "image/png,image/jpeg,image/webp,image/heic,image/heif,.png,.jpg,.jpeg,.webp,.heic,.heif,.txt,.caption,.zip";
+const TEXT = /\.(txt|caption)$/i;
+const PICTURE = /\.(png|jpe?g|webp|hei[cf]|bmp|gif|tiff?|avif)$/i;
 const LANES = 2;
 
 const DONE = {
@@ -38,13 +42,14 @@ const DONE = {
 
 class Datasets extends HTMLElement {
   datasets = [];
+  everybodys = [];
   current = null;
   total = null;
   pages = new Map();
   asking = new Map();
   cells = new Map();
   selected = new Map();
-  filters = { search: "", caption: "", tag: "", flag: "" };
+  filters = { search: "", caption: "", tag: "", flag: "", whose: "" };
   focusAt = 0;
   anchor = null;
   turn = 0;
@@ -73,6 +78,14 @@ class Datasets extends HTMLElement {
 
   get dataset() {
     return this.datasets.find((one) => one.id === this.current) ?? null;
+  }
+
+  get wide() {
+    return this.current === EVERY || this.current === EVERYBODY;
+  }
+
+  of(id) {
+    return this.everybodys.find((one) => one.id === id) ?? null;
   }
 
   // Drawn once
@@ -106,17 +119,20 @@ class Datasets extends HTMLElement {
     });
     const select = (name, words, first, tip) => h("label", { class: "filter", "data-filter": name, "data-tip": tip }, h("span", {}, words), h("select", { onchange: (event) => this.filter({ [name]: event.target.value }) }, h("option", { value: "" }, first)));
     this.captionFilter = select("caption", t("Caption"), t("Any"), t("With a caption, or without one"));
+    this.whoseFilter = select("whose", t("Character"), t("Anyone"), t("Whose datasets"));
     this.captionFilter.lastChild.append(h("option", { value: "missing" }, t("Missing")), h("option", { value: "present" }, t("Present")));
     this.tagFilter = select("tag", t("Tag"), t("Any"), t("With a tag that you gave"));
     this.flagFilter = select("flag", t("Check"), t("Anything"), t("With something that the check found"));
     this.files = h("input", { type: "file", class: "file-input", multiple: true, accept: TAKEN, tabindex: "-1", "aria-label": t("Picture files"), onchange: () => (this.addFiles([...this.files.files]), (this.files.value = "")) });
     this.addButton = button("upload", t("Add pictures"), t("Pictures, .txt files with captions, or a ZIP; they can be dropped here, too"), () => this.files.click());
+    this.folder = h("input", { type: "file", class: "file-input", webkitdirectory: true, tabindex: "-1", "aria-label": t("Folder of pictures"), onchange: () => (this.addFolder([...this.folder.files].map((file) => [file.webkitRelativePath || file.name, file])), (this.folder.value = "")) });
+    this.folderButton = button("upload", t("Add a folder"), t("A folder as kohya or AI-Toolkit keep it: pictures with a text file beside each"), () => this.folder.click());
     this.captionsButton = button("pencil", t("Captions …"), t("Find and replace, put something before or behind many captions, with a preview"), () => this.editCaptions());
     this.writeButton = button("sparkle", t("Write captions …"), t("A vision model describes the pictures"), () => this.writeCaptions());
     this.undoButton = iconButton("restore", t("Undo"), () => this.undo());
     this.allAct = h("button", { type: "button", class: "quiet", "data-tip": t("All that the filters show (Ctrl+A)"), onclick: () => this.selectAll() }, t("Select all"));
     this.count = h("p", { class: "soft", role: "status" });
-    this.bar = h("div", { class: "dataset-bar" }, h("label", { class: "search" }, icon("search"), this.box), this.captionFilter, this.tagFilter, this.flagFilter, this.count, this.allAct, h("span", { class: "dataset-acts" }, this.undoButton, this.captionsButton, this.writeButton, this.addButton, this.files));
+    this.bar = h("div", { class: "dataset-bar" }, h("label", { class: "search" }, icon("search"), this.box), this.whoseFilter, this.captionFilter, this.tagFilter, this.flagFilter, this.count, this.allAct, h("span", { class: "dataset-acts" }, this.undoButton, this.captionsButton, this.writeButton, this.folderButton, this.folder, this.addButton, this.files));
     this.writing = new CaptionProgress(() => this.captionsCame());
 
     this.progressWords = h("p", { role: "status", "aria-live": "polite" });
@@ -167,7 +183,7 @@ class Datasets extends HTMLElement {
       drop: (event) => {
         over = 0;
         lit(false);
-        this.addFiles([...event.dataTransfer.files]);
+        this.addDropped(event.dataTransfer);
       },
     };
     for (const [type, act] of Object.entries(listeners)) {
@@ -186,22 +202,35 @@ class Datasets extends HTMLElement {
     if (!whose) return this.welcome(null);
     let found;
     try {
-      const [character, list] = await Promise.all([get(`characters/${encodeURIComponent(whose)}`), get("datasets", { character: whose })]);
+      const [character, list] = await Promise.all([get(`characters/${encodeURIComponent(whose)}`), get("datasets")]);
       if (whose !== active()) return;
       this.character = character;
-      found = list.items;
+      found = this.take(list.items);
     } catch (problem) {
       if (whose === active()) this.say("warn", problem.message, problem.remedy);
       return;
     }
     const before = this.dataset;
-    this.datasets = found;
+    if (this.current === EVERYBODY && this.everybodys.length) return this.drawAll();
     if (!found.length) return this.welcome(this.character);
     const still = this.current === EVERY ? found.length > 1 && before === null : found.some((one) => one.id === this.current);
     this.drawChoice();
     if (!still) return this.open(found[0].id);
     this.drawHead();
     if (before?.version !== this.dataset?.version) this.refresh();
+  }
+
+  // The datasets of everybody; gives those of the active character.
+  take(items) {
+    this.everybodys = items;
+    this.datasets = items.filter((one) => one.character_id === this.character?.id);
+    return this.datasets;
+  }
+
+  drawAll() {
+    this.drawChoice();
+    this.drawHead();
+    this.refresh();
   }
 
   welcome(character) {
@@ -216,7 +245,8 @@ class Datasets extends HTMLElement {
   }
 
   say(name, title, words, action = null, act = null) {
-    this.empty.replaceChildren(icon(name), h("h2", {}, title), h("p", { class: "soft" }, words ?? ""), action ? h("button", { type: "button", class: "button primary", onclick: act }, action) : "");
+    const others = this.character && this.everybodys.length ? h("button", { type: "button", class: "quiet", "data-tip": t("The pictures that all characters are learned from"), onclick: () => this.open(EVERYBODY) }, t("See everybody's datasets")) : "";
+    this.empty.replaceChildren(icon(name), h("h2", {}, title), h("p", { class: "soft" }, words ?? ""), action ? h("button", { type: "button", class: "button primary", onclick: act }, action) : "", others);
     toggle(this.empty, "hidden", false);
     toggle(this.head, "hidden", true);
     toggle(this.body, "hidden", true);
@@ -224,7 +254,7 @@ class Datasets extends HTMLElement {
 
   open(id) {
     this.current = id;
-    this.filters = { search: "", caption: "", tag: "", flag: "" };
+    this.filters = { search: "", caption: "", tag: "", flag: "", whose: "" };
     this.box.value = "";
     this.drawChoice();
     toggle(this.empty, "hidden", true);
@@ -236,21 +266,26 @@ class Datasets extends HTMLElement {
 
   drawChoice() {
     const options = this.datasets.map((one) => h("option", { value: one.id }, `${one.name} (${number(one.pictures)})`));
-    if (this.datasets.length > 1) options.push(h("option", { value: EVERY }, t("All datasets")));
+    if (this.datasets.length > 1) options.push(h("option", { value: EVERY }, t("All datasets of {name}", { name: this.character.name })));
+    if (this.everybodys.length > this.datasets.length) options.push(h("option", { value: EVERYBODY }, t("Everybody's datasets")));
     this.choice.replaceChildren(...options);
     this.choice.value = this.current ?? "";
   }
 
   drawHead() {
     const one = this.dataset;
-    for (const node of [this.renameButton, this.exportLink, this.deleteButton, this.trainButton, this.addButton, this.captionsButton, this.writeButton, this.undoButton]) toggle(node, "hidden", !one);
+    for (const node of [this.renameButton, this.exportLink, this.deleteButton, this.trainButton, this.addButton, this.folderButton, this.captionsButton, this.writeButton, this.undoButton]) toggle(node, "hidden", !one);
     toggle(this.check.node, "hidden", !one);
-    toggle(this.tagFilter, "hidden", true);
-    toggle(this.flagFilter, "hidden", true);
+    for (const label of [this.tagFilter, this.flagFilter, this.whoseFilter]) toggle(label, "hidden", true);
     // While captions come in, what the check says would be old with the next one.
     if (!this.writing.job) this.check.follow(one);
     this.writing.follow(one && { dataset: one.id });
-    if (!one) return setText(this.facts, "");
+    if (!one) {
+      const shown = this.current === EVERYBODY ? this.everybodys : this.datasets;
+      setText(this.facts, tn("{count} dataset", "{count} datasets", shown.length));
+      toggle(this.moveAct, "hidden", shown.length < 2);
+      return this.learn();
+    }
     setText(this.facts, one.pictures ? t("{captioned} of {pictures} have a caption", { captioned: number(one.captioned), pictures: number(one.pictures) }) : t("Nothing in it yet"));
     this.exportLink.href = address(`${this.path}/export`);
     this.trainButton.disabled = !one.pictures;
@@ -263,9 +298,13 @@ class Datasets extends HTMLElement {
 
   async learn() {
     const id = this.current;
-    if (id === EVERY) return;
-    const found = await get(`${this.path}/facets`).catch(() => null);
+    const everybody = id === EVERYBODY;
+    const [found, people] = await Promise.all([
+      (this.wide ? get("datasets/facets", everybody ? {} : { character: this.character.id }) : get(`${this.path}/facets`)).catch(() => null),
+      everybody ? get("characters").then((said) => said.items, () => []) : [],
+    ]);
     if (!found || id !== this.current) return;
+    this.people = people;
     const fill = (label, items, named) => {
       const choice = label.lastChild;
       const chosen = this.filters[label.dataset.filter];
@@ -274,6 +313,10 @@ class Datasets extends HTMLElement {
       choice.value = chosen;
       toggle(label, "hidden", choice.options.length < 2);
     };
+    const counts = new Map();
+    for (const one of this.everybodys) counts.set(one.character_id, (counts.get(one.character_id) ?? 0) + one.pictures);
+    fill(this.whoseFilter, people.filter((one) => counts.has(one.id)).map((one) => ({ id: one.id, count: counts.get(one.id) })), (who) => people.find((one) => one.id === who)?.name ?? who);
+    for (const cell of this.cells.values()) this.mark(cell);
     fill(this.tagFilter, found.tags, (tag) => tag);
     fill(this.flagFilter, found.flags, (code) => this.check.named(code));
   }
@@ -324,13 +367,14 @@ class Datasets extends HTMLElement {
   // The list
 
   query() {
-    return this.current === EVERY ? { ...this.filters, character: this.character.id } : this.filters;
+    const { whose, ...filters } = this.filters;
+    return { ...filters, ...(this.current === EVERY ? { character: this.character.id } : whose ? { character: whose } : {}) };
   }
 
   filter(change) {
     Object.assign(this.filters, change);
     this.box.value = this.filters.search;
-    for (const label of [this.captionFilter, this.tagFilter, this.flagFilter]) {
+    for (const label of [this.whoseFilter, this.captionFilter, this.tagFilter, this.flagFilter]) {
       const value = this.filters[label.dataset.filter];
       const choice = label.lastChild;
       if (value && ![...choice.options].some((one) => one.value === value)) choice.append(h("option", { value }, label === this.flagFilter ? this.check.named(value) : value));
@@ -367,7 +411,7 @@ class Datasets extends HTMLElement {
     if (known && !known.old) return Promise.resolve(known.items);
     if (this.asking.has(number)) return this.asking.get(number);
     const turn = this.turn;
-    const where = this.current === EVERY ? "datasets/images" : `${this.path}/images`;
+    const where = this.wide ? "datasets/images" : `${this.path}/images`;
     const asking = get(where, { ...this.query(), offset: number * PAGE, limit: PAGE }).then(
       (found) => {
         if (turn !== this.turn) return found.items;
@@ -475,7 +519,7 @@ class Datasets extends HTMLElement {
   drawCell(index, picture) {
     let cell = this.cells.get(index);
     if (!cell) {
-      cell = h("div", { class: "cell dataset-cell", role: "option", tabindex: "-1" }, h("img", { alt: "", decoding: "async", draggable: "false" }), h("span", { class: "tick", "aria-hidden": "true" }, icon("check")), h("span", { class: "dataset-flag", "aria-hidden": "true", hidden: true }, icon("warn")), h("p", { class: "dataset-caption" }));
+      cell = h("div", { class: "cell dataset-cell", role: "option", tabindex: "-1" }, h("img", { alt: "", decoding: "async", draggable: "false" }), h("span", { class: "tick", "aria-hidden": "true" }, icon("check")), h("span", { class: "dataset-flag", "aria-hidden": "true", hidden: true }, icon("warn")), h("span", { class: "dataset-whose", "aria-hidden": "true", hidden: true }), h("p", { class: "dataset-caption" }));
       cell.index = index;
       cell.firstElementChild.addEventListener("load", () => cell.removeAttribute("data-empty"));
       this.cells.set(index, cell);
@@ -508,9 +552,21 @@ class Datasets extends HTMLElement {
     const flag = cell.querySelector(".dataset-flag");
     toggle(flag, "hidden", !flags);
     flag.dataset.tip = flags;
-    const label = picture ? [picture.name, picture.caption || t("No caption"), flags, picture.tags.join(", ")].filter(Boolean).join(". ") : t("Loading");
+    const whose = picture && this.wide ? this.whose(picture) : "";
+    const badge = cell.querySelector(".dataset-whose");
+    toggle(badge, "hidden", !whose);
+    setText(badge, whose);
+    const label = picture ? [picture.name, whose, picture.caption || t("No caption"), flags, picture.tags.join(", ")].filter(Boolean).join(". ") : t("Loading");
     if (cell.getAttribute("aria-label") !== label) cell.setAttribute("aria-label", label);
     cell.setAttribute("aria-selected", this.selected.has(cell.dataset.picture));
+  }
+
+  // Of which dataset a picture is, where several are shown.
+  whose(picture) {
+    const dataset = this.of(picture.dataset_id);
+    if (!dataset) return "";
+    const name = this.current === EVERYBODY ? this.people?.find((one) => one.id === dataset.character_id)?.name : "";
+    return [name, dataset.name].filter(Boolean).join(" · ");
   }
 
   // Choosing
@@ -677,10 +733,14 @@ class Datasets extends HTMLElement {
   }
 
   async editCaptions(ids = null) {
-    if (ids && this.current === EVERY) {
+    if (ids && this.wide) {
       const groups = this.groups();
       if (groups.length > 1) return toast(t("These are of several datasets"), { kind: "warn", detail: t("Open one dataset to change its captions together.") });
-      return this.done(groups[0][0], await changeCaptions(`datasets/${encodeURIComponent(groups[0][0])}`, this.character, groups[0][1]));
+      const [[id, chosen]] = groups;
+      const of = this.of(id)?.character_id ?? this.character.id;
+      const character = of === this.character.id ? this.character : await get(`characters/${encodeURIComponent(of)}`).catch(complain);
+      if (!character) return;
+      return this.done(id, await changeCaptions(`datasets/${encodeURIComponent(id)}`, character, chosen));
     }
     return this.done(this.current, await changeCaptions(this.path, this.character, ids));
   }
@@ -724,14 +784,14 @@ class Datasets extends HTMLElement {
     await this.reread();
     this.clearSelection();
     this.refresh();
-    const last = change ?? this.datasets.find((one) => one.id === id)?.undo;
+    const last = change ?? this.of(id)?.undo;
     if (last && !quiet) toast(DONE[last.kind](last.count), { action: t("Undo"), act: () => this.undo(id, last.id), ms: 10_000 });
   }
 
   async reread() {
-    const found = await get("datasets", { character: this.character.id }).catch(() => null);
+    const found = await get("datasets").catch(() => null);
     if (!found) return;
-    this.datasets = found.items;
+    this.take(found.items);
     this.drawChoice();
     this.drawHead();
   }
@@ -764,7 +824,11 @@ class Datasets extends HTMLElement {
   }
 
   async move() {
-    const others = this.datasets.filter((one) => one.id !== this.current);
+    // Somebody's pictures go into datasets of the same character.
+    const of = new Set([...this.selected.values()].map((one) => this.of(one.dataset_id)?.character_id));
+    if (of.size > 1) return toast(t("These are of several characters"), { kind: "warn", detail: t("Choose pictures of one character to move them.") });
+    const others = this.everybodys.filter((one) => of.has(one.character_id) && one.id !== this.current);
+    if (!others.length || (this.wide && others.length < 2)) return toast(t("There is no other dataset to move them into"), { kind: "warn", detail: t("Make one first: “New”, above.") });
     const to = await askText(t("Move to another dataset"), t("Dataset"), others[0].id, t("They leave this dataset, with captions and tags"), "", others.map((one) => [one.id, one.name]));
     if (!to) return;
     for (const [id, ids] of this.groups()) if (id !== to) await this.act(id, () => patch(`datasets/${encodeURIComponent(id)}/images`, { ids, change: { to } }));
@@ -788,17 +852,59 @@ class Datasets extends HTMLElement {
 
   // Adding files: pictures first, so that the captions find theirs.
 
-  async addFiles(files) {
-    if (!files.length || !this.dataset) return;
-    const id = this.current;
-    const kind = (file) => (/\.zip$/i.test(file.name) ? "zip" : /\.(txt|caption)$/i.test(file.name) ? "text" : "picture");
+  addFiles(files) {
+    const kind = (file) => (/\.zip$/i.test(file.name) ? "zip" : TEXT.test(file.name) ? "text" : "picture");
     const sorted = { picture: [], text: [], zip: [] };
     for (const file of files) sorted[kind(file)].push(file);
-    const adding = { total: files.length, done: 0, kept: 0, refused: [] };
+    const named = (one) => one.map((file) => [file.name, file]);
+    return this.add(files.length, [[batches(sorted.picture).map(named), "images"], [batches(sorted.text).map(named), "images"], [sorted.zip.map((one) => named([one])), "import"]]);
+  }
+
+  // A folder's files, each with its path in it: every picture goes together with the text beside it. What is neither is not sent.
+  addFolder(files) {
+    const folders = new Map();
+    for (const [path, file] of files) {
+      if (!PICTURE.test(path) && !TEXT.test(path)) continue;
+      const place = path.slice(0, path.lastIndexOf("/") + 1);
+      folders.set(place, [...(folders.get(place) ?? []), [path, file]]);
+    }
+    const parts = [];
+    for (const [place, inside] of folders) {
+      const stem = (path) => path.slice(place.length).replace(/\.[^.]*$/, "").toLowerCase();
+      const texts = new Map(inside.filter(([path]) => TEXT.test(path)).map((one) => [stem(one[0]), one]));
+      const fallback = texts.get("default");
+      const pictures = inside.filter(([path]) => PICTURE.test(path));
+      for (const some of batches(pictures.map(([, file]) => file)).map((sent) => pictures.splice(0, sent.length))) {
+        const beside = some.map(([path]) => texts.get(stem(path)) ?? texts.get(path.slice(place.length).toLowerCase())).filter(Boolean);
+        parts.push([...some, ...new Set([...beside, ...(fallback ? [fallback] : [])])]);
+      }
+    }
+    const count = parts.flat().length;
+    if (!count) return toast(t("There are no pictures in this folder"), { kind: "warn", detail: t("PNG, JPEG, WebP and HEIC can be learned from.") });
+    return this.add(count, [[parts, "import"]]);
+  }
+
+  // What is dropped may be files, folders, or both.
+  async addDropped(dropped) {
+    const entries = [...dropped.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    const loose = [...dropped.files];
+    const folders = entries.filter((one) => one.isDirectory);
+    if (!folders.length) return this.addFiles(loose);
+    const found = (await Promise.all(folders.map(filesOf))).flat();
+    const names = new Set(folders.map((one) => one.name));
+    const files = loose.filter((file) => !names.has(file.name));
+    if (files.length) await this.addFiles(files);
+    await this.addFolder(found);
+  }
+
+  async add(total, steps) {
+    if (!total || !this.dataset) return;
+    const id = this.current;
+    const adding = { total, done: 0, kept: 0, refused: [] };
     this.refusals.hidden = true;
     this.tellProgress(adding);
     const base = `datasets/${encodeURIComponent(id)}`;
-    for (const [some, path] of [[batches(sorted.picture), "images"], [batches(sorted.text), "images"], [sorted.zip.map((one) => [one]), "import"]]) {
+    for (const [some, path] of steps) {
       await Promise.all(Array.from({ length: path === "import" ? 1 : LANES }, () => this.lane(some, `${base}/${path}`, adding)));
     }
     this.progress.hidden = true;
@@ -811,7 +917,7 @@ class Datasets extends HTMLElement {
     while (waiting.length) {
       const batch = waiting.shift();
       const form = new FormData();
-      for (const file of batch) form.append("file", file, file.name);
+      for (const [name, file] of batch) form.append("file", file, name);
       try {
         const answer = await send(path, form);
         adding.kept += answer.items.length;
@@ -821,13 +927,16 @@ class Datasets extends HTMLElement {
         this.refresh();
       } catch (problem) {
         // Too much for one request is no fault of any one file.
-        if (problem.status === 413 && batch.length > 1) {
-          waiting.push(...batch.map((file) => [file]));
+        const texts = batch.filter(([name]) => TEXT.test(name));
+        const pictures = batch.filter((one) => !texts.includes(one));
+        const alone = pictures.length ? pictures.map((one) => [one, ...texts]) : texts.map((one) => [one]);
+        if (problem.status === 413 && alone.length > 1) {
+          waiting.push(...alone);
           continue;
         }
-        adding.refused.push(...batch.map((file) => ({ name: file.name, error: problem })));
+        adding.refused.push(...batch.map(([name]) => ({ name, error: problem })));
         // Without consent, or without a studio, the others would only hear the same.
-        if (problem.code === "CONSENT_MISSING" || problem.code === "UNREACHABLE") adding.refused.push(...waiting.splice(0).flat().map((file) => ({ name: file.name, error: problem })));
+        if (problem.code === "CONSENT_MISSING" || problem.code === "UNREACHABLE") adding.refused.push(...waiting.splice(0).flat().map(([name]) => ({ name, error: problem })));
       }
       adding.done += batch.length;
       this.tellProgress(adding);
@@ -836,7 +945,7 @@ class Datasets extends HTMLElement {
 
   tellProgress({ done, total }) {
     this.progress.hidden = false;
-    setText(this.progressWords, t("Adding files: {done} of {total}", { done, total }));
+    setText(this.progressWords, t("Adding files: {done} of {total}", { done: Math.min(done, total), total }));
     this.progressBar.setAttribute("aria-valuemax", total);
     this.progressBar.setAttribute("aria-valuenow", done);
     this.progressBar.firstElementChild.style.setProperty("--done", done / total);
@@ -851,6 +960,20 @@ class Datasets extends HTMLElement {
       h("ul", {}, ...refused.map(({ name, error }) => h("li", {}, h("b", {}, name || t("A file without a name")), h("span", {}, [error.message, error.remedy].filter(Boolean).join(" "))))),
     );
   }
+}
+
+// Every file in a dropped folder with its path, as a chosen folder gives them.
+async function filesOf(entry) {
+  if (entry.isFile) return [[entry.fullPath.replace(/^\//, ""), await new Promise((done, failed) => entry.file(done, failed))]];
+  const reader = entry.createReader();
+  const inside = [];
+  for (;;) {
+    // It gives a hundred at a time, and none when there are no more.
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!some.length) break;
+    inside.push(...some);
+  }
+  return (await Promise.all(inside.map(filesOf))).flat();
 }
 
 customElements.define("likeness-datasets", Datasets);
