@@ -648,22 +648,28 @@ class Datasets:
         with self.database.read() as connection:
             return tuple(_change(row) for row in connection.execute(wanted).mappings())
 
-    def undo(self, dataset_id: str, change_id: str | None = None) -> DatasetChange:
-        """Take the last change back; with an id only if that is the last one. Raises NotFound, and Conflict where it is not."""
-        newest = sa.select(dataset_changes).where(dataset_changes.c.dataset_id == dataset_id).order_by(dataset_changes.c.id.desc()).limit(1)
+    def undo(self, dataset_id: str, change_id: str | None = None, *, with_newer: bool = False) -> DatasetChange:
+        """Take the last change back; with an id that one, which must be the last, or goes `with_newer` ones: the dataset is as before it.
+
+        Raises NotFound, and Conflict where there is no such change, or a newer one.
+        """
+        known = sa.select(dataset_changes).where(dataset_changes.c.dataset_id == dataset_id).order_by(dataset_changes.c.id.desc())
         with self.database.begin() as connection:
             _lock(connection, dataset_id)
-            row = connection.execute(newest).mappings().first()
-            if row is None:
+            rows = connection.execute(known if with_newer else known.limit(1)).mappings().all()
+            if not rows:
                 _row(connection, dataset_id)
                 raise Conflict("There is nothing to undo.", remedy="Every change since the dataset was made has been undone.")
-            if change_id is not None and row["id"] != change_id:
+            at = next((at for at, row in enumerate(rows) if change_id in {None, row["id"]}), None)
+            if at is None and with_newer:
+                raise Conflict("That can't be taken back any more.", remedy="Choose a change that `changes` lists.")
+            if at is None:
                 raise Conflict("Something else was changed since.", remedy="Undo that first: undo goes back one change at a time.")
-            said = _change(row)
-            _put_back(connection, dataset_id, said.kind, json.loads(row["before"]))
-            connection.execute(sa.delete(dataset_changes).where(dataset_changes.c.id == row["id"]))
+            for row in rows[: at + 1]:
+                _put_back(connection, dataset_id, _change(row).kind, json.loads(row["before"]))
+                connection.execute(sa.delete(dataset_changes).where(dataset_changes.c.id == row["id"]))
             _grow(connection, dataset_id)
-        return said
+        return _change(rows[at])
 
     def empty_trash(self) -> int:
         """Forget deleted datasets for good, and delete the files that no dataset, no change and no training names any more."""

@@ -489,6 +489,27 @@ def test_the_pictures_of_everybody_are_found_together(api: TestClient) -> None:
     assert api.get("datasets/images", params={"tag": "both"}).json()["total"] == 3
 
 
+def test_the_way_back_leads_to_any_earlier_version(api: TestClient) -> None:
+    made = api.post("datasets", json={"character": "nova"}).json()
+    base = f"datasets/{made['id']}"
+    first = [one["id"] for one in api.post(f"{base}/images", files=[("file", ("0.jpg", jpeg(0)))]).json()["items"]]
+    for caption in ("one", "two", "three"):
+        api.patch(f"{base}/images", json={"ids": first, "change": {"caption": caption}})
+    api.request("DELETE", f"{base}/images", json={"ids": first})
+    changes = api.get(f"{base}/changes").json()["items"]
+    assert [one["kind"] for one in changes] == ["removed", "captioned", "captioned", "captioned", "added"]
+    to = changes[2]["id"]
+    assert api.post(f"{base}/undo", json={"change": to}).status_code == 409, "one alone is taken back only if it is the last"
+    taken = api.post(f"{base}/undo", json={"change": to, "with_newer": True})
+    assert (taken.status_code, taken.json()["id"]) == (200, to)
+    assert [one["caption"] for one in api.get(f"{base}/images").json()["items"]] == ["one"]
+    assert [one["kind"] for one in api.get(f"{base}/changes").json()["items"]] == ["captioned", "added"]
+    again = api.post(f"{base}/undo", json={"change": to, "with_newer": True})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "CONFLICT")
+    assert len(api.get(f"{base}/images").json()["items"]) == 1, "nothing else was taken back"
+    assert api.get("datasets/nobody/changes").status_code == 404
+
+
 def test_what_cannot_be_is_refused_over_http(api: TestClient) -> None:
     base = f"datasets/{api.post('datasets', json={'character': 'nova'}).json()['id']}"
     tries = [
@@ -538,6 +559,8 @@ def test_the_same_by_command(settings: Settings, tmp_path: Path, capsys: pytest.
     ids = [one["id"] for one in shown_["items"]]
     assert said("pictures", "--character", "nova", "--limit", "2")["items"] == shown_["items"]
     assert said("pictures", "--search", "nothing like this")["total"] == 0
+    changes = said("changes", "nova")["items"]
+    assert [one["kind"] for one in changes] == ["added"]
     assert said("caption", "nova", "--find", "picture", "--replace", "photo", "--preview")["count"] == 3
     assert said("caption", "nova", "--suffix", "soft light", "--picture", ids[0])["count"] == 1
     assert "too_few" in [one["code"] for one in said("check", "nova")["findings"]]

@@ -137,9 +137,16 @@ class CaptionsEdit(CaptionEdit):
 
 
 class Undoing(Asked):
-    """Which change to take back: only if it is the last one. None takes the last one, whatever it is."""
+    """Which change to take back: only if it is the last one, or `with_newer` ones. None takes the last one, whatever it is."""
 
     change: Name | None = None
+    with_newer: bool = False
+
+
+class DatasetChanges(Contract):
+    """What can be taken back, the newest first."""
+
+    items: tuple[DatasetChange, ...]
 
 
 class Fixing(Asked):
@@ -288,7 +295,13 @@ def routes(studio: Studio) -> APIRouter:
     @router.post("/datasets/{id}/undo", summary="Take the last change back", responses=with_errors(404, 409))
     def undo(id: Id, body: Undoing | None = None) -> DatasetChange:
         """Also that the dataset was deleted. The last twenty changes can be undone, one at a time."""
-        return studio.datasets.undo(id, body.change if body else None)
+        return studio.datasets.undo(id, body.change, with_newer=body.with_newer) if body else studio.datasets.undo(id)
+
+    @router.get("/datasets/{id}/changes", summary="What can be taken back", responses=found)
+    def changes(id: Id) -> DatasetChanges:
+        """The last twenty changes, the newest first; `undo` takes back one, or one `with_newer` ones."""
+        studio.datasets.dataset(id)
+        return DatasetChanges(items=studio.datasets.changes(id))
 
     @router.get("/datasets/{id}/preflight", summary="Check a dataset before it is trained", responses=found)
     def check(

@@ -183,7 +183,13 @@ def undo_dataset(desk: Desk) -> Answer:
         dataset_id = _named(desk).id
     except NotFound:
         dataset_id = desk.args.id
-    return _undone(desk.studio.datasets.undo(dataset_id))
+    return _undone(desk.studio.datasets.undo(dataset_id, desk.args.to, with_newer=desk.args.to is not None))
+
+
+def list_changes(desk: Desk) -> Answer:
+    found = desk.studio.datasets.changes(_named(desk).id)
+    rows = [(one.id, f"{_pictures(one.count)} {one.kind}", f"{one.created_at:%Y-%m-%d %H:%M}") for one in found]
+    return Answer(items_of(found), table(rows) or "Nothing to take back.")
 
 
 def _named(desk: Desk) -> Dataset:

@@ -359,7 +359,9 @@ def _datasets(verbs: _Verbs) -> None:
     fix.add_argument("code", metavar="CODE", help="what to fix, as `datasets check` names it")
     for parser in (check, fix):
         parser.add_argument("--resolution", metavar="PIXELS", type=int, help="the side that will be trained at; by default what suits them")
-    about("undo", "take the last change back, also that it was deleted")
+    about("changes", "list what can be taken back, the newest first")
+    undo = about("undo", "take the last change back, also that it was deleted")
+    undo.add_argument("--to", metavar="CHANGE", help="take back this change, as `datasets changes` names it, and all newer ones")
     export = about("export", "write a dataset as a ZIP: pictures with a caption file beside each")
     export.add_argument("--out", metavar="PATH", type=Path, help="a folder or a file name; by default here")
     export.add_argument("--repeats", metavar="N", type=int, default=0, help="in a folder as kohya names them, such as 10_nova woman")

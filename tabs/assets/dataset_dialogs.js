@@ -4,6 +4,8 @@ import { post } from "./api.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { t, tn } from "./language.js";
 import { complain, place } from "./toast.js";
+import { confirmed } from "./tray.js";
+import { ago, moment } from "./words.js";
 
 const SHOWN = 50;
 
@@ -55,6 +57,22 @@ export function askNew(character) {
     dialog.append(h("form", { onsubmit: make }, h("label", { class: "dataset-field", "data-tip": t("What the dataset is called, here and in its ZIP") }, h("span", {}, t("Name")), name), ways, acts(dialog, h("button", { class: "button primary", "data-tip": t("Makes the dataset and opens it") }, t("Make it")))));
     opened(dialog);
     name.select();
+  });
+}
+
+// What was changed, the newest first: gives the change before which the dataset shall be again, or null.
+export function askVersion(changes, said) {
+  return new Promise((resolve) => {
+    const dialog = dialogOf(t("Earlier versions"), "", resolve);
+    const back = (one, index) => async () => {
+      const sure = !index || (await confirmed(t("Go back to before this?"), tn("{count} change is taken back; it can't be brought again.", "{count} changes are taken back; they can't be brought again.", index + 1), t("Go back"), t("Keep them")));
+      if (!sure) return;
+      resolve(one.id);
+      dialog.close();
+    };
+    const row = (one, index) => h("li", {}, h("span", {}, h("strong", {}, said(one)), h("small", { title: moment(one.created_at) }, ago(one.created_at))), h("button", { type: "button", class: "button", "aria-label": t("Back to before: {change}", { change: said(one) }), "data-tip": t("The dataset is as it was before this change; newer ones are taken back, too"), onclick: back(one, index) }, index ? t("Back to before this") : t("Undo")));
+    dialog.append(h("p", { class: "soft" }, t("The last twenty changes, the newest first. Trainings keep the pictures that they began with.")), h("ol", { class: "dataset-history" }, ...changes.map(row)));
+    opened(dialog);
   });
 }
 

@@ -5,7 +5,7 @@ import { address, get, patch, post, remove, send } from "./api.js";
 import { CaptionProgress, writeCaptions } from "./captioning.js";
 import { batches } from "./character_page.js";
 import { cropPicture } from "./dataset_crop.js";
-import { askNew, askText, changeCaptions } from "./dataset_dialogs.js";
+import { askNew, askText, askVersion, changeCaptions } from "./dataset_dialogs.js";
 import { DatasetCheck } from "./dataset_check.js";
 import { h, icon, iconButton, paced, setText, toggle } from "./dom.js";
 import { onTab, showTab } from "./header.js";
@@ -130,9 +130,10 @@ class Datasets extends HTMLElement {
     this.captionsButton = button("pencil", t("Captions …"), t("Find and replace, put something before or behind many captions, with a preview"), () => this.editCaptions());
     this.writeButton = button("sparkle", t("Write captions …"), t("A vision model describes the pictures"), () => this.writeCaptions());
     this.undoButton = iconButton("restore", t("Undo"), () => this.undo());
+    this.historyButton = iconButton("clock", t("Earlier versions"), () => this.history());
     this.allAct = h("button", { type: "button", class: "quiet", "data-tip": t("All that the filters show (Ctrl+A)"), onclick: () => this.selectAll() }, t("Select all"));
     this.count = h("p", { class: "soft", role: "status" });
-    this.bar = h("div", { class: "dataset-bar" }, h("label", { class: "search" }, icon("search"), this.box), this.whoseFilter, this.captionFilter, this.tagFilter, this.flagFilter, this.count, this.allAct, h("span", { class: "dataset-acts" }, this.undoButton, this.captionsButton, this.writeButton, this.folderButton, this.folder, this.addButton, this.files));
+    this.bar = h("div", { class: "dataset-bar" }, h("label", { class: "search" }, icon("search"), this.box), this.whoseFilter, this.captionFilter, this.tagFilter, this.flagFilter, this.count, this.allAct, h("span", { class: "dataset-acts" }, this.historyButton, this.undoButton, this.captionsButton, this.writeButton, this.folderButton, this.folder, this.addButton, this.files));
     this.writing = new CaptionProgress(() => this.captionsCame());
 
     this.progressWords = h("p", { role: "status", "aria-live": "polite" });
@@ -274,7 +275,7 @@ class Datasets extends HTMLElement {
 
   drawHead() {
     const one = this.dataset;
-    for (const node of [this.renameButton, this.exportLink, this.deleteButton, this.trainButton, this.addButton, this.folderButton, this.captionsButton, this.writeButton, this.undoButton]) toggle(node, "hidden", !one);
+    for (const node of [this.renameButton, this.exportLink, this.deleteButton, this.trainButton, this.addButton, this.folderButton, this.captionsButton, this.writeButton, this.undoButton, this.historyButton]) toggle(node, "hidden", !one);
     toggle(this.check.node, "hidden", !one);
     for (const label of [this.tagFilter, this.flagFilter, this.whoseFilter]) toggle(label, "hidden", true);
     // While captions come in, what the check says would be old with the next one.
@@ -291,6 +292,7 @@ class Datasets extends HTMLElement {
     this.trainButton.disabled = !one.pictures;
     this.writeButton.disabled = !one.pictures;
     this.undoButton.disabled = !one.undo;
+    this.historyButton.disabled = !one.undo;
     this.undoButton.dataset.tip = one.undo ? t("Take back: {change}", { change: DONE[one.undo.kind](one.undo.count) }) : t("Nothing to undo");
     toggle(this.moveAct, "hidden", this.datasets.length < 2);
     return this.learn();
@@ -796,9 +798,9 @@ class Datasets extends HTMLElement {
     this.drawHead();
   }
 
-  async undo(id = this.current, change = null) {
+  async undo(id = this.current, change = null, withNewer = false) {
     try {
-      const taken = await post(`datasets/${encodeURIComponent(id)}/undo`, change ? { change } : {});
+      const taken = await post(`datasets/${encodeURIComponent(id)}/undo`, change ? { change, with_newer: withNewer } : {});
       toast(t("Undone: {change}", { change: DONE[taken.kind](taken.count) }), { ms: 3000 });
     } catch (problem) {
       complain(problem);
@@ -806,6 +808,15 @@ class Datasets extends HTMLElement {
     await this.reread();
     this.clearSelection();
     this.refresh();
+  }
+
+  // Every change that can still be taken back, and the way to how the dataset was before any of them.
+  async history() {
+    const id = this.current;
+    const found = await get(`${this.path}/changes`).catch(complain);
+    if (!found) return;
+    const change = await askVersion(found.items, (one) => DONE[one.kind](one.count));
+    if (change) await this.undo(id, change, true);
   }
 
   async removeSelected() {
