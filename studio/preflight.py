@@ -486,24 +486,25 @@ def _coverage(examined: Sequence[Examined], illustrated: bool) -> list[Finding]:
     count = len(examined)
     if count < _ENOUGH:
         return found
-    views = Counter(one.view for one in examined)
-    if not illustrated and views[View.front] >= _NEARLY_ALL * count:
-        found.append(_finding(Code.one_angle, Severity.hints))
-    elif not illustrated and max(views[View.left], views[View.right]) >= _NEARLY_ALL * count:
-        found.append(_finding(Code.one_angle, Severity.hints, words="one_side"))
+    views = {view: [i for i, one in enumerate(examined) if one.view is view] for view in (View.front, View.left, View.right)}
+    most = max(views, key=lambda view: len(views[view]))
+    if not illustrated and len(views[most]) >= _NEARLY_ALL * count:
+        found.append(_finding(Code.one_angle, Severity.hints, views[most], words="" if most is View.front else "one_side"))
     framings = Counter(one.framing for one in examined if one.framing is not Framing.unknown)
     if not illustrated and framings and framings.most_common(1)[0][1] >= _NEARLY_ALL * count:
-        found.append(_finding(Code.one_framing, Severity.hints))
+        usual = framings.most_common(1)[0][0]
+        found.append(_finding(Code.one_framing, Severity.hints, [i for i, one in enumerate(examined) if one.framing is usual]))
     some = examined[:: -(-count // _COMPARED)]
-    near = max(sum(math.dist(a.background, b.background) <= _SAME_BACKGROUND for b in examined) for a in some)
-    if near >= _NEARLY_ALL * count:
-        found.append(_finding(Code.one_background, Severity.hints))
+    near = max(([i for i, b in enumerate(examined) if math.dist(a.background, b.background) <= _SAME_BACKGROUND] for a in some), key=len)
+    if len(near) >= _NEARLY_ALL * count:
+        found.append(_finding(Code.one_background, Severity.hints, near))
+    faces = [i for i, one in enumerate(examined) if one.face]
     lit = [(one.light.level, one.light.side, one.light.warmth) for one in examined if one.face]
     # A drawing's colours are its own, whatever the light.
     if illustrated or len(lit) < _ENOUGH:
         return found
     if all(statistics.pstdev(values) < limit for values, limit in zip(zip(*lit, strict=True), _SAME_LIGHT, strict=True)):
-        found.append(_finding(Code.one_light, Severity.hints))
+        found.append(_finding(Code.one_light, Severity.hints, faces))
     return found
 
 

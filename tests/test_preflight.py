@@ -345,9 +345,14 @@ def test_of_drawn_characters_faces_are_only_spoken_of(portrait: Examined) -> Non
     ],
 )
 def test_what_never_changes_is_hinted_at(code: Code, change: dict[str, object], portrait: Examined) -> None:
-    found = _found([one.model_copy(update=change) for one in _dataset(portrait)])
-    assert set(found) == {code}
+    pictures = [one.model_copy(update=change) for one in _dataset(portrait)]
+    assert set(_found(pictures)) == {code}
+    # One that differs is not among those that are alike.
+    other = {"view": View.right, "framing": Framing.half_body, "background": (10.0, 40.0, 40.0, 3.0), "faces": ()}
+    pictures[3] = pictures[3].model_copy(update=other)
+    found = _found(pictures)
     assert found[code].severity is Severity.hints
+    assert found[code].pictures == tuple(at for at in range(len(pictures)) if at != 3)
 
 
 def test_captions_are_read(portrait: Examined) -> None:

@@ -21,9 +21,10 @@ export class DatasetCheck {
   // What is said of a few pictures is marked on them; what is true of most of them is not.
   loud = new Set();
 
-  // `show` leads to the pictures of a finding, `fixed` hears of the change that a fix was, `looked` when every picture was looked at.
-  constructor({ show, fixed, looked }) {
-    Object.assign(this, { show, fixed, looked });
+  // `show` leads to the pictures of a finding, `fixed` hears of the change that a fix was, `looked` when every picture was looked at;
+  // `ways` are, by the code of a finding, what a person can do about it: [words, tooltip, act].
+  constructor({ show, fixed, looked, ways = {} }) {
+    Object.assign(this, { show, fixed, looked, ways });
     this.words = h("span", { role: "status" });
     this.bar = h("span", { class: "bar", hidden: true, role: "progressbar", "aria-label": t("Pictures being looked at"), "aria-valuemin": 0 }, h("i"));
     this.list = h("ul", { class: "check-list" });
@@ -93,6 +94,8 @@ export class DatasetCheck {
     const count = one.pictures.length ? ` · ${tn("{count} picture", "{count} pictures", one.pictures.length)}` : "";
     const acts = [];
     if (one.pictures.length && one.pictures.length < this.all) acts.push(h("button", { type: "button", class: "quiet", "data-tip": t("Only these in the grid"), onclick: () => this.show(one.code) }, t("Show them")));
+    const way = this.ways[one.code];
+    if (way && !one.fixed.length) acts.push(h("button", { type: "button", class: "button", "data-tip": way[1], onclick: way[2] }, way[0]));
     if (one.fixed.length) acts.push(h("button", { type: "button", class: "button", "data-tip": t("Can be undone"), onclick: (event) => this.fix(one.code, event.currentTarget) }, FIXES[one.fix](one.fixed.length)));
     return this.line(one.severity, known(one.title), known(one.explanation), count, acts);
   }

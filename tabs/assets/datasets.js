@@ -104,6 +104,7 @@ class Datasets extends HTMLElement {
       show: (code) => this.filter({ caption: "", tag: "", search: "", flag: code }),
       fixed: (change) => this.told(this.current, change),
       looked: () => (this.refresh(), this.learn()),
+      ways: this.waysOut(),
     });
 
     let waiting = 0;
@@ -126,7 +127,7 @@ class Datasets extends HTMLElement {
     this.files = h("input", { type: "file", class: "file-input", multiple: true, accept: TAKEN, tabindex: "-1", "aria-label": t("Picture files"), onchange: () => (this.addFiles([...this.files.files]), (this.files.value = "")) });
     this.addButton = button("upload", t("Add pictures"), t("Pictures, .txt files with captions, or a ZIP; they can be dropped here, too"), () => this.files.click());
     this.folder = h("input", { type: "file", class: "file-input", webkitdirectory: true, tabindex: "-1", "aria-label": t("Folder of pictures"), onchange: () => (this.addFolder([...this.folder.files].map((file) => [file.webkitRelativePath || file.name, file])), (this.folder.value = "")) });
-    this.folderButton = button("upload", t("Add a folder"), t("A folder as kohya or AI-Toolkit keep it: pictures with a text file beside each"), () => this.folder.click());
+    this.folderButton = button("upload", t("Add a folder"), t("A folder as kohya or AI-Toolkit keep it: pictures with a text file beside each"), () => this.folder.click(), "dataset-folder");
     this.captionsButton = button("pencil", t("Captions …"), t("Find and replace, put something before or behind many captions, with a preview"), () => this.editCaptions());
     this.writeButton = button("sparkle", t("Write captions …"), t("A vision model describes the pictures"), () => this.writeCaptions());
     this.undoButton = iconButton("restore", t("Undo"), () => this.undo());
@@ -171,6 +172,18 @@ class Datasets extends HTMLElement {
     this.editor.addEventListener("keydown", (event) => this.onEditorKey(event));
     this.editor.addEventListener("blur", () => this.saveCaption());
     this.takeDrops();
+  }
+
+  // What a person can do about a finding that no click mends by itself.
+  waysOut() {
+    const add = [t("Add pictures"), t("Other ones than these: they are what is missing"), () => this.files.click()];
+    const captions = [t("Change captions …"), t("Change many at once, with a preview"), () => this.editCaptions()];
+    const consent = [t("Open Characters"), t("There it is written down who agreed to what"), () => showTab("characters")];
+    return {
+      ...Object.fromEntries(["too_few", "one_angle", "one_framing", "one_background", "one_light", "small"].map((code) => [code, add])),
+      ...Object.fromEntries(["captions_alike", "caption_long", "caption_unreadable"].map((code) => [code, captions])),
+      consent_missing: consent,
+    };
   }
 
   takeDrops() {
