@@ -376,10 +376,9 @@ function showCaptions(job) {
 document.addEventListener("likeness:train", async ({ detail }) => {
   const { dataset = null, character = null } = detail && typeof detail === "object" ? detail : { dataset: detail };
   showTab("train");
-  if (character && character !== active()) {
-    setActive(character);
-    await somebody.load();
-  }
+  if (character && character !== active()) setActive(character);
+  // Whose dataset it is may still be on its way.
+  if (somebody.character?.id !== active()) await somebody.load();
   lead((tab) => tab.learnFrom(dataset));
 });
 feed.addEventListener("ended", ({ detail: job }) => {
