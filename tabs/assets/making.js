@@ -9,7 +9,7 @@ import { feed } from "./feed.js";
 import { showTab } from "./header.js";
 import { t, tn } from "./language.js";
 import { initials } from "./portrait.js";
-import { faultWords, labelOf } from "./words.js";
+import { faultWords, labelOf, lacksWords } from "./words.js";
 
 const COMPOSE_MS = 250;
 const AXES = {
@@ -189,7 +189,7 @@ class Written extends Field {
     this.overrule();
     const lacks = this.value ? [] : (this.composed?.left_out ?? []);
     toggle(this.lacks, "hidden", !lacks.length);
-    setText(this.lacks, lacks.length ? t("The starter model can't draw {marks}: it is left out here, and larger models are told of it.", { marks: lacks.map((one) => `“${one}”`).join(", ") }) : "");
+    setText(this.lacks, lacks.length ? lacksWords(lacks) : "");
     setText(this.sum, this.sumWords());
   }
 

@@ -8,7 +8,7 @@ import { Easel } from "./easel.js";
 import { t } from "./language.js";
 import { likenessToday, looks, photosAreFor, portrait, templateFace } from "./portrait.js";
 import { complain } from "./toast.js";
-import { faultWords } from "./words.js";
+import { faultWords, lacksWords } from "./words.js";
 
 const STEPS = [t("What this is"), t("Check-up"), t("First character"), t("First picture")];
 const PROMPT = "portrait of a person, smiling, light blue background, cartoon style";
@@ -243,8 +243,12 @@ export class Walkthrough {
     const again = h("button", { type: "button", class: "button", hidden: true, "data-tip": t("Start the picture once more"), onclick: () => ((again.hidden = true), (open.hidden = true), this.make()) }, icon("retry"), t("Try again"));
     const others = [after].filter(Boolean);
     for (const one of others) one.hidden = true;
+    let shown = false;
     this.easel = new Easel({
-      done: () => {
+      done: ([picture]) => {
+        // Whoever asked for another one meant that one.
+        if (who && shown && picture) patch(`characters/${encodeURIComponent(who.id)}`, { portrait: picture.id }).then(() => document.dispatchEvent(new CustomEvent("likeness:characters")), complain);
+        shown = true;
         setText(heading, who ? t("This is {name}", { name: who.name }) : t("There it is"));
         setText(about, who ? t("From now on, pictures are made of {name} until you choose someone else.", { name: who.name }) : t("Describe what you like on Generate, and make as many as you want."));
         written.hidden = true;
@@ -261,10 +265,11 @@ export class Walkthrough {
       this.easel.bar.hidden = this.easel.waiting.hidden = true;
     }
     post("compose", this.request()).then(
-      ({ prompt }) =>
+      ({ prompt, left_out: lacks = [] }) =>
         written.replaceChildren(
           h("span", {}, t("What the engine will read")),
           prompt,
+          lacks.length ? h("small", {}, lacksWords(lacks)) : "",
           who ? h("small", {}, t("{word} is the trigger word: a made-up name for {name}, for models that are taught this face later.", { word: who.trigger_word, name: who.name })) : "",
         ),
       () => {},
@@ -319,11 +324,36 @@ const KINDS_OF_WORDS = [
   ["wardrobe", /^wearing (?!.*glasses)|\b(blazer|blouse|coat|dress|gown|hoodie|jacket|jeans|jumper|overalls|pullover|shirt|skirt|suit|sweater|t-shirt|top|trousers|turtleneck)$/i],
 ];
 
+const PERSON = /\b(woman|man|female|male|lady|gentleman|non-binary person)\b/i;
+const SAME_PERSON = { lady: "woman", gentleman: "man" };
+const YEARS = /\b(?:(?:aged?|of|about|around)\s+)*(\d{1,3})(?:[ -]?years?[ -]?olds?\b|[ -]?years? of age\b|\b)/i;
+const kindOf = (part) => KINDS_OF_WORDS.find(([, sign]) => sign.test(part))?.[0];
+
+// “A woman of 45 with curly brown hair and red glasses” taken apart as one who lists would write it.
+function listOf(words) {
+  const compounds = [];
+  const parts = words
+    .replace(/\b(\p{L}+)-(?:(hair)ed|(skin)ned|(eye)d)\b/giu, (_, colour, hair, skin) => (compounds.push(`${colour} ${hair ?? skin ?? "eyes"}`), ""))
+    .split(/[,;.\n]+|\s+(?:with|who has|has)\s+|\s+(?=wearing\b)/i)
+    .flatMap((part) =>
+      // “black and white hair” is one thing, “blue eyes and red glasses” are two.
+      part.split(/\s+and\s+/i).reduce((apart, piece) => (apart.length && !kindOf(apart.at(-1)) ? [...apart.slice(0, -1), `${apart.at(-1)} and ${piece}`] : [...apart, piece]), []),
+    );
+  return [...parts, ...compounds].map((part) => part.trim()).filter(Boolean).flatMap((part) => {
+    const person = part.match(PERSON);
+    if (!person || kindOf(part)) return [part];
+    const age = part.match(YEARS);
+    const rest = part.replace(PERSON, " ").replace(age ? YEARS : "", " ").replace(/\b(an?|the|is|he|she|it)\b/gi, " ").replace(/\s+/g, " ").trim();
+    const gender = person[0].toLowerCase();
+    return [SAME_PERSON[gender] ?? gender, age?.[1], rest].filter(Boolean);
+  });
+}
+
 // “short black hair, brown skin, green eyes, freckles, red hoodie” sorted into a character's fields.
 export function looksOf(words) {
   const found = { hair: [], skin: [], eyes: [], gender: [], age: [], wardrobe: [], marks: [] };
-  for (const part of words.split(/[,;\n]+/).map((piece) => piece.trim()).filter(Boolean)) {
-    const kind = KINDS_OF_WORDS.find(([, sign]) => sign.test(part))?.[0] ?? "marks";
+  for (const part of listOf(words)) {
+    const kind = kindOf(part) ?? "marks";
     found[kind].push(kind === "skin" || kind === "eyes" ? part.replace(/\s*\b(skin|eyes)\b/i, "") || part : part.replace(/^wearing /i, "").replace(kind === "gender" ? /^an? /i : "", ""));
   }
   const { wardrobe, age, ...looks } = found;

@@ -24,6 +24,9 @@ export function ago(when) {
   return sinceWords.format(-count, unit);
 }
 
+// Marks that a prompt goes without, as the model has no words for them.
+export const lacksWords = (marks) => tn("The starter model can't draw {marks}: it is left out here, and larger models are told of it.", "The starter model can't draw {marks}: they are left out here, and larger models are told of them.", marks.length, { marks: marks.map((one) => `“${one}”`).join(", ") });
+
 export const moment = (when) => new Date(when).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
 
 export function bytes(size) {

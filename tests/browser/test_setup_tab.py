@@ -127,6 +127,37 @@ def test_the_walkthrough_leads_from_nothing_to_a_picture_by_keyboard(fresh: Runn
     expect(page.get_by_label("Prompt", exact=True)).to_have_attribute("placeholder", re.compile("^smiling, wearing"))
 
 
+def test_a_person_described_in_a_sentence_is_understood_and_another_picture_becomes_their_face(fresh: Running, arrive: Open) -> None:
+    page = arrive(fresh, PHONE)
+    page.get_by_role("button", name="Show me around").click()
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_label("Name", exact=True).fill("Tilda")
+    page.get_by_label("Looks, in a few words").fill(
+        "A tall dark-skinned woman of 45 with black and white hair and blue eyes, freckles, wearing a red hoodie"
+    )
+    page.get_by_role("button", name="Continue with Tilda").click()
+    expect(page.get_by_text("A 45-year-old woman with black and white hair, dark skin and blue eyes; tall, freckles.")).to_be_visible()
+    expect(page.locator(".walk-written")).to_contain_text("can't draw “tall”, “freckles”: they are left out here")
+    people: Any = fresh.get("characters")
+    looks, wardrobe = people["items"][0]["appearance"], people["items"][0]["wardrobe"]
+    told = {"gender": "woman", "age": 45, "hair": "black and white hair", "skin": "dark", "eyes": "blue", "marks": "tall, freckles"}
+    assert ({name: looks[name] for name in told}, wardrobe) == (told, "a red hoodie")
+
+    page.get_by_role("button", name="Make the picture").click()
+    another = page.get_by_role("button", name="Another one")
+    expect(another).to_be_visible()
+    another.click()
+    expect(another).to_be_hidden()
+    expect(another).to_be_visible()
+
+    def newest_is_the_portrait() -> bool:
+        people: Any = fresh.get("characters")
+        pictures: Any = fresh.get("images")
+        return len(pictures["items"]) == 2 and people["items"][0]["portrait"] == pictures["items"][0]["id"]
+
+    wait_until(newest_is_the_portrait, 20, "the one that was asked for did not become the portrait")
+
+
 def test_a_walkthrough_can_be_left_and_begun_again(fresh: Running, arrive: Open) -> None:
     page = arrive(fresh, PHONE)
     page.get_by_role("button", name="Skip for now").click()
