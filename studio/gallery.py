@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from studio import metadata
 from studio.contracts import Facet, Facets, Page, Picture, PictureChange, PictureKind, Recipe, new_id
 from studio.cursors import decode_cursor, encode_cursor
-from studio.db import Database, characters, marks, pictures
+from studio.db import Database, characters, marks, mentions, pictures
 from studio.engine import Artifact
 from studio.errors import ImageInvalid, InvalidFieldValue, NotFound, from_os_error
 from studio.files import sync_folder, write_atomically
@@ -442,12 +442,8 @@ def _fits(filters: Filters) -> list[sa.ColumnElement[bool]]:
     if (until := filters.get("until")) is not None:
         fits.append(pictures.c.created_at < until.timestamp())
     for word in filters.get("search", "").split():
-        named = sa.select(characters.c.id).where(characters.c.name.icontains(word, autoescape=True))
-        fits.append(
-            pictures.c.prompt.icontains(word, autoescape=True)
-            | pictures.c.caption.icontains(word, autoescape=True)
-            | pictures.c.character_id.in_(named)
-        )
+        named = sa.select(characters.c.id).where(mentions(characters.c.name, word))
+        fits.append(sa.or_(mentions(pictures.c.prompt, word), mentions(pictures.c.caption, word), pictures.c.character_id.in_(named)))
     return fits
 
 

@@ -66,6 +66,25 @@ def test_pictures_whose_preset_was_a_style_have_that_style(database: db.Database
     assert styles == {"anime_v1": "anime_v1", "portrait_v1": None}
 
 
+@pytest.mark.parametrize(
+    ("text", "word", "found"),
+    [
+        ("Long RED hair", "red", True),
+        ("long red hair", "ED H", True),
+        ("long red hair", "green", False),
+        ("100 % cotton", "%", True),
+        ("cotton", "%", False),
+        ("a_b", "_", True),
+        ("ab", "a_b", False),
+        ("and/or", "D/O", True),
+        ("and\\or", "\\", True),
+    ],
+)
+def test_words_are_found_as_they_are_whatever_their_capitals(database: db.Database, text: str, word: str, found: bool) -> None:
+    with database.read() as connection:
+        assert connection.execute(sa.select(db.mentions(sa.literal(text), word))).scalar_one() == found
+
+
 def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new' / 'likeness.db'}"
     faults: list[Exception] = []
