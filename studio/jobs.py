@@ -86,8 +86,10 @@ class Work:
 class Jobs:
     """The jobs of one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, ring: Callable[[], None] = lambda: None) -> None:
+        """`ring` tells a worker that a run was put into the queue; one that isn't told finds it a little later."""
         self.database = database
+        self._ring = ring
         self._client: DBOSClient | None = None
         self._client_lock = threading.Lock()
 
@@ -149,6 +151,7 @@ class Jobs:
                 _enqueue(client, connection, lane, run_id, priority)
             if also is not None:
                 also(connection, batch_id, job_ids)
+        self._ring()
         return batch_id, job_ids
 
     def job(self, job_id: str) -> Job:
@@ -412,6 +415,7 @@ class Jobs:
                 raise Conflict("The job changed at this very moment.", remedy="Look at its state and try again.")
             also(connection)
             _enqueue(client, connection, str(fresh.get("lane", row["lane"])), run_id, priority)
+        self._ring()
         self._forget([row["run_id"]])
         return self.job(job_id)
 

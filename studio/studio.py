@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from studio import VERSION, metadata
 from studio.analytics import Analytics, analyse
+from studio.bell import Bell
 from studio.captionings import Captionings
 from studio.casting import Casting
 from studio.characters import Characters, Counts, Template, load_templates
@@ -97,7 +98,7 @@ class Studio:
         self.shelf = shelf
         self.preset_shelf = preset_shelf
         self.meters = Meters()
-        self._jobs = Jobs(database)
+        self._jobs = Jobs(database, ring=Bell(settings.data).ring)
         self._gallery = Gallery(database, settings.data)
         self._characters = Characters(database)
         self._remote = Remote(database, workflow_shelf, node_files(settings.data))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from app import HOME, open_studio
+from studio.bell import Ear
 from studio.contracts import CharacterFields, GenerateRequest, Job, JobState
 from studio.dispatch import Claims, Lookout
 from studio.errors import DataRootLocked
@@ -268,7 +269,7 @@ def test_a_disk_that_fills_up_under_a_job_fails_it_in_words_and_the_next_one_run
 
 def test_the_queue_is_asked_after_every_change_and_seldom_otherwise(studio: Studio) -> None:
     over = threading.Event()
-    lookout = Lookout(studio.database, 0.05, anyway_s=60, over=over.is_set)
+    lookout = Lookout(studio.database, 0.05, ear=Ear(studio.settings.data), anyway_s=60, over=over.is_set)
     looks: list[float] = []
 
     def look() -> None:
@@ -297,11 +298,11 @@ def test_the_queue_is_asked_after_every_change_and_seldom_otherwise(studio: Stud
     assert not looking.is_alive(), "who waits is let go"
 
 
-def test_where_nobody_tells_of_changes_the_queue_is_asked_all_the_time() -> None:
+def test_where_nobody_tells_of_changes_the_queue_is_asked_all_the_time(tmp_path: Path) -> None:
     class Blind:
         def change_mark(self) -> None:
             return None
 
-    lookout = Lookout(Blind(), 0.02, anyway_s=60)  # pyright: ignore[reportArgumentType]
+    lookout = Lookout(Blind(), 0.02, ear=Ear(tmp_path), anyway_s=60)  # pyright: ignore[reportArgumentType]
     for _ in range(5):
         lookout.wait("a lane")
