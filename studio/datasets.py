@@ -35,6 +35,7 @@ from studio.db import Database, dataset_changes, dataset_pictures, datasets, tra
 from studio.errors import Conflict, ImageInvalid, InvalidFieldValue, LikenessError, NotFound, SafetyFilter
 from studio.gallery import Gallery
 from studio.photos import plain_name, read_photo, written_like
+from studio.preflight import WORDS
 from studio.prompts import person_words
 from studio.settings import Settings
 
@@ -148,9 +149,10 @@ class DatasetPicturesAdded(Contract):
 
 
 class DatasetFacet(Contract):
-    """A tag or a flag, and how many pictures have it."""
+    """A tag or a flag, what to call it, and how many pictures have it."""
 
     id: str
+    name: str
     count: int
 
 
@@ -314,7 +316,8 @@ class Datasets:
                 captioned += count if has_caption else 0
                 for counter, text in ((tags, tags_there), (flags, flags_there)):
                     counter.update(dict.fromkeys(json.loads(text), count))
-        return DatasetFacets(tags=_facets(tags), flags=_facets(flags), pictures=pictures, captioned=captioned)
+        named = {code: WORDS[code][0] for code in flags if code in WORDS}
+        return DatasetFacets(tags=_facets(tags, {}), flags=_facets(flags, named), pictures=pictures, captioned=captioned)
 
     def file(self, dataset_id: str, picture_id: str) -> Path:
         """Where a picture lies. Raises NotFound."""
@@ -999,8 +1002,8 @@ def _new_row(dataset_id: str, one: _New, created_at: float) -> dict[str, Any]:
     }
 
 
-def _facets(counts: Counter[str]) -> tuple[DatasetFacet, ...]:
-    return tuple(DatasetFacet(id=found, count=count) for found, count in counts.most_common())
+def _facets(counts: Counter[str], names: Mapping[str, str]) -> tuple[DatasetFacet, ...]:
+    return tuple(DatasetFacet(id=found, name=names.get(found, found), count=count) for found, count in counts.most_common())
 
 
 def _quoted(value: str) -> str:

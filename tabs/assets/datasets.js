@@ -9,7 +9,7 @@ import { askNew, askText, askVersion, changeCaptions } from "./dataset_dialogs.j
 import { DatasetCheck } from "./dataset_check.js";
 import { h, icon, iconButton, paced, setText, toggle } from "./dom.js";
 import { onTab, showTab } from "./header.js";
-import { number, t, tn } from "./language.js";
+import { known, number, t, tn } from "./language.js";
 import { saveFile } from "./library.js";
 import { complain, toast } from "./toast.js";
 import { confirmed } from "./tray.js";
@@ -333,6 +333,7 @@ class Datasets extends HTMLElement {
     fill(this.whoseFilter, people.filter((one) => counts.has(one.id)).map((one) => ({ id: one.id, count: counts.get(one.id) })), (who) => people.find((one) => one.id === who)?.name ?? who);
     for (const cell of this.cells.values()) this.mark(cell);
     fill(this.tagFilter, found.tags, (tag) => tag);
+    for (const one of found.flags) this.check.names[one.id] ??= known(one.name);
     fill(this.flagFilter, found.flags, (code) => this.check.named(code));
   }
 
