@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ from studio.dataset_shelf import SHA256, DatasetShelf, Kept
 from studio.db import Database, dataset_changes, dataset_pictures, datasets, trainings
 from studio.errors import Conflict, ImageInvalid, InvalidFieldValue, LikenessError, NotFound, SafetyFilter
 from studio.gallery import Gallery
+from studio.passport import Learned, LearnedSet
 from studio.photos import plain_name, read_photo, written_like
 from studio.preflight import WORDS
 from studio.prompts import person_words
@@ -386,6 +388,27 @@ class Datasets:
             connection.execute(sa.insert(datasets).values(values))
         refused = self.add_pictures(dataset_id, chosen).refused if chosen else ()
         return self.dataset(dataset_id), refused
+
+    def restore(self, character: Character, kept: LearnedSet, *, called: str) -> Dataset:
+        """A dataset as it was exported with its character, whose trigger word was `called`; it may have another now.
+
+        What can't be read any more is left out, and so is a caption that crosses a line. Raises ConsentMissing, DiskFull …
+        """
+        self._agreed(character.id)
+        name = kept.name.strip()[:80] or "Photos"
+        was = re.compile(rf"(?<!\w){re.escape(called)}(?!\w)", re.IGNORECASE) if called != character.trigger_word and called else None
+
+        def take(one: Learned) -> _New | RefusedPhoto:
+            caption = was.sub(lambda _: character.trigger_word, one.caption) if was else one.caption
+            tags = tuple(dict.fromkeys(tag for each in one.tags if (tag := each.strip().lower()[:60])))[:MOST_TAGS]
+            data = one.content if isinstance(one.content, bytes) else one.content.read_bytes()
+            found = self._taken(plain_name(one.name), data, "" if _crossing(caption) else caption)
+            return replace(found, tags=tags) if isinstance(found, _New) else found
+
+        found = _side_by_side(take, kept.pictures)
+        made, _ = self.create(DatasetFields.model_validate({"character": character.id, "name": name}))
+        self._add(made.id, [one for one in found if isinstance(one, _New)], [], {})
+        return self.dataset(made.id)
 
     def rename(self, dataset_id: str, name: str) -> Dataset:
         """Another name. Raises NotFound."""
@@ -995,7 +1018,7 @@ def _new_row(dataset_id: str, one: _New, created_at: float) -> dict[str, Any]:
         "width": one.kept.width,
         "height": one.kept.height,
         "caption": one.caption,
-        "tags": "[]",
+        "tags": _list(one.tags),
         "flags": "[]",
         "source": one.source,
         "created_at": created_at,
@@ -1035,6 +1058,7 @@ class _New:
     name: str
     caption: str
     source: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass

@@ -29,7 +29,9 @@ DEFAULT_CAPTION = "portrait of a person"
 # The starter model draws no ages, and words like “34-year-old” cost it colours and style that it would have met.
 AGELESS = frozenset({"starter"})
 # What it was shown on faces. Any other mark it has no word for, and draws faces that fall apart where it reads one.
-_MARKS_OF_STARTER = re.compile(r"\b(?:(?:sun)?glasses|eyepatch|beard|goatee|moustache|mustache|hijab|turban|hat)\b", re.IGNORECASE)
+_MARKS_OF_STARTER = re.compile(
+    r"\b(?:(?:sun)?glasses|eyepatch|beard|goatee|moustache|mustache|hijab|turban|hat|cartoon|avatar|comic)\b", re.IGNORECASE
+)
 
 T = TypeVar("T")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

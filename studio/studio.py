@@ -104,9 +104,9 @@ class Studio:
         self._remote = Remote(database, workflow_shelf, node_files(settings.data))
         self._workshop = Workshop(self._remote)
         self._orders = Orders(settings, shelf, preset_shelf, self._characters, self._gallery, self._remote)
-        self._casting = Casting(settings, shelf, self._characters, self._gallery)
         self.sheets = Sheets(settings, self._characters, self._gallery, self._jobs, self._orders, self._workshop)
         self.datasets = Datasets(database, settings, self._gallery, self._characters)
+        self._casting = Casting(settings, shelf, self._characters, self._gallery, self.datasets)
         self.dataset_check = DatasetCheck(self.datasets)
         self.trainings = Trainings(
             settings, self._characters, self._gallery, self._jobs, self._orders, shelf, self.datasets, toolkit, self.meters

@@ -29,6 +29,7 @@ from studio.contracts import (
     PhotosAdded,
     PictureKind,
 )
+from studio.datasets import DatasetFields, PicturesChange
 from studio.db import Database
 from studio.errors import (
     Conflict,
@@ -535,6 +536,32 @@ def test_an_exported_character_comes_back_whole(studio: Studio) -> None:
     assert (studio.settings.data / "consent" / back.id / "evidence.pdf").read_bytes() == b"%PDF-1.4 signed"
 
 
+def test_its_datasets_come_along_with_captions_and_tags(studio: Studio) -> None:
+    made = studio.create_character(fields())
+    studio.add_photos(made.id, [("a.jpg", photo(1)), ("b.jpg", photo(2))])
+    first, _ = studio.datasets.create(DatasetFields.model_validate({"character": made.id, "name": "Photos", "photos": True}))
+    studio.datasets.add_files(first.id, [("c.jpg", photo(3)), ("c.txt", f"{made.trigger_word}, at the sea".encode())])
+    ids = [one.id for one in studio.datasets.every_picture(first.id)]
+    studio.datasets.change_pictures(first.id, ids[:1], PicturesChange(caption=f"{made.trigger_word} laughs", add_tags=("profile",)))
+    studio.datasets.create(DatasetFields.model_validate({"character": made.id, "name": "Nothing in it"}))
+    _, data = studio.export_character(made.id)
+    with zipfile.ZipFile(io.BytesIO(data)) as parcel:
+        pictures = [name for name in parcel.namelist() if name.endswith(".jpg")]
+    assert sorted(pictures) == ["learned/00000.jpg", "photos/0000.jpg", "photos/0001.jpg"], "what is a photo, too, lies in it once"
+    back = studio.import_character(data)
+    assert back.trigger_word != made.trigger_word, "the first one is there still"
+    assert [(one.name, one.pictures) for one in studio.datasets.datasets(back.id)] == [("Photos", 3), ("Nothing in it", 0)]
+    (again, _) = studio.datasets.datasets(back.id)
+    word = back.trigger_word
+    plain = studio.datasets.every_picture(first.id)[1].caption.replace(made.trigger_word, word)
+    assert [(one.name, one.caption, one.tags) for one in studio.datasets.every_picture(again.id)] == [
+        ("a.jpg", f"{word} laughs", ("profile",)),
+        ("b.jpg", plain, ()),
+        ("c.jpg", f"{word}, at the sea", ()),
+    ]
+    assert studio.datasets.frozen(again.id), "it can be learned from"
+
+
 def _parcel(**said: Any) -> bytes:
     out = io.BytesIO()
     extra = said.pop("files", {})
@@ -555,8 +582,24 @@ def _parcel(**said: Any) -> bytes:
         (_parcel(schema=1, character={"name": "X"}, photos=[{"file": "../../../evil.jpg"}]), "not a character"),
         (_parcel(schema=1, character={"name": "X"}, photos=[{"file": "photos/0000.jpg"}]), "not a character"),
         (_parcel(schema=1, character={"name": "X", "surprise": 1}), "no field"),
+        (_parcel(schema=1, character={"name": "X"}, datasets="all"), "not a character"),
+        (_parcel(schema=1, character={"name": "X"}, datasets=[{"name": "a", "pictures": [{"file": "../evil.jpg"}]}]), "not a character"),
+        (_parcel(schema=1, character={"name": "X"}, datasets=[{"pictures": [{"file": "learned/00000.jpg"}]}]), "not a character"),
+        (_parcel(schema=1, character={"name": "X"}, datasets=[{"pictures": ["a"]}]), "not a character"),
     ],
-    ids=["foreign", "other zip", "newer", "minor", "outside", "missing photo", "unknown field"],
+    ids=[
+        "foreign",
+        "other zip",
+        "newer",
+        "minor",
+        "outside",
+        "missing photo",
+        "unknown field",
+        "no datasets",
+        "picture outside",
+        "missing picture",
+        "no picture",
+    ],
 )
 def test_a_file_that_is_no_character_leaves_nothing_behind(studio: Studio, data: bytes, words: str) -> None:
     with pytest.raises(ContractMismatch, match=words):
