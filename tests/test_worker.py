@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from app import HOME, open_studio
 from studio.bell import Ear
@@ -76,6 +77,24 @@ def test_jobs_run_in_order_and_their_pictures_are_kept(studio: Studio, worker: O
     starts = [studio.job(job_id).started_at for job_id in ids]
     assert starts == sorted(starts, key=str)
     assert [len(studio.artifacts(job_id)) for job_id in ids] == [2, 2, 2]
+
+
+def test_what_is_moved_to_the_front_goes_before_what_the_worker_has_at_hand(studio: Studio, worker: OddWorker) -> None:
+    running, at_hand, third, last = ask(studio, "slow"), ask(studio, "fine 1"), ask(studio, "fine 2"), ask(studio, "fine 3")
+    worker.start()
+    wait_for(lambda: studio.job(running).state is JobState.running)
+    # The worker takes the next one from the queue while it works.
+    wait_for(lambda: taken(studio, at_hand))
+    studio.move(last, "first")
+    studio.cancel(running)
+    assert [ended(studio, each).state for each in (at_hand, third, last)] == [JobState.done] * 3
+    assert sorted((at_hand, third, last), key=lambda each: str(studio.job(each).started_at)) == [last, at_hand, third]
+
+
+def taken(studio: Studio, job_id: str) -> bool:
+    query = sa.text("SELECT status FROM workflow_status WHERE workflow_uuid = :run")
+    with studio.database.read() as connection:
+        return connection.execute(query, {"run": f"{job_id}-1"}).scalar() == "PENDING"
 
 
 def test_a_worker_starts_without_what_only_some_jobs_need(studio: Studio, settings: Settings) -> None:
