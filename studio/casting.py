@@ -115,7 +115,8 @@ class Casting:
         wanted = parcel.fields.trigger_word
         taken = {each.trigger_word.casefold() for each in self._characters.characters(None)}
         trigger = wanted if wanted and wanted.casefold() not in taken else trigger
-        character = self._characters.create(parcel.fields.model_copy(update={"slug": slug, "trigger_word": trigger}))
+        name = _another(parcel.fields.name, {each.name for each in self._characters.characters()})
+        character = self._characters.create(parcel.fields.model_copy(update={"name": name, "slug": slug, "trigger_word": trigger}))
         try:
             added: tuple[Picture, ...] = ()
             if parcel.photos and not (character.kind.real and character.consent is None):
@@ -164,6 +165,11 @@ class Casting:
 
     def _evidence_folder(self, character: Character) -> Path:
         return self.settings.data / "consent" / character.id
+
+
+def _another(name: str, taken: set[str]) -> str:
+    """A name by which two people in one list can be told apart."""
+    return next((free for number in range(2, 1000) if (free := f"{name[:74]} ({number})") not in taken), name) if name in taken else name
 
 
 def _there_already() -> Problem:

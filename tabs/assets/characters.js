@@ -380,7 +380,7 @@ class Characters extends HTMLElement {
   async archive(character) {
     const away = character.status === "active";
     if (await this.setStatus(character, away ? "archived" : "active")) {
-      toast(away ? t("{name} is archived", { name: character.name }) : t("{name} is active again", { name: character.name }), {
+      toast(away ? t("{name} is archived", { name: character.name }) : t("{name} is back", { name: character.name }), {
         action: t("Undo"),
         act: () => this.setStatus(character, character.status),
         ms: 10_000,

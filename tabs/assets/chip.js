@@ -114,7 +114,7 @@ export class ActiveCard extends HTMLElement {
             "div",
             { class: "active-words" },
             h("strong", {}, character.name),
-            h("span", {}, kindWords(character)),
+            h("span", {}, [kindWords(character), character.lora && t("trained")].filter(Boolean).join(" · ")),
             h("span", {}, tn("{count} picture", "{count} pictures", character.pictures)),
           )
         : h("div", { class: "active-words" }, h("strong", {}, t("No character")), h("span", {}, t("Choose someone, and every picture is made of them."))),

@@ -415,7 +415,7 @@ export class TrainingRun {
       h("div", { class: "train-checkpoint-words" }, h("p", {}, h("strong", {}, steps), " ", proposed ? h("span", { class: "tag on" }, this.training.judgement.by_samples ? t("Best so far") : t("Proposed")) : null, one.version ? h("span", { class: `tag ${used ? "good" : ""}` }, used ? t("Version {version}, in use", { version: one.version }) : t("Version {version}", { version: one.version })) : null), h("p", { class: "soft train-small" }, bytes(one.bytes))),
       meters,
       signs,
-      used ? null : use,
+      used ? h("span", { class: "train-used" }, t("In use")) : use,
     );
   }
 
