@@ -173,7 +173,10 @@ class Asked(Contract):
 
 
 class LoraUse(Asked):
-    """One LoRA in a picture: its name in the library or a path, and how strongly it acts (1 = as trained)."""
+    """One LoRA in a picture: its name in the library or a path, and how strongly it acts (1 = as trained).
+
+    At 0 it is left out, also where the character or the preset would bring it along.
+    """
 
     path: Name
     strength: float = Field(1.0, ge=-4, le=4)

@@ -323,7 +323,8 @@ def _loras(request: GenerateRequest, preset: Preset | None, style: Preset | None
         uses.insert(0, LoraUse(path=character.lora, strength=character.lora_strength))
     for look in (preset, style):
         uses += [use for use in (look.loras if look else ()) if all(use.path != other.path for other in uses)]
-    return tuple(uses)
+    # At a strength of nothing the character's own is left out, or a preset's.
+    return tuple(use for use in uses if use.strength)
 
 
 def _first(*values: T | None) -> T:

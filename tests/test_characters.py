@@ -17,6 +17,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 import app
+from app import STARTER_MODEL
 from studio.characters import Characters, load_templates, slug_of, trigger_of
 from studio.contracts import (
     Character,
@@ -26,6 +27,7 @@ from studio.contracts import (
     CharacterStatus,
     Consent,
     GenerateRequest,
+    LoraUse,
     PhotosAdded,
     PictureKind,
 )
@@ -43,7 +45,8 @@ from studio.errors import (
     SafetyFilter,
     from_validation,
 )
-from studio.prompts import fill, prompts_of
+from studio.models import find_models
+from studio.prompts import compose, fill, prompts_of
 from studio.settings import Settings
 from studio.studio import TEMPLATES, Studio
 
@@ -374,6 +377,28 @@ def test_character_preset_and_person_all_speak_in_the_prompts(studio: Studio) ->
     assert bare.prompt == "nova_lk, long red hair, tan skin, smiling"
     own = studio.compose(GenerateRequest(prompt="only this", character=made.slug, as_written=True))
     assert own.prompt == "only this"
+
+
+def test_a_character_is_drawn_without_what_was_learned_where_that_is_asked_for(studio: Studio) -> None:
+    starter = find_models(studio.settings.models_path, [STARTER_MODEL])[0]
+    made = studio.create_character(fields(lora="me.safetensors", lora_strength=0.8))
+
+    def drawn_with(*uses: LoraUse) -> list[tuple[str, float]]:
+        recipe = compose(GenerateRequest(prompt="smiling", loras=uses), None, starter, seed=1, character=made)
+        return [(use.path, use.strength) for use in recipe.loras]
+
+    other = LoraUse(path="film.safetensors", strength=0.5)
+    assert drawn_with(other) == [("me.safetensors", 0.8), ("film.safetensors", 0.5)]
+    assert drawn_with(LoraUse(path="me.safetensors", strength=0), other) == [("film.safetensors", 0.5)]
+    assert drawn_with(LoraUse(path="me.safetensors", strength=1)) == [("me.safetensors", 1)]
+
+
+def test_photos_keep_the_order_in_which_they_were_chosen(studio: Studio) -> None:
+    made = studio.create_character(fields())
+    # The large ones take longest to read.
+    files = [(f"{number:02}.jpg", photo(number, (side, side))) for number, side in enumerate((1600, 64, 1200, 64, 800, 64))]
+    studio.add_photos(made.id, files)
+    assert [each.name for each in studio.photos(made.id)] == [name for name, _ in files]
 
 
 def test_each_job_takes_its_own_references_caption(studio: Studio) -> None:
