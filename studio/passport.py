@@ -22,7 +22,8 @@ from studio.errors import ContractMismatch, FileTooLarge, from_validation
 
 SCHEMA = 1
 MANIFEST = "character.json"
-MOST_MANIFEST = 2**20
+# Captions of many pictures are most of it.
+MOST_MANIFEST = 64 * 2**20
 MOST_PHOTOS = 2000
 MOST_SETS = 100
 MOST_LEARNED = 20_000
@@ -91,12 +92,14 @@ def pack(
         "evidence": f"evidence{evidence.suffix}" if evidence else None,
     }
     out = io.BytesIO()
-    if sum(path.stat().st_size for path in (*(path for _, path in photos), *more.values(), *([lora] if lora else []))) > MOST_BYTES:
+    manifest = json.dumps(said, ensure_ascii=False, indent=1).encode()
+    packed = sum(path.stat().st_size for path in (*(path for _, path in photos), *more.values(), *([lora] if lora else [])))
+    if packed + len(manifest) > MOST_BYTES or len(manifest) > MOST_MANIFEST:
         remedy = "Export its datasets by themselves on the Train tab, and delete the largest."
-        raise FileTooLarge(f"With its datasets {character.name} is larger than 2 GB, which no studio would take in.", remedy=remedy)
+        raise FileTooLarge(f"With its datasets {character.name} is more than one file can hold.", remedy=remedy)
     # Photos and weights are packed already: squeezing them again only takes time.
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as parcel:
-        parcel.writestr(MANIFEST, json.dumps(said, ensure_ascii=False, indent=1))
+        parcel.writestr(MANIFEST, manifest)
         for entry, (_, path) in zip(listed, photos, strict=True):
             parcel.write(path, entry["file"])
         for name, path in more.items():
