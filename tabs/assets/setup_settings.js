@@ -196,7 +196,7 @@ export class SettingsCard {
     const known = item.fixed_by ? [] : (NEAR[item.name] ?? []).filter(([, url]) => url !== item.value);
     if (!known.length) return null;
     const press = (url) => this.save(item, url, this.body.querySelector(`#setting-${item.name}`));
-    return h("p", { class: "setting-near" }, ...known.map(([name, url]) => h("button", { type: "button", class: "quiet", "data-tip": url, onclick: () => press(url) }, t("{program} on this computer", { program: name }))));
+    return h("p", { class: "setting-near" }, ...known.map(([name, url]) => h("button", { type: "button", class: "quiet", "data-tip": t("Its usual address: {url}", { url }), onclick: () => press(url) }, t("{program} on this computer", { program: name }))));
   }
 
   facts(item) {
