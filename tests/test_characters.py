@@ -31,7 +31,7 @@ from studio.contracts import (
     PhotosAdded,
     PictureKind,
 )
-from studio.datasets import DatasetFields, PicturesChange
+from studio.dataset_contracts import DatasetFields, PicturesChange
 from studio.db import Database
 from studio.errors import (
     Conflict,

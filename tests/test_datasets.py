@@ -22,7 +22,9 @@ from studio.api import create_api
 from studio.characters import Characters
 from studio.contracts import Character, CharacterChange, CharacterFields, PictureChange
 from studio.dataset_check import DatasetCheck
-from studio.datasets import MOST_CHANGES, CaptionEdit, CaptionState, Cut, Dataset, DatasetFields, Datasets, PicturesChange
+from studio.dataset_contracts import CaptionEdit, CaptionState, Cut, Dataset, DatasetFields, PicturesChange
+from studio.dataset_rows import MOST_CHANGES
+from studio.datasets import Datasets
 from studio.db import Database, dataset_pictures, examined
 from studio.errors import Conflict, ConsentMissing, InvalidFieldValue, NotFound, SafetyFilter
 from studio.gallery import Gallery
