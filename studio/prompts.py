@@ -317,10 +317,16 @@ def aspect_size(aspect: Aspect, model: ModelSpec) -> tuple[int, int]:
     return min(((width, height) for width in sides for height in sides), key=distance)
 
 
+def own_lora_of(character: Character | None) -> LoraUse | None:
+    """What a character was given by a training, or by hand."""
+    return LoraUse(path=character.lora, strength=character.lora_strength) if character is not None and character.lora else None
+
+
 def _loras(request: GenerateRequest, preset: Preset | None, style: Preset | None, character: Character | None) -> tuple[LoraUse, ...]:
     uses = [*request.loras]
-    if character is not None and character.lora and all(use.path != character.lora for use in uses):
-        uses.insert(0, LoraUse(path=character.lora, strength=character.lora_strength))
+    own = own_lora_of(character)
+    if own is not None and all(use.path != own.path for use in uses):
+        uses.insert(0, own)
     for look in (preset, style):
         uses += [use for use in (look.loras if look else ()) if all(use.path != other.path for other in uses)]
     # At a strength of nothing the character's own is left out, or a preset's.
