@@ -17,13 +17,13 @@ import sqlalchemy as sa
 
 from app import HOME, open_studio
 from studio.bell import Ear
-from studio.contracts import CharacterFields, GenerateRequest, Job, JobState
+from studio.contracts import CharacterFields, GenerateRequest, Job, JobKind, JobState
 from studio.dispatch import Claims, Lookout
 from studio.errors import DataRootLocked
-from studio.jobs import LANE_LOCAL
+from studio.jobs import LANE_LOCAL, Run
 from studio.settings import Settings, load_settings
 from studio.studio import Studio
-from studio.worker import EXIT_STUCK, data_root_lock
+from studio.worker import EXIT_STUCK, Worker, data_root_lock
 from tests.conftest import own_postgres_database
 
 
@@ -77,6 +77,29 @@ def test_jobs_run_in_order_and_their_pictures_are_kept(studio: Studio, worker: O
     starts = [studio.job(job_id).started_at for job_id in ids]
     assert starts == sorted(starts, key=str)
     assert [len(studio.artifacts(job_id)) for job_id in ids] == [2, 2, 2]
+
+
+def test_a_run_that_begins_while_the_worker_stops_goes_back_and_counts_as_no_crash(studio: Studio, settings: Settings) -> None:
+    worker = Worker(settings, studio.database, {}, {JobKind.generate: lambda _, report: report(0.1, "Thinking")})
+    begin, begun = worker.jobs.begin, threading.Event()
+
+    def slowly(run_id: str) -> Run | None:
+        run = begin(run_id)
+        begun.set()
+        # The row says that it runs, and its thread has not got any further.
+        time.sleep(0.5)
+        return run
+
+    worker.jobs.begin = slowly  # pyright: ignore[reportAttributeAccessIssue]
+    job_id = ask(studio, "fine")
+    threading.Thread(target=worker._run, args=(f"{job_id}-1",), daemon=True).start()
+    assert begun.wait(30)
+    assert studio.job(job_id).state is JobState.running
+    worker.stop()
+    assert studio.job(job_id).state is JobState.queued
+    crashes = sa.text("SELECT crashes FROM jobs WHERE id = :id")
+    with studio.database.read() as connection:
+        assert connection.execute(crashes, {"id": job_id}).scalar() == 0
 
 
 def test_what_is_moved_to_the_front_goes_before_what_the_worker_has_at_hand(studio: Studio, worker: OddWorker) -> None:
