@@ -40,7 +40,7 @@ function picture(seed, number) {
   }
   const flipped = d.chance(0.5);
   if (TURNED.has(style)) attributes.facing = flipped ? 'facing left' : 'facing right';
-  const { scale, x, y } = place(d, framing, who.face);
+  const { scale, x, y } = place(d, framing, flipped ? [1 - who.face[2], who.face[1], 1 - who.face[0], who.face[3]] : who.face);
   let tilt = 0;
   if (framing !== 'full body' && d.chance(0.12)) {
     attributes.tilt = 'head tilted';
@@ -55,7 +55,7 @@ function picture(seed, number) {
   return { attributes, face: faceIn(who.face, { scale, x, y, flipped, tilt, pivotX, pivotY }), svg };
 }
 
-/** Where the bust's 280 units go: their scale and their upper left corner. */
+/** Where the bust's 280 units go: their scale and their upper left corner. `face` is where it will be seen. */
 function place(d, framing, face) {
   const fit = CANVAS / UNITS;
   if (framing === 'full body') {
