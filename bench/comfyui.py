@@ -95,11 +95,11 @@ def compare(
         spent += sum(worker.cpu_times()[:2]) - before
     for _ in range(60):
         alone["bare"].append(bare.make(graph, 1))
-        ran, ordered = alone_in_studio(studio, request)
+        ran, waited_and_ran = alone_in_studio(studio, request)
         alone["studio"].append(ran)
-        alone["ordered"].append(ordered)
+        alone["ordered"].append(waited_and_ran)
     middle = {side: statistics.median(found) for side, found in rates.items()}
-    added = (percentile(alone["studio"], 0.5) - percentile(alone["bare"], 0.5)) * 1000
+    added, ordered = ((percentile(alone[side], 0.5) - percentile(alone["bare"], 0.5)) * 1000 for side in ("studio", "ordered"))
     table(
         f"ComfyUI, {title} ({jobs} jobs, two in flight, median of {rounds})",
         [
@@ -109,8 +109,9 @@ def compare(
             ("rounds", ", ".join(f"{a / b:.3f}" for a, b in zip(rates["studio"], rates["bare"], strict=True))),
             ("one job alone, bare", f"p50 {percentile(alone['bare'], 0.5) * 1000:.0f} ms"),
             ("one job alone, from start to done in the studio", f"p50 {percentile(alone['studio'], 0.5) * 1000:.0f} ms"),
-            ("added by the studio", f"p50 {added:.0f} ms   (wanted: at most 30)"),
             ("one job alone, from its order to done in the studio", f"p50 {percentile(alone['ordered'], 0.5) * 1000:.0f} ms"),
+            ("added by the studio, from its start", f"p50 {added:.0f} ms   (wanted: at most 30)"),
+            ("added by the studio, from its order", f"p50 {ordered:.0f} ms   (wanted: at most 30)"),
             ("worker, processor per job", f"{spent / (jobs * rounds) * 1000:.1f} ms"),
         ],
     )

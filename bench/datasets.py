@@ -26,7 +26,7 @@ from app import open_studio
 from bench.rig import HOME, table
 from studio.api import create_api
 from studio.contracts import CharacterFields
-from studio.datasets import DatasetFields
+from studio.dataset_contracts import DatasetFields
 from studio.db import dataset_pictures
 from studio.photos import read_photo
 from studio.preflight import Examined, examine, preflight

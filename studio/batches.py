@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from studio.contracts import MAX_SEED, Axis, AxisField, GenerateRequest
+from studio.contracts import MAX_SEED, Axis, AxisField, GenerateRequest, LoraUse
 from studio.errors import InvalidFieldValue, from_validation
 
 MOST_JOBS = 500
@@ -41,8 +41,12 @@ def count_jobs(request: GenerateRequest) -> int:
     return jobs
 
 
-def expand(request: GenerateRequest, captions: Mapping[str, str], *, seed: int, wildcards: Path) -> tuple[Part, ...]:
+def expand(
+    request: GenerateRequest, captions: Mapping[str, str], *, seed: int, wildcards: Path, own: LoraUse | None = None
+) -> tuple[Part, ...]:
     """The jobs of a request, in order. `captions` has the caption of each reference; `wildcards` is a folder of text files.
+
+    `own` is the character's LoRA: a grid varies its strength where the request names none.
 
     Every reference and every cell of a grid gets the same seed, so that they can be compared; variations get the next ones.
     Raises InvalidFieldValue naming what can't be read.
@@ -56,6 +60,9 @@ def expand(request: GenerateRequest, captions: Mapping[str, str], *, seed: int, 
         for each in _varied(plain, request.variations)
     ]
     if request.grid:
+        varied = {request.grid.x.field, *((request.grid.y.field,) if request.grid.y else ())}
+        if AxisField.lora_strength in varied and not request.loras and own is not None:
+            parts = [replace(part, request=part.request.model_copy(update={"loras": (own,)})) for part in parts]
         parts = [
             Part(cell_request, part.reference, part.caption, cell)
             for part in parts

@@ -99,7 +99,8 @@ def way_by_address(settings: Settings) -> CaptionWay:
         raise DependencyMissing(
             "No vision model is set up.",
             field="caption_url",
-            remedy="Write its address on the Setup tab (docs/captions.md shows how), or put a model into the models folder.",
+            remedy="It is a program that looks at pictures and describes them, such as Ollama or LM Studio on this computer, or a service. "
+            "Write its address on the Setup tab, or put a model into the models folder. Captions can always be written by hand.",
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise InvalidFieldValue("LIKENESS_CAPTION_KEY holds what no key has.", field="caption_key", remedy="Copy the key anew.")

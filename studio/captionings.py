@@ -16,7 +16,8 @@ from pydantic import Field
 from studio.caption_ways import CaptionVerdict, CaptionWay, Spent, all_ways, choose_way
 from studio.characters import Characters, check_consent
 from studio.contracts import CaptionRequest, CaptionStyle, Character, Contract, Job, JobKind, JobState, PictureKind, Problem
-from studio.datasets import Dataset, Datasets
+from studio.dataset_contracts import Dataset
+from studio.datasets import Datasets
 from studio.db import captioned, captionings, dataset_pictures, pictures
 from studio.db import jobs as job_table
 from studio.errors import Conflict, InvalidFieldValue, LikenessError, MissingRequiredField, NotFound

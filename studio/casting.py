@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from studio.characters import Characters, check_consent
 from studio.contracts import Character, CharacterChange, CharacterStatus, PhotosAdded, Picture, Problem, RefusedPhoto
+from studio.datasets import Datasets
 from studio.errors import Conflict, ConsentMissing, InvalidFieldValue, LikenessError, from_os_error
 from studio.files import write_atomically
 from studio.gallery import Gallery
 from studio.loras import read_lora
-from studio.passport import pack, unpack
+from studio.passport import Learned, LearnedSet, pack, unpack
 from studio.photos import plain_name, read_photo
 from studio.settings import Settings
 from studio.shelf import ModelShelf
@@ -24,8 +26,9 @@ EVIDENCE = (".pdf", ".png", ".jpg", ".jpeg", ".webp", ".txt", ".eml", ".docx", "
 class Casting:
     """The belongings of one studio's characters."""
 
-    def __init__(self, settings: Settings, shelf: ModelShelf, characters: Characters, gallery: Gallery) -> None:
+    def __init__(self, settings: Settings, shelf: ModelShelf, characters: Characters, gallery: Gallery, datasets: Datasets) -> None:
         self.settings = settings
+        self._datasets = datasets
         self.shelf = shelf
         self._characters = characters
         self._gallery = gallery
@@ -49,6 +52,7 @@ class Casting:
                 return shown, error
             return shown, self._gallery.keep_photo(photo, character_id=character.id, name=shown, real_person=character.kind.real)
 
+        began = datetime.now(UTC)
         try:
             # Decoding lets go of the interpreter: two photos at a time use both cores of a small machine.
             with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -61,7 +65,8 @@ class Casting:
                         refused.append(RefusedPhoto(name=shown, error=_there_already()))
                     else:
                         known.add(found.sha256)
-                        kept.append(found)
+                        # In the order in which they were chosen, not in which their decoding ended.
+                        kept.append(found.model_copy(update={"created_at": began + timedelta(microseconds=len(kept))}))
             # The same photos may come twice at once: a browser is closed in the middle and opened again while the studio still reads.
             with self._gallery.database.begin() as connection:
                 new = self._gallery.record_photos(kept, character.id, connection)
@@ -96,8 +101,9 @@ class Casting:
         photos = [(photo, path) for photo, path in photos if path.is_file()]
         lora = self.shelf.loras_folder / character.lora if character.lora else None
         evidence = next(iter(sorted(self._evidence_folder(character).glob("evidence.*"))), None)
+        sets = [LearnedSet(each.name, tuple(self._learned(each.id))) for each in self._datasets.datasets(character.id)]
         try:
-            data = pack(character, photos, lora if lora and lora.is_file() else None, evidence)
+            data = pack(character, photos, sets, lora if lora and lora.is_file() else None, evidence)
         except OSError as error:
             raise from_os_error(error, "read the character's files") from error
         return f"{character.slug}.likeness.zip", data
@@ -109,7 +115,8 @@ class Casting:
         wanted = parcel.fields.trigger_word
         taken = {each.trigger_word.casefold() for each in self._characters.characters(None)}
         trigger = wanted if wanted and wanted.casefold() not in taken else trigger
-        character = self._characters.create(parcel.fields.model_copy(update={"slug": slug, "trigger_word": trigger}))
+        name = _another(parcel.fields.name, {each.name for each in self._characters.characters()})
+        character = self._characters.create(parcel.fields.model_copy(update={"name": name, "slug": slug, "trigger_word": trigger}))
         try:
             added: tuple[Picture, ...] = ()
             if parcel.photos and not (character.kind.real and character.consent is None):
@@ -118,6 +125,9 @@ class Casting:
             for photo in added:
                 if photo.name in captions:
                     self._gallery.set_caption(photo.id, captions[photo.name])
+            if not (character.kind.real and character.consent is None):
+                for one in parcel.sets:
+                    self._datasets.restore(character, one, called=wanted or "")
             change: dict[str, object] = {}
             if parcel.portrait is not None and len(added) == len(parcel.photos):
                 change["portrait"] = added[parcel.portrait].id
@@ -132,6 +142,12 @@ class Casting:
             if isinstance(error, OSError):
                 raise from_os_error(error, "import the character") from error
             raise
+
+    def _learned(self, dataset_id: str) -> Iterator[Learned]:
+        for one in self._datasets.every_picture(dataset_id):
+            path = self.settings.data / one.path
+            if path.is_file():
+                yield Learned(one.name, one.caption, one.tags, one.sha256, path)
 
     def _keep_lora(self, character: Character, data: bytes) -> str:
         name = f"{character.slug}.safetensors"
@@ -149,6 +165,11 @@ class Casting:
 
     def _evidence_folder(self, character: Character) -> Path:
         return self.settings.data / "consent" / character.id
+
+
+def _another(name: str, taken: set[str]) -> str:
+    """A name by which two people in one list can be told apart."""
+    return next((free for number in range(2, 1000) if (free := f"{name[:74]} ({number})") not in taken), name) if name in taken else name
 
 
 def _there_already() -> Problem:

@@ -253,7 +253,7 @@ def _free(wanted: str, taken: frozenset[str], between: str) -> str:
 def _check_free(character: Character, slugs: frozenset[str], triggers: frozenset[str]) -> None:
     if character.slug in slugs:
         raise InvalidFieldValue(
-            f"Another character has the slug “{character.slug}”.",
+            f"Another character has the short name “{character.slug}”.",
             field="slug",
             remedy=f"“{_free(character.slug, slugs, '-')}” is free.",
         )

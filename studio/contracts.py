@@ -173,7 +173,10 @@ class Asked(Contract):
 
 
 class LoraUse(Asked):
-    """One LoRA in a picture: its name in the library or a path, and how strongly it acts (1 = as trained)."""
+    """One LoRA in a picture: its name in the library or a path, and how strongly it acts (1 = as trained).
+
+    At 0 it is left out, also where the character or the preset would bring it along.
+    """
 
     path: Name
     strength: float = Field(1.0, ge=-4, le=4)
@@ -402,6 +405,7 @@ class Problem(Contract):
 class Job(Contract):
     """One piece of durable work, as people see it. Times are UTC; `progress` runs from 0 to 1; `eta_s` is in seconds.
 
+    What waits is done by `priority`, the smallest first, and then by `queued_at`: when its newest attempt came into the queue.
     A training has `training`, captions have `captions`, and neither has `request` and `recipe`; pictures the other way round.
     """
 
@@ -424,6 +428,7 @@ class Job(Contract):
     cancel_requested: bool
     correlation_id: str
     created_at: datetime
+    queued_at: datetime | None = Field(None, description="only of what waits")
     started_at: datetime | None
     finished_at: datetime | None
     error: Problem | None

@@ -18,7 +18,8 @@ from sqlalchemy.exc import IntegrityError
 
 from studio.characters import check_consent
 from studio.contracts import Character, Contract, Picture
-from studio.datasets import CaptionAct, CaptionEdit, Cut, DatasetChange, DatasetPicture, Datasets, plain_caption
+from studio.dataset_contracts import CaptionAct, CaptionEdit, Cut, DatasetChange, DatasetPicture
+from studio.datasets import Datasets, plain_caption
 from studio.db import examined as examined_table
 from studio.errors import Conflict, ConsentMissing, LikenessError
 from studio.examining import VERSION

@@ -9,202 +9,74 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from PIL import Image
-from pydantic import Field, StringConstraints
 
 from studio import captions
 from studio.characters import Characters, check_consent, slug_of
-from studio.contracts import Asked, Character, Contract, Name, Page, Picture, Problem, Prompt, RefusedPhoto, new_id
+from studio.contracts import Character, Page, Picture, Problem, RefusedPhoto, new_id
 from studio.cursors import decode_cursor, encode_cursor
+from studio.dataset_contracts import (
+    LEAST_SIDE,
+    MOST_PICTURES,
+    MOST_TAGS,
+    CaptionAct,
+    CaptionEdit,
+    CaptionState,
+    ChangeKind,
+    Cut,
+    Dataset,
+    DatasetChange,
+    DatasetFacet,
+    DatasetFacets,
+    DatasetFields,
+    DatasetPicture,
+    DatasetPicturesAdded,
+    FrozenPicture,
+    PicturesChange,
+)
 from studio.dataset_files import DatasetSource, Found, pack
+from studio.dataset_rows import (
+    Change,
+    change_of,
+    dataset_row,
+    delete_pictures,
+    every_row,
+    grow,
+    hashes,
+    lock,
+    parts,
+    picture_of,
+    picture_rows,
+    put_back,
+    read_datasets,
+    remember,
+)
 from studio.dataset_shelf import SHA256, DatasetShelf, Kept
 from studio.db import Database, dataset_changes, dataset_pictures, datasets, trainings
 from studio.errors import Conflict, ImageInvalid, InvalidFieldValue, LikenessError, NotFound, SafetyFilter
 from studio.gallery import Gallery
+from studio.passport import Learned, LearnedSet
 from studio.photos import plain_name, read_photo, written_like
+from studio.preflight import WORDS
 from studio.prompts import person_words
 from studio.settings import Settings
 
-MOST_PICTURES = 20_000
-MOST_TAGS = 50
-# So many changes of a dataset can be undone.
-MOST_CHANGES = 20
-# So many pictures stand for a dataset.
-COVERS = 4
-LEAST_SIDE = 16
-_AT_ONCE = 500
 _IN_HAND = 8
 _LANES = min(4, os.cpu_count() or 1)
 # Above this many texts at once what is added is read, and the captions themselves when they are trained.
 _MOST_READ = 1000
-
-Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
-Tag = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=60)]
-Ids = Annotated[tuple[Name, ...], Field(min_length=1, max_length=MOST_PICTURES)]
-
-
-class ChangeKind(StrEnum):
-    """What was done to a dataset."""
-
-    added = "added"
-    removed = "removed"
-    moved = "moved"
-    captioned = "captioned"
-    tagged = "tagged"
-    cropped = "cropped"
-    renamed = "renamed"
-    deleted = "deleted"
-
-
-class CaptionState(StrEnum):
-    """Whether a picture has a caption."""
-
-    missing = "missing"
-    present = "present"
-
-
-class CaptionAct(StrEnum):
-    """What is done to many captions."""
-
-    write = "write"
-    find_and_replace = "replace"
-    prefix = "prefix"
-    suffix = "suffix"
-    trigger = "trigger"
-
-
-class DatasetFields(Asked):
-    """A dataset to make: empty, of the character's photos, of pictures of the library, or of both."""
-
-    character: Name = Field(description="Whose it is: an id or a slug")
-    name: Title = Field("Photos", description="How it is called")
-    photos: bool = Field(False, description="Begin with the character's photos")
-    pictures: tuple[Name, ...] = Field((), max_length=MOST_PICTURES, description="Begin with these pictures of the library")
-
-
-class DatasetChange(Contract):
-    """One change of a dataset that can be undone: what was done, and to how many pictures."""
-
-    id: str
-    kind: ChangeKind
-    count: int
-    created_at: datetime
-
-
-class DatasetPicture(Contract):
-    """A picture of a dataset. `path` is relative to the data root; `flags` are what the check found; `source` is where it came from."""
-
-    id: str
-    dataset_id: str
-    sha256: str
-    path: str
-    name: str
-    width: int
-    height: int
-    caption: str
-    tags: tuple[str, ...]
-    flags: tuple[str, ...]
-    source: str | None
-    created_at: datetime
-
-
-class Dataset(Contract):
-    """A dataset, how many pictures it has and how many of them have a caption. `undo` is the change that would be undone next."""
-
-    id: str
-    character_id: str
-    name: str
-    version: int
-    pictures: int
-    captioned: int
-    covers: tuple[DatasetPicture, ...]
-    undo: DatasetChange | None
-    created_at: datetime
-    updated_at: datetime
-
-
-class DatasetPicturesAdded(Contract):
-    """What became of the files or pictures that were to be added.
-
-    `left_out` are paths of a folder or ZIP whose pictures are of others: kohya learns by them what a class looks like.
-    """
-
-    items: tuple[DatasetPicture, ...]
-    refused: tuple[RefusedPhoto, ...]
-    left_out: tuple[str, ...] = ()
-
-
-class DatasetFacet(Contract):
-    """A tag or a flag, and how many pictures have it."""
-
-    id: str
-    count: int
-
-
-class DatasetFacets(Contract):
-    """What the pictures of a dataset can be found by."""
-
-    tags: tuple[DatasetFacet, ...]
-    flags: tuple[DatasetFacet, ...]
-    pictures: int
-    captioned: int
-
-
-class PicturesChange(Asked):
-    """What is to change of many pictures. What is left out stays; `to` is another dataset to move them into."""
-
-    caption: Prompt | None = None
-    add_tags: tuple[Tag, ...] = Field((), max_length=MOST_TAGS)
-    remove_tags: tuple[Tag, ...] = Field((), max_length=MOST_TAGS)
-    to: Name | None = None
-
-
-class CaptionEdit(Asked):
-    r"""A change of many captions: of the pictures with these `ids`, or of all.
-
-    `write` puts `text` in place of them, `replace` puts `text` where `find` stands (as a regular expression with `pattern`; `case` tells
-    capitals apart, `words` finds whole words), `prefix` and `suffix` add `text`, `trigger` puts the character's trigger word first.
-    """
-
-    act: CaptionAct
-    text: Prompt = ""
-    find: Annotated[str, StringConstraints(max_length=1000)] = ""
-    pattern: bool = False
-    case: bool = False
-    words: bool = False
-    ids: tuple[Name, ...] | None = Field(None, max_length=MOST_PICTURES)
-
-
-class Cut(Asked):
-    """A crop: first quarter turns clockwise, then the box that is kept, in pixels of the turned picture. Without a box all of it."""
-
-    turns: int = Field(0, ge=0, le=3)
-    left: int = Field(0, ge=0)
-    top: int = Field(0, ge=0)
-    width: int | None = Field(None, ge=LEAST_SIDE)
-    height: int | None = Field(None, ge=LEAST_SIDE)
-
-
-class FrozenPicture(NamedTuple):
-    """A picture as a training gets it; `path` is relative to the data root."""
-
-    path: str
-    caption: str
-    sha256: str
-
 
 _TURNS = (None, Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_90)
 
@@ -227,12 +99,12 @@ class Datasets:
         if character is not None:
             wanted = wanted.where(datasets.c.character_id == self._characters.character(character).id)
         with self.database.read() as connection:
-            return _datasets(connection, connection.execute(wanted).mappings().all())
+            return read_datasets(connection, connection.execute(wanted).mappings().all())
 
     def dataset(self, dataset_id: str) -> Dataset:
         """One dataset. Raises NotFound."""
         with self.database.read() as connection:
-            return _datasets(connection, [_row(connection, dataset_id)])[0]
+            return read_datasets(connection, [dataset_row(connection, dataset_id)])[0]
 
     def for_character(self, character: str) -> Dataset:
         """A character's newest dataset, or one made of its photos. Raises NotFound, ConsentMissing."""
@@ -274,31 +146,31 @@ class Datasets:
         page = sa.select(dataset_pictures).where(dataset_pictures.c.id.in_(sa.select(shown.c.id))).order_by(*order)
         with self.database.read() as connection:
             if dataset_id is not None:
-                _row(connection, dataset_id)
+                dataset_row(connection, dataset_id)
             rows = connection.execute(page).mappings().all()
             total = connection.execute(sa.select(sa.func.count()).select_from(dataset_pictures).where(*fits)).scalar_one()
         more = encode_cursor(rows[limit - 1]["created_at"], rows[limit - 1]["id"]) if len(rows) > limit else None
-        return Page[DatasetPicture](items=tuple(_picture(row) for row in rows[:limit]), next=more, total=total)
+        return Page[DatasetPicture](items=tuple(picture_of(row) for row in rows[:limit]), next=more, total=total)
 
     def every_picture(self, dataset_id: str) -> tuple[DatasetPicture, ...]:
         """All pictures of a dataset in the order in which they came. Raises NotFound."""
         with self.database.read() as connection:
-            _row(connection, dataset_id)
-            return tuple(_picture(row) for row in _every_row(connection, dataset_id))
+            dataset_row(connection, dataset_id)
+            return tuple(picture_of(row) for row in every_row(connection, dataset_id))
 
     def owner(self, dataset_id: str) -> Character:
         """Whose dataset it is. Raises NotFound."""
         with self.database.read() as connection:
-            row = _row(connection, dataset_id)
+            row = dataset_row(connection, dataset_id)
         return self._characters.character(row["character_id"])
 
     def picture(self, dataset_id: str, picture_id: str) -> DatasetPicture:
         """One picture of a dataset. Raises NotFound."""
         with self.database.read() as connection:
-            found = _rows(connection, dataset_id, [picture_id])
+            found = picture_rows(connection, dataset_id, [picture_id])
         if not found:
             raise _no_picture(picture_id)
-        return _picture(found[0])
+        return picture_of(found[0])
 
     def facets(self, dataset_id: str | None = None, *, character: str | None = None) -> DatasetFacets:
         """The tags and flags of a dataset's pictures, or of all (of one character's), the most frequent first. Raises NotFound."""
@@ -308,13 +180,14 @@ class Datasets:
         pictures = captioned = 0
         with self.database.read() as connection:
             if dataset_id is not None:
-                _row(connection, dataset_id)
+                dataset_row(connection, dataset_id)
             for tags_there, flags_there, has_caption, count in connection.execute(counted):
                 pictures += count
                 captioned += count if has_caption else 0
                 for counter, text in ((tags, tags_there), (flags, flags_there)):
                     counter.update(dict.fromkeys(json.loads(text), count))
-        return DatasetFacets(tags=_facets(tags), flags=_facets(flags), pictures=pictures, captioned=captioned)
+        named = {code: WORDS[code][0] for code in flags if code in WORDS}
+        return DatasetFacets(tags=_facets(tags, {}), flags=_facets(flags, named), pictures=pictures, captioned=captioned)
 
     def file(self, dataset_id: str, picture_id: str) -> Path:
         """Where a picture lies. Raises NotFound."""
@@ -330,8 +203,8 @@ class Datasets:
         Raises NotFound for a dataset, or a file that is gone, SafetyFilter for a caption that crosses a line, ConsentMissing.
         """
         with self.database.read() as connection:
-            row = _row(connection, dataset_id)
-            rows = _every_row(connection, dataset_id)
+            row = dataset_row(connection, dataset_id)
+            rows = every_row(connection, dataset_id)
         character = self._agreed(row["character_id"])
         plain = plain_caption(character)
         found = tuple(FrozenPicture(one["path"], one["caption"] or plain, one["sha256"]) for one in rows)
@@ -343,8 +216,8 @@ class Datasets:
     def sizes(self, dataset_id: str) -> list[int]:
         """How many bytes each picture of a dataset has; one whose file is gone is left out. Raises NotFound."""
         with self.database.read() as connection:
-            _row(connection, dataset_id)
-            paths = [self.settings.data / one["path"] for one in _every_row(connection, dataset_id)]
+            dataset_row(connection, dataset_id)
+            paths = [self.settings.data / one["path"] for one in every_row(connection, dataset_id)]
         found: list[int] = []
         for path in paths:
             with contextlib.suppress(OSError):
@@ -357,8 +230,8 @@ class Datasets:
         With `repeats` the pictures lie in a folder as kohya names them. Raises NotFound.
         """
         with self.database.read() as connection:
-            row = _row(connection, dataset_id)
-            rows = _every_row(connection, dataset_id)
+            row = dataset_row(connection, dataset_id)
+            rows = every_row(connection, dataset_id)
         character = self._characters.character(row["character_id"])
         listed = [(one["name"], self.settings.data / one["path"], one["caption"]) for one in rows]
         class_word = person_words(character.appearance.model_copy(update={"age": None})) or "person"
@@ -383,6 +256,27 @@ class Datasets:
             connection.execute(sa.insert(datasets).values(values))
         refused = self.add_pictures(dataset_id, chosen).refused if chosen else ()
         return self.dataset(dataset_id), refused
+
+    def restore(self, character: Character, kept: LearnedSet, *, called: str) -> Dataset:
+        """A dataset as it was exported with its character, whose trigger word was `called`; it may have another now.
+
+        What can't be read any more is left out, and so is a caption that crosses a line. Raises ConsentMissing, DiskFull …
+        """
+        self._agreed(character.id)
+        name = kept.name.strip()[:80] or "Photos"
+        was = re.compile(rf"(?<!\w){re.escape(called)}(?!\w)", re.IGNORECASE) if called != character.trigger_word and called else None
+
+        def take(one: Learned) -> _New | RefusedPhoto:
+            caption = was.sub(lambda _: character.trigger_word, one.caption) if was else one.caption
+            tags = tuple(dict.fromkeys(tag for each in one.tags if (tag := each.strip().lower()[:60])))[:MOST_TAGS]
+            data = one.content if isinstance(one.content, bytes) else one.content.read_bytes()
+            found = self._taken(plain_name(one.name), data, "" if _crossing(caption) else caption)
+            return replace(found, tags=tags) if isinstance(found, _New) else found
+
+        found = _side_by_side(take, kept.pictures)
+        made, _ = self.create(DatasetFields.model_validate({"character": character.id, "name": name}))
+        self._add(made.id, [one for one in found if isinstance(one, _New)], [], {})
+        return self.dataset(made.id)
 
     def rename(self, dataset_id: str, name: str) -> Dataset:
         """Another name. Raises NotFound."""
@@ -483,7 +377,7 @@ class Datasets:
         now = time.time()
         rows: list[dict[str, Any]] = []
         with self._changing(dataset_id, ChangeKind.added) as change:
-            known = set(change.connection.execute(_hashes(dataset_id)).scalars())
+            known = set(change.connection.execute(hashes(dataset_id)).scalars())
             room = MOST_PICTURES - len(known)
             for at, one in enumerate(new):
                 if one.kept.sha256 in known:
@@ -503,9 +397,9 @@ class Datasets:
             change.count = len(rows) + len(change.rows)
             if not rows and change.rows:
                 change.kind = ChangeKind.captioned
-        return DatasetPicturesAdded(items=tuple(_picture(row) for row in rows), refused=tuple(refused))
+        return DatasetPicturesAdded(items=tuple(picture_of(row) for row in rows), refused=tuple(refused))
 
-    def _caption_by_name(self, change: _Change, texts: Mapping[str, _Text], refused: list[RefusedPhoto]) -> None:
+    def _caption_by_name(self, change: Change, texts: Mapping[str, _Text], refused: list[RefusedPhoto]) -> None:
         left = {key: text for key, text in texts.items() if not text.used}
         if not left:
             return
@@ -568,22 +462,22 @@ class Datasets:
         of this one, in the same transaction. Raises NotFound.
         """
         with self.database.begin() as connection:
-            _lock(connection, dataset_id)
-            change = _Change(connection, dataset_id, ChangeKind.captioned, _row(connection, dataset_id))
-            there = _rows(connection, dataset_id, [picture_id])
+            lock(connection, dataset_id)
+            change = Change(connection, dataset_id, ChangeKind.captioned, dataset_row(connection, dataset_id))
+            there = picture_rows(connection, dataset_id, [picture_id])
             if not there or there[0]["caption"] != was:
                 return False
             change.set_captions({picture_id: caption})
             if not change.nothing:
-                change_id = _remember(change, change_id)
-                _grow(connection, dataset_id)
+                change_id = remember(change, change_id)
+                grow(connection, dataset_id)
             also(connection, change_id)
         return True
 
     def swap_captions(self, dataset_id: str, said: Mapping[str, tuple[str, str]]) -> int:
         """Where a picture's caption is the first of a pair, write the second; gives how many that were. Raises NotFound."""
         with self._changing(dataset_id, ChangeKind.captioned) as change:
-            there = _rows(change.connection, dataset_id, list(said))
+            there = picture_rows(change.connection, dataset_id, list(said))
             change.set_captions({row["id"]: said[row["id"]][1] for row in there if row["caption"] == said[row["id"]][0]})
             change.count = len(change.rows)
         return change.count
@@ -591,9 +485,9 @@ class Datasets:
     def remove(self, dataset_id: str, picture_ids: Sequence[str]) -> int:
         """Take pictures out of a dataset; gives how many there were. Raises NotFound."""
         with self._changing(dataset_id, ChangeKind.removed) as change:
-            change.rows = [dict(row) for row in _rows(change.connection, dataset_id, picture_ids)]
+            change.rows = [dict(row) for row in picture_rows(change.connection, dataset_id, picture_ids)]
             change.count = len(change.rows)
-            _delete(change.connection, dataset_id, [row["id"] for row in change.rows])
+            delete_pictures(change.connection, dataset_id, [row["id"] for row in change.rows])
         return change.count
 
     def cut(self, dataset_id: str, picture_id: str, cut: Cut) -> DatasetPicture:
@@ -608,7 +502,7 @@ class Datasets:
     def cut_many(self, dataset_id: str, cuts: Mapping[str, Cut]) -> int:
         """Turn and crop pictures, as one change; those that are not there are left out. Raises as `cut` does."""
         with self.database.read() as connection:
-            before = [_picture(row) for row in _rows(connection, dataset_id, list(cuts))]
+            before = [picture_of(row) for row in picture_rows(connection, dataset_id, list(cuts))]
 
         def write(one: DatasetPicture) -> Kept:
             return self.files.keep(written_like(_cut(self.files.pixels(one.path), cuts[one.id]), Path(one.path).suffix))
@@ -616,8 +510,8 @@ class Datasets:
         with ThreadPoolExecutor(_LANES) as pool:
             new = dict(zip((one.id for one in before), pool.map(write, before), strict=True))
         with self._changing(dataset_id, ChangeKind.cropped) as change:
-            taken = set(change.connection.execute(_hashes(dataset_id)).scalars())
-            for row in _rows(change.connection, dataset_id, list(new)):
+            taken = set(change.connection.execute(hashes(dataset_id)).scalars())
+            for row in picture_rows(change.connection, dataset_id, list(new)):
                 kept = new[row["id"]]
                 if kept.sha256 == row["sha256"]:
                     continue
@@ -646,7 +540,7 @@ class Datasets:
         told = (dataset_changes.c.id, dataset_changes.c.what, dataset_changes.c.created_at)
         wanted = sa.select(*told).where(dataset_changes.c.dataset_id == dataset_id).order_by(dataset_changes.c.id.desc())
         with self.database.read() as connection:
-            return tuple(_change(row) for row in connection.execute(wanted).mappings())
+            return tuple(change_of(row) for row in connection.execute(wanted).mappings())
 
     def undo(self, dataset_id: str, change_id: str | None = None, *, with_newer: bool = False) -> DatasetChange:
         """Take the last change back; with an id that one, which must be the last, or goes `with_newer` ones: the dataset is as before it.
@@ -655,10 +549,10 @@ class Datasets:
         """
         known = sa.select(dataset_changes).where(dataset_changes.c.dataset_id == dataset_id).order_by(dataset_changes.c.id.desc())
         with self.database.begin() as connection:
-            _lock(connection, dataset_id)
+            lock(connection, dataset_id)
             rows = connection.execute(known if with_newer else known.limit(1)).mappings().all()
             if not rows:
-                _row(connection, dataset_id)
+                dataset_row(connection, dataset_id)
                 raise Conflict("There is nothing to undo.", remedy="Every change since the dataset was made has been undone.")
             at = next((at for at, row in enumerate(rows) if change_id in {None, row["id"]}), None)
             if at is None and with_newer:
@@ -666,10 +560,10 @@ class Datasets:
             if at is None:
                 raise Conflict("Something else was changed since.", remedy="Undo that first: undo goes back one change at a time.")
             for row in rows[: at + 1]:
-                _put_back(connection, dataset_id, _change(row).kind, json.loads(row["before"]))
+                put_back(connection, dataset_id, change_of(row).kind, json.loads(row["before"]))
                 connection.execute(sa.delete(dataset_changes).where(dataset_changes.c.id == row["id"]))
-            _grow(connection, dataset_id)
-        return _change(rows[at])
+            grow(connection, dataset_id)
+        return change_of(rows[at])
 
     def empty_trash(self) -> int:
         """Forget deleted datasets for good, and delete the files that no dataset, no change and no training names any more."""
@@ -702,7 +596,7 @@ class Datasets:
 
     def _captions(self, dataset_id: str, ids: Sequence[str] | None) -> tuple[Character, dict[str, str]]:
         with self.database.read() as connection:
-            row = _row(connection, dataset_id)
+            row = dataset_row(connection, dataset_id)
             columns = (dataset_pictures.c.id, dataset_pictures.c.caption)
             order = (dataset_pictures.c.created_at, dataset_pictures.c.id)
             wanted = sa.select(*columns).where(dataset_pictures.c.dataset_id == dataset_id).order_by(*order)
@@ -735,7 +629,7 @@ class Datasets:
     def _tag(self, dataset_id: str, picture_ids: Sequence[str], wanted: PicturesChange) -> int:
         with self._changing(dataset_id, ChangeKind.tagged) as change:
             values: list[dict[str, str]] = []
-            for row in _rows(change.connection, dataset_id, picture_ids):
+            for row in picture_rows(change.connection, dataset_id, picture_ids):
                 before = json.loads(row["tags"])
                 after = list(dict.fromkeys([*(tag for tag in before if tag not in wanted.remove_tags), *wanted.add_tags]))
                 if len(after) > MOST_TAGS:
@@ -756,34 +650,34 @@ class Datasets:
             raise InvalidFieldValue("The pictures are in that dataset already.", field="to", remedy="Choose another dataset.")
         self._agreed(self.dataset(to).character_id)
         with self._changing(dataset_id, ChangeKind.moved) as change:
-            _lock(change.connection, to)
-            _row(change.connection, to)
-            known = set(change.connection.execute(_hashes(to)).scalars())
+            lock(change.connection, to)
+            dataset_row(change.connection, to)
+            known = set(change.connection.execute(hashes(to)).scalars())
             change.to = to
-            change.rows = [dict(row) for row in _rows(change.connection, dataset_id, picture_ids)]
+            change.rows = [dict(row) for row in picture_rows(change.connection, dataset_id, picture_ids)]
             change.count = len(change.rows)
             going = [row["id"] for row in change.rows if row["sha256"] not in known]
             if len(known) + len(going) > MOST_PICTURES:
                 raise _full()
-            _delete(change.connection, dataset_id, [row["id"] for row in change.rows if row["sha256"] in known])
-            for some in _parts(going):
+            delete_pictures(change.connection, dataset_id, [row["id"] for row in change.rows if row["sha256"] in known])
+            for some in parts(going):
                 own = sa.update(dataset_pictures).where(dataset_pictures.c.id.in_(some))
                 change.connection.execute(own.values(dataset_id=to))
             if going:
-                _grow(change.connection, to)
+                grow(change.connection, to)
         return change.count
 
     @contextmanager
-    def _changing(self, dataset_id: str, kind: ChangeKind) -> Iterator[_Change]:
+    def _changing(self, dataset_id: str, kind: ChangeKind) -> Iterator[Change]:
         """A change of a dataset, alone at that moment. Where it changed nothing, nothing is remembered and no version grows."""
         with self.database.begin() as connection:
-            _lock(connection, dataset_id)
-            change = _Change(connection, dataset_id, kind, _row(connection, dataset_id))
+            lock(connection, dataset_id)
+            change = Change(connection, dataset_id, kind, dataset_row(connection, dataset_id))
             yield change
             if change.nothing:
                 return
-            _remember(change)
-            _grow(connection, dataset_id)
+            remember(change)
+            grow(connection, dataset_id)
 
 
 def plain_caption(character: Character) -> str:
@@ -791,195 +685,6 @@ def plain_caption(character: Character) -> str:
     who = person_words(character.appearance.model_copy(update={"age": None})) or "person"
     article = "an" if who[:1].lower() in "aeiou" else "a"
     return f"{character.trigger_word}, a {'photo' if character.kind.real else 'picture'} of {article} {who}"
-
-
-# What a change does, and how it is taken back
-
-
-@dataclass
-class _Change:
-    """A change while it is made. `rows` are what its pictures were before: whole, or an id and the columns that were changed."""
-
-    connection: sa.Connection
-    dataset_id: str
-    kind: ChangeKind
-    row: sa.RowMapping
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    added: list[str] = field(default_factory=list)
-    dataset: dict[str, Any] | None = None
-    to: str | None = None
-    count: int = 0
-
-    @property
-    def nothing(self) -> bool:
-        return not self.rows and not self.added and self.dataset is None
-
-    def remember_dataset(self) -> None:
-        self.dataset = dict(self.row)
-
-    def set_captions(self, said: Mapping[str, str]) -> None:
-        """Write captions by the ids of pictures; those that have them already, or are not there, are left alone."""
-        values: list[dict[str, str]] = []
-        for row in _rows(self.connection, self.dataset_id, list(said)):
-            if row["caption"] != said[row["id"]]:
-                self.rows.append({"id": row["id"], "caption": row["caption"]})
-                values.append({"picture": row["id"], "told": said[row["id"]]})
-        if values:
-            mine = sa.update(dataset_pictures).where(dataset_pictures.c.id == sa.bindparam("picture"))
-            self.connection.execute(mine.values(caption=sa.bindparam("told")), values)
-
-    def before(self) -> str:
-        told = {"dataset": self.dataset, "rows": self.rows, "added": self.added, "to": self.to}
-        return json.dumps(told, ensure_ascii=False)
-
-
-def _remember(change: _Change, goes_on: str | None = None) -> str:
-    """Keep the way back, and forget those of long ago; gives its id. Where `goes_on` is the newest change, this one is a part of it."""
-    connection, dataset_id = change.connection, change.dataset_id
-    newest = sa.select(dataset_changes).where(dataset_changes.c.dataset_id == dataset_id).order_by(dataset_changes.c.id.desc())
-    last = connection.execute(newest.limit(1)).mappings().first() if goes_on else None
-    if last is not None and last["id"] == goes_on:
-        before = json.loads(last["before"])
-        before["rows"] = [*change.rows, *before["rows"]]
-        values = {"what": f"{change.kind.value} {len(before['rows'])}", "before": json.dumps(before, ensure_ascii=False)}
-        connection.execute(sa.update(dataset_changes).where(dataset_changes.c.id == goes_on).values(values))
-        return last["id"]
-    values = {"id": new_id(), "dataset_id": dataset_id, "what": f"{change.kind.value} {change.count or len(change.rows)}"}
-    connection.execute(sa.insert(dataset_changes).values(**values, before=change.before(), created_at=time.time()))
-    kept = sa.select(dataset_changes.c.id).where(dataset_changes.c.dataset_id == dataset_id).order_by(dataset_changes.c.id.desc())
-    old = connection.execute(kept.offset(MOST_CHANGES)).scalars().all()
-    if old:
-        connection.execute(sa.delete(dataset_changes).where(dataset_changes.c.id.in_(old)))
-    return values["id"]
-
-
-def _put_back(connection: sa.Connection, dataset_id: str, kind: ChangeKind, before: Mapping[str, Any]) -> None:
-    if before["dataset"] is not None:
-        values = before["dataset"]
-        if kind is ChangeKind.deleted:
-            connection.execute(sa.insert(datasets).values(values))
-        else:
-            connection.execute(sa.update(datasets).where(datasets.c.id == dataset_id).values(name=values["name"]))
-    _delete(connection, dataset_id, before["added"])
-    rows = {row["id"]: row for row in before["rows"]}
-    there: dict[str, str] = {}
-    for some in _parts(list(rows)):
-        where = sa.select(dataset_pictures.c.id, dataset_pictures.c.dataset_id).where(dataset_pictures.c.id.in_(some))
-        there.update({row.id: row.dataset_id for row in connection.execute(where)})
-    homes = {dataset_id, before["to"]}
-    # The same picture may have come in anew meanwhile, from another dataset.
-    now = sa.select(dataset_pictures.c.sha256, dataset_pictures.c.id).where(dataset_pictures.c.dataset_id == dataset_id)
-    taken = {row.sha256: row.id for row in connection.execute(now)}
-    rows = {key: row for key, row in rows.items() if taken.get(row.get("sha256"), key) == key}
-    # What was moved on to somewhere else since belongs there.
-    changed = [row for key, row in rows.items() if there.get(key) in homes]
-    missing = [row for key, row in rows.items() if key not in there and "sha256" in row and "dataset_id" in row]
-    by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in changed:
-        by_columns.setdefault(tuple(sorted(set(row) - {"id"})), []).append(row)
-    for columns, some in by_columns.items():
-        own = sa.update(dataset_pictures).where(dataset_pictures.c.id == sa.bindparam("picture"))
-        values = {name: sa.bindparam(f"old_{name}") for name in columns}
-        told = [{"picture": row["id"], **{f"old_{name}": row[name] for name in columns}} for row in some]
-        connection.execute(own.values(values), told)
-    if missing:
-        connection.execute(sa.insert(dataset_pictures), missing)
-    if before["to"] is not None:
-        _grow(connection, before["to"])
-
-
-def _lock(connection: sa.Connection, dataset_id: str) -> None:
-    connection.execute(sa.update(datasets).where(datasets.c.id == dataset_id).values(id=datasets.c.id))
-
-
-def _grow(connection: sa.Connection, dataset_id: str) -> None:
-    newer = {"version": datasets.c.version + 1, "updated_at": time.time()}
-    connection.execute(sa.update(datasets).where(datasets.c.id == dataset_id).values(newer))
-
-
-def _delete(connection: sa.Connection, dataset_id: str, picture_ids: Sequence[str]) -> None:
-    for some in _parts(picture_ids):
-        own = (dataset_pictures.c.dataset_id == dataset_id, dataset_pictures.c.id.in_(some))
-        connection.execute(sa.delete(dataset_pictures).where(*own))
-
-
-# Rows and values
-
-
-def _row(connection: sa.Connection, dataset_id: str) -> sa.RowMapping:
-    row = connection.execute(sa.select(datasets).where(datasets.c.id == dataset_id)).mappings().first()
-    if row is None:
-        raise NotFound(f"There is no dataset {dataset_id!r}.", remedy="GET /api/v1/datasets lists them.")
-    return row
-
-
-def _rows(connection: sa.Connection, dataset_id: str, picture_ids: Sequence[str]) -> list[sa.RowMapping]:
-    found: list[sa.RowMapping] = []
-    for some in _parts(list(dict.fromkeys(picture_ids))):
-        wanted = sa.select(dataset_pictures).where(dataset_pictures.c.dataset_id == dataset_id, dataset_pictures.c.id.in_(some))
-        found += connection.execute(wanted).mappings().all()
-    return found
-
-
-def _every_row(connection: sa.Connection, dataset_id: str) -> Sequence[sa.RowMapping]:
-    wanted = sa.select(dataset_pictures).where(dataset_pictures.c.dataset_id == dataset_id)
-    return connection.execute(wanted.order_by(dataset_pictures.c.created_at, dataset_pictures.c.id)).mappings().all()
-
-
-def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
-
-
-def _hashes(dataset_id: str) -> sa.Select[str]:
-    return sa.select(dataset_pictures.c.sha256).where(dataset_pictures.c.dataset_id == dataset_id)
-
-
-def _datasets(connection: sa.Connection, rows: Sequence[sa.RowMapping]) -> tuple[Dataset, ...]:
-    ids = [row["id"] for row in rows]
-    own = dataset_pictures.c.dataset_id
-    has = sa.func.sum(sa.case((dataset_pictures.c.caption != "", 1), else_=0))
-    counted = sa.select(own, sa.func.count(), has).where(own.in_(ids)).group_by(own)
-    counts = {dataset_id: (count, captioned) for dataset_id, count, captioned in connection.execute(counted)}
-    place = sa.func.row_number().over(partition_by=own, order_by=(dataset_pictures.c.created_at, dataset_pictures.c.id)).label("place")
-    placed = sa.select(dataset_pictures.c.id, place).where(own.in_(ids)).subquery()
-    first = sa.select(placed.c.id).where(placed.c.place <= COVERS)
-    covers: dict[str, list[DatasetPicture]] = {}
-    order = (dataset_pictures.c.created_at, dataset_pictures.c.id)
-    for row in connection.execute(sa.select(dataset_pictures).where(dataset_pictures.c.id.in_(first)).order_by(*order)).mappings():
-        covers.setdefault(row["dataset_id"], []).append(_picture(row))
-    newest = (
-        sa.select(sa.func.max(dataset_changes.c.id)).where(dataset_changes.c.dataset_id.in_(ids)).group_by(dataset_changes.c.dataset_id)
-    )
-    told = (dataset_changes.c.id, dataset_changes.c.dataset_id, dataset_changes.c.what, dataset_changes.c.created_at)
-    last = {
-        row["dataset_id"]: _change(row) for row in connection.execute(sa.select(*told).where(dataset_changes.c.id.in_(newest))).mappings()
-    }
-    return tuple(
-        Dataset(
-            id=row["id"],
-            character_id=row["character_id"],
-            name=row["name"],
-            version=row["version"],
-            pictures=counts.get(row["id"], (0, 0))[0],
-            captioned=counts.get(row["id"], (0, 0))[1],
-            covers=tuple(covers.get(row["id"], ())),
-            undo=last.get(row["id"]),
-            created_at=_utc(row["created_at"]),
-            updated_at=_utc(row["updated_at"]),
-        )
-        for row in rows
-    )
-
-
-def _picture(row: Mapping[str, Any] | sa.RowMapping) -> DatasetPicture:
-    told = {name: row[name] for name in ("id", "dataset_id", "sha256", "path", "name", "width", "height", "caption", "source")}
-    tags, flags = tuple(json.loads(row["tags"])), tuple(json.loads(row["flags"]))
-    return DatasetPicture(**told, tags=tags, flags=flags, created_at=_utc(row["created_at"]))
-
-
-def _change(row: sa.RowMapping) -> DatasetChange:
-    kind, _, count = row["what"].partition(" ")
-    return DatasetChange(id=row["id"], kind=ChangeKind(kind), count=int(count), created_at=_utc(row["created_at"]))
 
 
 def _new_row(dataset_id: str, one: _New, created_at: float) -> dict[str, Any]:
@@ -992,15 +697,15 @@ def _new_row(dataset_id: str, one: _New, created_at: float) -> dict[str, Any]:
         "width": one.kept.width,
         "height": one.kept.height,
         "caption": one.caption,
-        "tags": "[]",
+        "tags": _list(one.tags),
         "flags": "[]",
         "source": one.source,
         "created_at": created_at,
     }
 
 
-def _facets(counts: Counter[str]) -> tuple[DatasetFacet, ...]:
-    return tuple(DatasetFacet(id=found, count=count) for found, count in counts.most_common())
+def _facets(counts: Counter[str], names: Mapping[str, str]) -> tuple[DatasetFacet, ...]:
+    return tuple(DatasetFacet(id=found, name=names.get(found, found), count=count) for found, count in counts.most_common())
 
 
 def _quoted(value: str) -> str:
@@ -1009,10 +714,6 @@ def _quoted(value: str) -> str:
 
 def _list(values: Sequence[str]) -> str:
     return json.dumps(list(values), ensure_ascii=False)
-
-
-def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _no_picture(picture_id: str) -> NotFound:
@@ -1032,6 +733,7 @@ class _New:
     name: str
     caption: str
     source: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.bell import Ear
 from studio.contracts import new_id
 from studio.db import Database
 from studio.errors import from_os_error
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from dbos import DBOS
     from dbos._queue import Queue
 
-# SQLite tells in a few microseconds whether anyone wrote, and in a few more which jobs wait; a look for work takes thousands.
-WATCH_S = 0.015
+# SQLite tells in a few microseconds whether anyone wrote, and in a few more which jobs wait; a look for work takes thousands. To wake for
+# it costs more than to ask: orders ring a bell, and this is for those that did not.
+WATCH_S = 0.05
 LOOKS_APART_S = 0.02
 LOOK_ANYWAY_S = 2.0
 # Between two times that a thread of DBOS asks whether to look; the waiting is done before it may ask.
@@ -60,7 +62,8 @@ def launch(settings: Settings, database: Database, run: Callable[[str], None], e
     DBOS.listen_queues(list(LANES))
     DBOS.launch()
     stops = dbos.background_thread_stop_events
-    lookout = Lookout(database, settings.poll_interval_s, over=lambda: any(stop.is_set() for stop in stops))
+    ear = Ear(settings.data)
+    lookout = Lookout(database, settings.poll_interval_s, ear=ear, over=lambda: any(stop.is_set() for stop in stops))
     _look_only_when_needed(dbos, lookout, enough)
     _note_claims(dbos, claims)
     for lane, most in LANES.items():
@@ -124,14 +127,22 @@ def _note_claims(dbos: DBOS, claims: Claims) -> None:
 class Lookout:
     """Says when to look for work: as soon as there is some, and once in a while anyway.
 
-    On PostgreSQL, which can't be asked whether anyone wrote, every `every_s` seconds. `over` says that nobody waits any more.
+    On PostgreSQL, which can't be asked whether anyone wrote, whenever `ear` hears of an order on this computer, and every `every_s`
+    seconds. `over` says that nobody waits any more.
     """
 
     def __init__(
-        self, database: Database, every_s: float, *, anyway_s: float = LOOK_ANYWAY_S, over: Callable[[], bool] = lambda: False
+        self,
+        database: Database,
+        every_s: float,
+        *,
+        ear: Ear,
+        anyway_s: float = LOOK_ANYWAY_S,
+        over: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
         self._every_s = every_s
+        self._ear = ear
         self._anyway_s = anyway_s
         self._over = over
         self._lock = threading.Lock()
@@ -141,8 +152,7 @@ class Lookout:
         self._with_work: frozenset[str] | None = None
         self._looked: dict[str, tuple[float, int]] = {}
         self._asleep: dict[str, threading.Event] = {}
-        if not self._blind:
-            threading.Thread(target=self._watch, name="lookout", daemon=True).start()
+        threading.Thread(target=self._watch, name="lookout", daemon=True).start()
 
     def wait(self, lane: str, *, busy: Callable[[], bool] = lambda: False) -> None:
         """Return when it is time to look for work of a lane. Each lane has one thread that does; one that is busy can wait for more."""
@@ -167,7 +177,7 @@ class Lookout:
             return 0.0
         looked, known = self._looked[lane]
         if self._blind:
-            return looked + self._every_s
+            return looked + (self._every_s if known == self._changes else LOOKS_APART_S)
         if self._with_work is not None and lane not in self._with_work:
             return looked + self._anyway_s
         # What was there at the last look, too, waits for something: a place that is still held by a thread that ends.
@@ -176,11 +186,11 @@ class Lookout:
     def _watch(self) -> None:
         mark: int | None = None
         while True:
-            time.sleep(WATCH_S)
+            rang = self._ear.wait(WATCH_S)
             if self._over():
                 break
             now = self._database.change_mark()
-            if now is None or now == mark:
+            if not rang and (now is None or now == mark):
                 continue
             mark = now
             lanes = self._database.queued_lanes()
@@ -190,6 +200,7 @@ class Lookout:
                 for lane, woken in self._asleep.items():
                     if lanes is None or lane in lanes:
                         woken.set()
+        self._ear.close()
         with self._lock:
             for woken in self._asleep.values():
                 woken.set()

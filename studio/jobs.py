@@ -6,6 +6,7 @@ a crash keeps it, retry and reorder make a new one (DBOS returns the old result 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -86,8 +87,10 @@ class Work:
 class Jobs:
     """The jobs of one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, ring: Callable[[], None] = lambda: None) -> None:
+        """`ring` tells a worker that a run was put into the queue; one that isn't told finds it a little later."""
         self.database = database
+        self._ring = ring
         self._client: DBOSClient | None = None
         self._client_lock = threading.Lock()
 
@@ -149,6 +152,7 @@ class Jobs:
                 _enqueue(client, connection, lane, run_id, priority)
             if also is not None:
                 also(connection, batch_id, job_ids)
+        self._ring()
         return batch_id, job_ids
 
     def job(self, job_id: str) -> Job:
@@ -281,9 +285,15 @@ class Jobs:
     def begin(self, run_id: str) -> Run | None:
         """Mark a run as started and count it as a crash until it ends; None when there is nothing left to do.
 
-        A run that was cancelled, replaced by a newer attempt or poisoned by its crashes is settled here.
+        A run that was cancelled, replaced by a newer attempt or poisoned by its crashes is settled here. One that was taken from the queue
+        before another was put in front of it goes back, right behind that.
         """
         while True:
+            if (before := self._overtaken(run_id)) is not None:
+                job_id, priority = before
+                with contextlib.suppress(Conflict, NotFound):
+                    self._new_attempt(job_id, (JobState.queued,), priority, forget=False)
+                return None
             now = time.time()
             with self.database.begin() as connection:
                 row = connection.execute(sa.select(jobs).where(jobs.c.run_id == run_id)).mappings().first()
@@ -314,6 +324,21 @@ class Jobs:
                 return None
             break
         return Run(row["id"], run_id, JobKind(row["kind"]), row["steps"], row["recipe"], row["correlation_id"])
+
+    def _overtaken(self, run_id: str) -> tuple[str, int] | None:
+        """The job of a queued run, and the priority of one in its lane that goes first now; None where there is none."""
+        mine, other = jobs.alias("mine"), jobs.alias("other")
+        queued = JobState.queued.value
+        first = (
+            sa.select(mine.c.id, other.c.priority)
+            .where(mine.c.run_id == run_id, mine.c.state == queued)
+            .where(other.c.state == queued, other.c.lane == mine.c.lane, other.c.priority < mine.c.priority)
+            .order_by(other.c.priority)
+            .limit(1)
+        )
+        with self.database.read() as connection:
+            found = connection.execute(first).first()
+        return found and (found[0], found[1])
 
     def progress(self, run_id: str, *, progress: float, note: str, step: int, steps: int, eta_s: float | None, preview: int) -> bool:
         """Write how far a run is; True when its cancellation was asked for (or it is not this run's turn any more)."""
@@ -395,6 +420,7 @@ class Jobs:
         *,
         values: Mapping[str, object] | None = None,
         also: Callable[[sa.Connection], None] = lambda _: None,
+        forget: bool = True,
     ) -> Job:
         client = self._dbos()
         now = time.time()
@@ -412,7 +438,9 @@ class Jobs:
                 raise Conflict("The job changed at this very moment.", remedy="Look at its state and try again.")
             also(connection)
             _enqueue(client, connection, str(fresh.get("lane", row["lane"])), run_id, priority)
-        self._forget([row["run_id"]])
+        self._ring()
+        if forget:
+            self._forget([row["run_id"]])
         return self.job(job_id)
 
     def _forget(self, run_ids: Sequence[str]) -> None:
@@ -516,6 +544,8 @@ def _job(row: sa.RowMapping) -> Job:
         cancel_requested=row["cancel_requested"],
         correlation_id=row["correlation_id"],
         created_at=datetime.fromtimestamp(row["created_at"], UTC),
+        # A new attempt is written when it is enqueued, and what waits is written by nobody else.
+        queued_at=_time(row["created_at"] if row["attempt"] == 1 else row["changed_at"]) if row["state"] == JobState.queued.value else None,
         started_at=_time(row["started_at"]),
         finished_at=_time(row["finished_at"]),
         error=problem,

@@ -42,7 +42,7 @@ from studio.gallery import Gallery
 from studio.graphs import texts
 from studio.metadata import too_many_pixels
 from studio.presets import check_preset
-from studio.prompts import check_something_to_draw, compose, left_out, prompts_of
+from studio.prompts import check_something_to_draw, compose, left_out, own_lora_of, prompts_of
 from studio.remote import COMFYUI, Remote, graph_of, offline
 from studio.safety_nodes import check_nodes
 from studio.settings import Settings
@@ -120,7 +120,7 @@ class Orders:
             with suppress(EngineOffline):
                 family = self._model_for(request, character).family
                 preset, style = preset and preset.on(family), style and style.on(family)
-        parts = expand(request, self._captions(request), seed=0, wildcards=self._wildcards)
+        parts = expand(request, self._captions(request), seed=0, wildcards=self._wildcards, own=own_lora_of(character))
         first = parts[0]
         template = self.settings.prompt_template
         prompt, negative = prompts_of(
@@ -157,7 +157,7 @@ class Orders:
         seed = secrets.randbelow(MAX_SEED + 1)
         work: list[tuple[GenerateRequest, Recipe]] = []
         checked: set[tuple[object, ...]] = set()
-        for part in expand(request, self._captions(request), seed=seed, wildcards=self._wildcards):
+        for part in expand(request, self._captions(request), seed=seed, wildcards=self._wildcards, own=own_lora_of(character)):
             preset = self._preset_for(part.request, character)
             style = self._style_for(part.request)
             model = self._model_for(part.request, character)

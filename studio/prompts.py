@@ -29,7 +29,9 @@ DEFAULT_CAPTION = "portrait of a person"
 # The starter model draws no ages, and words like “34-year-old” cost it colours and style that it would have met.
 AGELESS = frozenset({"starter"})
 # What it was shown on faces. Any other mark it has no word for, and draws faces that fall apart where it reads one.
-_MARKS_OF_STARTER = re.compile(r"\b(?:(?:sun)?glasses|eyepatch|beard|goatee|moustache|mustache|hijab|turban|hat)\b", re.IGNORECASE)
+_MARKS_OF_STARTER = re.compile(
+    r"\b(?:(?:sun)?glasses|eyepatch|beard|goatee|moustache|mustache|hijab|turban|hat|cartoon|avatar|comic)\b", re.IGNORECASE
+)
 
 T = TypeVar("T")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -315,13 +317,20 @@ def aspect_size(aspect: Aspect, model: ModelSpec) -> tuple[int, int]:
     return min(((width, height) for width in sides for height in sides), key=distance)
 
 
+def own_lora_of(character: Character | None) -> LoraUse | None:
+    """What a character was given by a training, or by hand."""
+    return LoraUse(path=character.lora, strength=character.lora_strength) if character is not None and character.lora else None
+
+
 def _loras(request: GenerateRequest, preset: Preset | None, style: Preset | None, character: Character | None) -> tuple[LoraUse, ...]:
     uses = [*request.loras]
-    if character is not None and character.lora and all(use.path != character.lora for use in uses):
-        uses.insert(0, LoraUse(path=character.lora, strength=character.lora_strength))
+    own = own_lora_of(character)
+    if own is not None and all(use.path != own.path for use in uses):
+        uses.insert(0, own)
     for look in (preset, style):
         uses += [use for use in (look.loras if look else ()) if all(use.path != other.path for other in uses)]
-    return tuple(uses)
+    # At a strength of nothing the character's own is left out, or a preset's.
+    return tuple(use for use in uses if use.strength)
 
 
 def _first(*values: T | None) -> T:

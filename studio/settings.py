@@ -60,7 +60,10 @@ class Settings(BaseSettings):
     )
     session_hours: float = Field(72, gt=0, description="How long a sign-in lasts, in hours.")
     log_level: str = Field("INFO", description="The least important lines to log: DEBUG, INFO, WARNING or ERROR.")
-    device: str = Field("auto", description="Where the embedded engine computes: auto, cpu, cuda or mps.")
+    device: str = Field(
+        "auto",
+        description="Where pictures are computed: `auto` finds the fastest, `cpu` is the processor, `cuda` an NVIDIA card, `mps` Apple's.",
+    )
     dtype: str = Field("auto", description="The embedded engine's numbers: auto, float32, bfloat16 or float16.")
     threads: int = Field(0, ge=0, le=256, description="CPU threads of the embedded engine; 0 takes one per core.")
     idle_unload_s: float = Field(600, gt=0, description="Seconds without a job after which the embedded engine frees its memory.")

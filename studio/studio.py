@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from studio import VERSION, metadata
 from studio.analytics import Analytics, analyse
+from studio.bell import Bell
 from studio.captionings import Captionings
 from studio.casting import Casting
 from studio.characters import Characters, Counts, Template, load_templates
@@ -97,15 +98,15 @@ class Studio:
         self.shelf = shelf
         self.preset_shelf = preset_shelf
         self.meters = Meters()
-        self._jobs = Jobs(database)
+        self._jobs = Jobs(database, ring=Bell(settings.data).ring)
         self._gallery = Gallery(database, settings.data)
         self._characters = Characters(database)
         self._remote = Remote(database, workflow_shelf, node_files(settings.data))
         self._workshop = Workshop(self._remote)
         self._orders = Orders(settings, shelf, preset_shelf, self._characters, self._gallery, self._remote)
-        self._casting = Casting(settings, shelf, self._characters, self._gallery)
         self.sheets = Sheets(settings, self._characters, self._gallery, self._jobs, self._orders, self._workshop)
         self.datasets = Datasets(database, settings, self._gallery, self._characters)
+        self._casting = Casting(settings, shelf, self._characters, self._gallery, self.datasets)
         self.dataset_check = DatasetCheck(self.datasets)
         self.trainings = Trainings(
             settings, self._characters, self._gallery, self._jobs, self._orders, shelf, self.datasets, toolkit, self.meters

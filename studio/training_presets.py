@@ -162,7 +162,10 @@ _SAMPLES: dict[str, tuple[str, ...]] = {
         "{trigger_word}, portrait, smiling, wearing a red hoodie, yellow background",
     )
 }
+# Where the model does not lie here these alone tell one checkpoint from another: near and far, from two sides, in two kinds of light.
 _PHOTO_SAMPLES = (
     "photo of {trigger_word}, portrait, soft daylight",
     "photo of {trigger_word} in a park, seen from the side",
+    "photo of {trigger_word}, close-up, smiling, evening light indoors",
+    "photo of {trigger_word}, walking down a city street, full body",
 )

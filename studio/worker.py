@@ -69,6 +69,8 @@ class Worker:
         self._claims = Claims()
         self._ended = threading.Condition()
         self._running: dict[str, _Progress] = {}
+        # Runs that are about to begin: their rows may say that they run already.
+        self._beginning: set[str] = set()
         self._parked = threading.Semaphore(0)
         self._stuck = threading.Event()
 
@@ -91,9 +93,9 @@ class Worker:
         """
         self.stopping.set()
         until = time.monotonic() + STOP_S
-        while self._running and time.monotonic() < until:
+        while (self._running or self._beginning) and time.monotonic() < until:
             self._parked.acquire(timeout=0.1)
-        for run_id in list(self._running):
+        for run_id in [*self._running, *self._beginning]:
             # Deep in a step that takes longer than we may wait: this was no crash of the job's making.
             with contextlib.suppress(LikenessError):
                 self.jobs.put_back(run_id)
@@ -106,10 +108,15 @@ class Worker:
         # More runs are claimed than may run at once, so that the next is at hand when one ends.
         lane = self._claims.arrived(run_id) or self._insist(lambda: self.jobs.lane(run_id))
         with self._turn(lane, run_id):
+            # Before it looks whether it may: who stops the worker looks after having said so.
+            self._beginning.add(run_id)
             if self.stopping.is_set():
+                self._beginning.discard(run_id)
                 _park()
             run = self._insist(lambda: self.jobs.begin(run_id))
-            if run is not None:
+            if run is None:
+                self._beginning.discard(run_id)
+            else:
                 with log_context(correlation_id=run.correlation_id, job_id=run.job_id), job_log(self.settings.data, run.job_id):
                     self._work(run)
 
@@ -140,6 +147,7 @@ class Worker:
     def _work(self, run: Run) -> None:
         report = _Progress(run, self.jobs, self.settings, self.stopping)
         self._running[run.run_id] = report
+        self._beginning.discard(run.run_id)
         started = time.monotonic()
         log.info("Started: attempt %s of %s", run.run_id.rpartition("-")[2], run.kind)
         write_event("job_started", job_id=run.job_id, run_id=run.run_id)

@@ -71,6 +71,18 @@ def test_a_grid_over_the_prompt_and_a_loras_strength(tmp_path: Path) -> None:
     ]
 
 
+def test_a_grid_over_the_strength_varies_the_characters_own_lora_where_no_other_is_named(tmp_path: Path) -> None:
+    grid = Grid(x=Axis(field=AxisField.lora_strength, values=("0", "0.5")))
+    own = LoraUse(path="nova", strength=0.8)
+
+    def drawn_with(*loras: LoraUse) -> list[list[tuple[str, float]]]:
+        parts = expand(GenerateRequest(prompt="x", grid=grid, loras=loras), {}, seed=1, wildcards=tmp_path, own=own)
+        return [[(use.path, use.strength) for use in part.request.loras] for part in parts]
+
+    assert drawn_with() == [[("nova", 0)], [("nova", 0.5)]]
+    assert drawn_with(LoraUse(path="film", strength=1)) == [[("film", 0)], [("film", 0.5)]]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "where"),
     [(AxisField.steps, "many", "grid.x.values"), (AxisField.cfg, "99", "grid.x.values"), (AxisField.lora_strength, "1", "grid.x.values")],

@@ -22,7 +22,7 @@ from bench.rig import wait_until
 from studio.api import create_api
 from studio.captionings import VisionTry
 from studio.contracts import CaptionRequest, CharacterChange, CharacterFields, Job, JobKind, JobState, PictureChange, PictureKind
-from studio.datasets import CaptionEdit, DatasetFields, PicturesChange
+from studio.dataset_contracts import CaptionEdit, DatasetFields, PicturesChange
 from studio.errors import (
     Conflict,
     ConsentMissing,

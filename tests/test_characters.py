@@ -17,6 +17,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 import app
+from app import STARTER_MODEL
 from studio.characters import Characters, load_templates, slug_of, trigger_of
 from studio.contracts import (
     Character,
@@ -26,9 +27,11 @@ from studio.contracts import (
     CharacterStatus,
     Consent,
     GenerateRequest,
+    LoraUse,
     PhotosAdded,
     PictureKind,
 )
+from studio.dataset_contracts import DatasetFields, PicturesChange
 from studio.db import Database
 from studio.errors import (
     Conflict,
@@ -42,7 +45,8 @@ from studio.errors import (
     SafetyFilter,
     from_validation,
 )
-from studio.prompts import fill, prompts_of
+from studio.models import find_models
+from studio.prompts import compose, fill, prompts_of
 from studio.settings import Settings
 from studio.studio import TEMPLATES, Studio
 
@@ -375,6 +379,28 @@ def test_character_preset_and_person_all_speak_in_the_prompts(studio: Studio) ->
     assert own.prompt == "only this"
 
 
+def test_a_character_is_drawn_without_what_was_learned_where_that_is_asked_for(studio: Studio) -> None:
+    starter = find_models(studio.settings.models_path, [STARTER_MODEL])[0]
+    made = studio.create_character(fields(lora="me.safetensors", lora_strength=0.8))
+
+    def drawn_with(*uses: LoraUse) -> list[tuple[str, float]]:
+        recipe = compose(GenerateRequest(prompt="smiling", loras=uses), None, starter, seed=1, character=made)
+        return [(use.path, use.strength) for use in recipe.loras]
+
+    other = LoraUse(path="film.safetensors", strength=0.5)
+    assert drawn_with(other) == [("me.safetensors", 0.8), ("film.safetensors", 0.5)]
+    assert drawn_with(LoraUse(path="me.safetensors", strength=0), other) == [("film.safetensors", 0.5)]
+    assert drawn_with(LoraUse(path="me.safetensors", strength=1)) == [("me.safetensors", 1)]
+
+
+def test_photos_keep_the_order_in_which_they_were_chosen(studio: Studio) -> None:
+    made = studio.create_character(fields())
+    # The large ones take longest to read.
+    files = [(f"{number:02}.jpg", photo(number, (side, side))) for number, side in enumerate((1600, 64, 1200, 64, 800, 64))]
+    studio.add_photos(made.id, files)
+    assert [each.name for each in studio.photos(made.id)] == [name for name, _ in files]
+
+
 def test_each_job_takes_its_own_references_caption(studio: Studio) -> None:
     made = studio.create_character(fields(appearance={"skin": "tan"}))
     first, second = (studio.upload(photo(seed), "pose.jpg", kind=PictureKind.reference) for seed in (1, 2))
@@ -535,6 +561,32 @@ def test_an_exported_character_comes_back_whole(studio: Studio) -> None:
     assert (studio.settings.data / "consent" / back.id / "evidence.pdf").read_bytes() == b"%PDF-1.4 signed"
 
 
+def test_its_datasets_come_along_with_captions_and_tags(studio: Studio) -> None:
+    made = studio.create_character(fields())
+    studio.add_photos(made.id, [("a.jpg", photo(1)), ("b.jpg", photo(2))])
+    first, _ = studio.datasets.create(DatasetFields.model_validate({"character": made.id, "name": "Photos", "photos": True}))
+    studio.datasets.add_files(first.id, [("c.jpg", photo(3)), ("c.txt", f"{made.trigger_word}, at the sea".encode())])
+    ids = [one.id for one in studio.datasets.every_picture(first.id)]
+    studio.datasets.change_pictures(first.id, ids[:1], PicturesChange(caption=f"{made.trigger_word} laughs", add_tags=("profile",)))
+    studio.datasets.create(DatasetFields.model_validate({"character": made.id, "name": "Nothing in it"}))
+    _, data = studio.export_character(made.id)
+    with zipfile.ZipFile(io.BytesIO(data)) as parcel:
+        pictures = [name for name in parcel.namelist() if name.endswith(".jpg")]
+    assert sorted(pictures) == ["learned/00000.jpg", "photos/0000.jpg", "photos/0001.jpg"], "what is a photo, too, lies in it once"
+    back = studio.import_character(data)
+    assert back.trigger_word != made.trigger_word, "the first one is there still"
+    assert [(one.name, one.pictures) for one in studio.datasets.datasets(back.id)] == [("Photos", 3), ("Nothing in it", 0)]
+    (again, _) = studio.datasets.datasets(back.id)
+    word = back.trigger_word
+    plain = studio.datasets.every_picture(first.id)[1].caption.replace(made.trigger_word, word)
+    assert [(one.name, one.caption, one.tags) for one in studio.datasets.every_picture(again.id)] == [
+        ("a.jpg", f"{word} laughs", ("profile",)),
+        ("b.jpg", plain, ()),
+        ("c.jpg", f"{word}, at the sea", ()),
+    ]
+    assert studio.datasets.frozen(again.id), "it can be learned from"
+
+
 def _parcel(**said: Any) -> bytes:
     out = io.BytesIO()
     extra = said.pop("files", {})
@@ -555,8 +607,24 @@ def _parcel(**said: Any) -> bytes:
         (_parcel(schema=1, character={"name": "X"}, photos=[{"file": "../../../evil.jpg"}]), "not a character"),
         (_parcel(schema=1, character={"name": "X"}, photos=[{"file": "photos/0000.jpg"}]), "not a character"),
         (_parcel(schema=1, character={"name": "X", "surprise": 1}), "no field"),
+        (_parcel(schema=1, character={"name": "X"}, datasets="all"), "not a character"),
+        (_parcel(schema=1, character={"name": "X"}, datasets=[{"name": "a", "pictures": [{"file": "../evil.jpg"}]}]), "not a character"),
+        (_parcel(schema=1, character={"name": "X"}, datasets=[{"pictures": [{"file": "learned/00000.jpg"}]}]), "not a character"),
+        (_parcel(schema=1, character={"name": "X"}, datasets=[{"pictures": ["a"]}]), "not a character"),
     ],
-    ids=["foreign", "other zip", "newer", "minor", "outside", "missing photo", "unknown field"],
+    ids=[
+        "foreign",
+        "other zip",
+        "newer",
+        "minor",
+        "outside",
+        "missing photo",
+        "unknown field",
+        "no datasets",
+        "picture outside",
+        "missing picture",
+        "no picture",
+    ],
 )
 def test_a_file_that_is_no_character_leaves_nothing_behind(studio: Studio, data: bytes, words: str) -> None:
     with pytest.raises(ContractMismatch, match=words):

@@ -22,7 +22,9 @@ from studio.api import create_api
 from studio.characters import Characters
 from studio.contracts import Character, CharacterChange, CharacterFields, PictureChange
 from studio.dataset_check import DatasetCheck
-from studio.datasets import MOST_CHANGES, CaptionEdit, CaptionState, Cut, Dataset, DatasetFields, Datasets, PicturesChange
+from studio.dataset_contracts import CaptionEdit, CaptionState, Cut, Dataset, DatasetFields, PicturesChange
+from studio.dataset_rows import MOST_CHANGES
+from studio.datasets import Datasets
 from studio.db import Database, dataset_pictures, examined
 from studio.errors import Conflict, ConsentMissing, InvalidFieldValue, NotFound, SafetyFilter
 from studio.gallery import Gallery
@@ -301,6 +303,11 @@ def test_pictures_are_found_by_what_they_have(store: Datasets, nova: Character, 
         {"profile": 2, 'with "quotes"': 2},
         ["blurred"],
     )
+    store.set_flags(made.id, {ids[0]: ["blurry"]})
+    assert [(one.id, one.name) for one in store.facets(made.id).flags] == [("blurred", "blurred"), ("blurry", "Blurred pictures")], (
+        "a finding is called as the check calls it, a word that no check knows as it is"
+    )
+    store.set_flags(made.id, {ids[0]: []})
     assert (facets.pictures, facets.captioned) == (5, 2)
     first = store.pictures(made.id, limit=2)
     assert (len(first.items), first.total) == (2, 5)
@@ -418,7 +425,7 @@ def test_the_whole_way_over_http(api: TestClient) -> None:
     assert api.post(f"{base}/captions", json={**wish, "preview": False}).json()["items"][0]["after"] == "nova_lk, a portrait"
     assert api.patch(f"{base}/images", json={"ids": ids[:2], "change": {"add_tags": ["Profile"]}}).json()["count"] == 2
     assert api.get(f"{base}/images", params={"tag": "profile"}).json()["total"] == 2
-    assert api.get(f"{base}/facets").json()["tags"] == [{"id": "profile", "count": 2}]
+    assert api.get(f"{base}/facets").json()["tags"] == [{"id": "profile", "name": "profile", "count": 2}]
     other = api.post("datasets", json={"character": "nova", "name": "Other"}).json()
     assert api.patch(f"{base}/images", json={"ids": ids[:1], "change": {"to": other["id"]}}).json()["count"] == 1
     assert api.request("DELETE", f"{base}/images", json={"ids": ids}).json()["count"] == 2

@@ -188,6 +188,38 @@ def test_a_job_that_is_submitted_first_goes_before_all_others(jobs: Jobs) -> Non
     assert waiting_runs(jobs) == [f"{more_urgent}-1", f"{urgent}-1", f"{waiting}-1"]
 
 
+def test_a_run_that_was_taken_already_lets_one_go_first_that_was_moved_to_the_front(jobs: Jobs) -> None:
+    first, second, third = submit(jobs, 3)
+    taken = queued_run(jobs, first)
+    moved = jobs.move(third, "first")
+    assert jobs.begin(taken) is None, "it was at hand in the worker, and goes back"
+    back = jobs.job(first)
+    assert (back.state, back.attempt, back.priority) == (JobState.queued, 2, moved.priority)
+    order = [run for run in waiting_runs(jobs) if run in {queued_run(jobs, each) for each in (first, second, third)}]
+    assert order == [queued_run(jobs, third), queued_run(jobs, first), queued_run(jobs, second)], "right behind the other"
+    for each in (third, first, second):
+        assert jobs.begin(queued_run(jobs, each)) is not None
+    assert jobs.begin(taken) is None
+
+
+def test_what_waits_in_another_lane_goes_before_nobody(jobs: Jobs) -> None:
+    (first,) = submit(jobs)
+    other = RECIPE.model_copy(update={"engine": "comfyui"})
+    jobs.submit(JobKind.generate, [(REQUEST, other)], correlation_id="click", first=True)
+    assert jobs.begin(queued_run(jobs, first)) is not None
+
+
+def test_what_waits_says_since_when(jobs: Jobs) -> None:
+    first, second = submit(jobs, 2)
+    jobs.cancel(first)
+    assert jobs.job(first).queued_at is None
+    again = jobs.retry(first)
+    assert again.queued_at is not None
+    assert (second_at := jobs.job(second).queued_at) is not None
+    assert again.created_at < second_at < again.queued_at or again.created_at == second_at < again.queued_at
+    assert waiting_runs(jobs) == [queued_run(jobs, second), queued_run(jobs, first)], "as the queue has it"
+
+
 def test_a_running_job_can_not_be_moved(jobs: Jobs) -> None:
     (job_id,) = submit(jobs)
     jobs.begin(f"{job_id}-1")

@@ -21,7 +21,7 @@ from app import HOME, main, open_studio
 from bench.rig import wait_until
 from studio.api import create_api
 from studio.contracts import Appearance, CharacterChange, CharacterFields, GenerateRequest, Job, JobKind, JobState, TrainRequest
-from studio.datasets import DatasetFields
+from studio.dataset_contracts import DatasetFields
 from studio.errors import Conflict, ConsentMissing, InvalidFieldValue, LikenessError, NotFound, SafetyFilter
 from studio.settings import Settings
 from studio.studio import Studio

@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from app import HOME, open_studio
-from studio.contracts import CharacterFields, GenerateRequest, Job, JobState
+from studio.bell import Ear
+from studio.contracts import CharacterFields, GenerateRequest, Job, JobKind, JobState
 from studio.dispatch import Claims, Lookout
 from studio.errors import DataRootLocked
-from studio.jobs import LANE_LOCAL
+from studio.jobs import LANE_LOCAL, Run
 from studio.settings import Settings, load_settings
 from studio.studio import Studio
-from studio.worker import EXIT_STUCK, data_root_lock
+from studio.worker import EXIT_STUCK, Worker, data_root_lock
 from tests.conftest import own_postgres_database
 
 
@@ -75,6 +77,47 @@ def test_jobs_run_in_order_and_their_pictures_are_kept(studio: Studio, worker: O
     starts = [studio.job(job_id).started_at for job_id in ids]
     assert starts == sorted(starts, key=str)
     assert [len(studio.artifacts(job_id)) for job_id in ids] == [2, 2, 2]
+
+
+def test_a_run_that_begins_while_the_worker_stops_goes_back_and_counts_as_no_crash(studio: Studio, settings: Settings) -> None:
+    worker = Worker(settings, studio.database, {}, {JobKind.generate: lambda _, report: report(0.1, "Thinking")})
+    begin, begun = worker.jobs.begin, threading.Event()
+
+    def slowly(run_id: str) -> Run | None:
+        run = begin(run_id)
+        begun.set()
+        # The row says that it runs, and its thread has not got any further.
+        time.sleep(0.5)
+        return run
+
+    worker.jobs.begin = slowly  # pyright: ignore[reportAttributeAccessIssue]
+    job_id = ask(studio, "fine")
+    threading.Thread(target=worker._run, args=(f"{job_id}-1",), daemon=True).start()
+    assert begun.wait(30)
+    assert studio.job(job_id).state is JobState.running
+    worker.stop()
+    assert studio.job(job_id).state is JobState.queued
+    crashes = sa.text("SELECT crashes FROM jobs WHERE id = :id")
+    with studio.database.read() as connection:
+        assert connection.execute(crashes, {"id": job_id}).scalar() == 0
+
+
+def test_what_is_moved_to_the_front_goes_before_what_the_worker_has_at_hand(studio: Studio, worker: OddWorker) -> None:
+    running, at_hand, third, last = ask(studio, "slow"), ask(studio, "fine 1"), ask(studio, "fine 2"), ask(studio, "fine 3")
+    worker.start()
+    wait_for(lambda: studio.job(running).state is JobState.running)
+    # The worker takes the next one from the queue while it works.
+    wait_for(lambda: taken(studio, at_hand))
+    studio.move(last, "first")
+    studio.cancel(running)
+    assert [ended(studio, each).state for each in (at_hand, third, last)] == [JobState.done] * 3
+    assert sorted((at_hand, third, last), key=lambda each: str(studio.job(each).started_at)) == [last, at_hand, third]
+
+
+def taken(studio: Studio, job_id: str) -> bool:
+    query = sa.text("SELECT status FROM workflow_status WHERE workflow_uuid = :run")
+    with studio.database.read() as connection:
+        return connection.execute(query, {"run": f"{job_id}-1"}).scalar() == "PENDING"
 
 
 def test_a_worker_starts_without_what_only_some_jobs_need(studio: Studio, settings: Settings) -> None:
@@ -268,7 +311,7 @@ def test_a_disk_that_fills_up_under_a_job_fails_it_in_words_and_the_next_one_run
 
 def test_the_queue_is_asked_after_every_change_and_seldom_otherwise(studio: Studio) -> None:
     over = threading.Event()
-    lookout = Lookout(studio.database, 0.05, anyway_s=60, over=over.is_set)
+    lookout = Lookout(studio.database, 0.05, ear=Ear(studio.settings.data), anyway_s=60, over=over.is_set)
     looks: list[float] = []
 
     def look() -> None:
@@ -297,11 +340,11 @@ def test_the_queue_is_asked_after_every_change_and_seldom_otherwise(studio: Stud
     assert not looking.is_alive(), "who waits is let go"
 
 
-def test_where_nobody_tells_of_changes_the_queue_is_asked_all_the_time() -> None:
+def test_where_nobody_tells_of_changes_the_queue_is_asked_all_the_time(tmp_path: Path) -> None:
     class Blind:
         def change_mark(self) -> None:
             return None
 
-    lookout = Lookout(Blind(), 0.02, anyway_s=60)  # pyright: ignore[reportArgumentType]
+    lookout = Lookout(Blind(), 0.02, ear=Ear(tmp_path), anyway_s=60)  # pyright: ignore[reportArgumentType]
     for _ in range(5):
         lookout.wait("a lane")

@@ -372,12 +372,14 @@ class Training:
 
     def _sample(self, step: int) -> None:
         self._unet.eval()
-        note = "Drawing samples" if step else "Drawing without the LoRA"
+        note = "Drawing samples" if step else "Drawing samples to compare with"
+        aside = _Aside(self._report, step, self._recipe, note)
         for number, prompt in enumerate(self._recipe.samples):
             recipe = _sample_recipe(prompt, number, self._warm.spec)
-            (artifact,) = self._warm.draw(
-                recipe, Inputs(Path(self._warm.spec.path)), (range(1),), 0, _Aside(self._report, step, self._recipe, note)
-            )
+            (artifact,) = self._warm.draw(recipe, Inputs(Path(self._warm.spec.path)), (range(1),), 0, aside)
+            if step:
+                # The last unfinished one would stand there until the next samples.
+                aside(1.0, preview=artifact.image)
             path = self._sample_file(step, number)
             path.parent.mkdir(exist_ok=True)
             artifact.image.save(path)
@@ -411,8 +413,8 @@ class _Aside:
         self._report(self._step / self._steps, self._note, step=self._step, steps=self._steps, preview=preview)
 
     def wants_preview(self) -> bool:
-        """As the run's own."""
-        return self._report.wants_preview()
+        """As the run's own; before anything is learned the samples show somebody else."""
+        return self._step > 0 and self._report.wants_preview()
 
 
 def _opens(path: Path) -> bool:

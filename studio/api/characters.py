@@ -166,7 +166,7 @@ def routes(studio: Studio) -> APIRouter:
         responses={**with_errors(404), 200: {"content": {"application/zip": {}}, "description": "A ZIP that `import` takes"}},
     )
     def export(id: Id) -> Response:
-        """Photos, captions, LoRA, settings and consent."""
+        """Photos, datasets, captions, LoRA, settings and consent."""
         name, data = studio.export_character(id)
         return Response(data, media_type="application/zip", headers={"Content-Disposition": disposition("attachment", name)})
 

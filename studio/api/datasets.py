@@ -18,8 +18,7 @@ from studio.api.views import PREFIX, SEARCHABLE, Counted, Cursor, Id, Limit
 from studio.captions import CaptionChange
 from studio.contracts import Asked, Contract, Name, RefusedPhoto
 from studio.dataset_check import Preflight
-from studio.dataset_files import PICTURES, DatasetFiles, DatasetZip
-from studio.datasets import (
+from studio.dataset_contracts import (
     MOST_PICTURES,
     CaptionEdit,
     CaptionState,
@@ -33,6 +32,7 @@ from studio.datasets import (
     PicturesChange,
     Title,
 )
+from studio.dataset_files import PICTURES, DatasetFiles, DatasetZip
 from studio.preflight import Code
 from studio.studio import Studio
 

@@ -16,8 +16,7 @@ from studio.cli.desk import FAILED, OK, Answer, Desk
 from studio.cli.words import items_of, read_file, table
 from studio.contracts import Contract, Page
 from studio.dataset_check import Preflight
-from studio.dataset_files import DatasetFolder, DatasetZip
-from studio.datasets import (
+from studio.dataset_contracts import (
     CaptionEdit,
     CaptionState,
     Cut,
@@ -28,6 +27,7 @@ from studio.datasets import (
     DatasetPicturesAdded,
     PicturesChange,
 )
+from studio.dataset_files import DatasetFolder, DatasetZip
 from studio.errors import InvalidFieldValue, MissingRequiredField, NotFound, from_os_error, from_validation
 from studio.preflight import Code, Severity
 

@@ -9,7 +9,7 @@ import { ended, feed, paints } from "./feed.js";
 import { showTab } from "./header.js";
 import { day, number, t, tn } from "./language.js";
 import { saveFile } from "./library.js";
-import { hasConsent, KINDS, likenessToday, looks, photosAreFor, portrait, real } from "./portrait.js";
+import { hasConsent, kindWords, likenessToday, looks, photosAreFor, portrait, real } from "./portrait.js";
 import { listOf } from "./stage.js";
 import { complain, toast } from "./toast.js";
 import { copyText, fromTrash, lookAt } from "./viewer.js";
@@ -99,7 +99,7 @@ export class CharacterPage {
         h(
           "p",
           { class: "page-kind" },
-          KINDS[one.kind].name,
+          kindWords(one),
           one.status === "archived" ? h("span", { class: "tag" }, t("Archived")) : null,
           trashed ? h("span", { class: "tag warn" }, t("In the trash")) : null,
           real(one) ? h("span", { class: `tag ${hasConsent(one) ? "good" : "warn"}` }, consentWords(one)) : null,

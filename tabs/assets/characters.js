@@ -8,7 +8,7 @@ import { h, icon, paced, setText, toggle } from "./dom.js";
 import { feed } from "./feed.js";
 import { showTab } from "./header.js";
 import { t, tn } from "./language.js";
-import { hasConsent, KINDS, portrait, real, templateCard } from "./portrait.js";
+import { hasConsent, kindWords, lacksConsent, portrait, real, templateCard } from "./portrait.js";
 import { complain, toast, working } from "./toast.js";
 
 const SHELVES = { active: t("Active"), archived: t("Archived"), trashed: t("Trash") };
@@ -241,7 +241,7 @@ class Characters extends HTMLElement {
         "span",
         { class: "person-words" },
         h("span", { class: "person-name" }, one.name),
-        h("span", { class: "person-kind" }, KINDS[one.kind].name, lacks ? h("span", { class: "tag warn" }, t("Consent missing")) : null),
+        h("span", { class: "person-kind" }, kindWords(one), lacks ? h("span", { class: "tag warn" }, lacksConsent(one)) : null),
         h("span", { class: "person-facts" }, facts),
       ),
     );
@@ -380,7 +380,7 @@ class Characters extends HTMLElement {
   async archive(character) {
     const away = character.status === "active";
     if (await this.setStatus(character, away ? "archived" : "active")) {
-      toast(away ? t("{name} is archived", { name: character.name }) : t("{name} is active again", { name: character.name }), {
+      toast(away ? t("{name} is archived", { name: character.name }) : t("{name} is back", { name: character.name }), {
         action: t("Undo"),
         act: () => this.setStatus(character, character.status),
         ms: 10_000,

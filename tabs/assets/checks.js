@@ -18,8 +18,8 @@ export function doctorWords(checks) {
 // What a check that went well means for whoever makes pictures. The doctor's own words, which name versions and paths, are the detail.
 const PLAIN = {
   Engine: t("What draws the pictures is ready"),
-  ComfyUI: t("ComfyUI: none is used, or it can be reached"),
-  "AI-Toolkit": t("AI-Toolkit: it is not used, or it can train"),
+  ComfyUI: t("ComfyUI can be reached"),
+  "AI-Toolkit": t("AI-Toolkit can train"),
   GPU: t("Processor and graphics card are known"),
   "Starter model": t("The model that comes with the studio is whole"),
   Models: t("Your models are found"),
@@ -34,6 +34,10 @@ const PLAIN = {
   SQLite: t("The built-in database is new enough"),
   "Last run": t("The last run left no error"),
 };
+
+// The same of what is not used at all, and needs not be.
+const UNUSED = { ComfyUI: [/^no address/, t("ComfyUI is not used; only larger models need one")], "AI-Toolkit": [/^not installed/, t("AI-Toolkit is not used; only trainings of larger models need it")] };
+const plainWords = ({ name, detail }) => (UNUSED[name]?.[0].test(detail) ? UNUSED[name][1] : (PLAIN[name] ?? name));
 
 // `folded` keeps what went well behind one click.
 export function checklist(checks, { folded = false } = {}) {
@@ -51,7 +55,7 @@ export function checklist(checks, { folded = false } = {}) {
       "li",
       { class: "check", dataset: { status: check.status } },
       sign(check),
-      h("div", {}, h("span", { class: "check-plain" }, PLAIN[check.name] ?? check.name), h("span", { class: "check-detail" }, `${check.name}: ${check.detail}`)),
+      h("div", {}, h("span", { class: "check-plain" }, plainWords(check)), h("span", { class: "check-detail" }, `${check.name}: ${check.detail}`)),
     );
   const [ill, well] = [rows.filter((check) => check.status !== "ok"), rows.filter((check) => check.status === "ok")];
   const fine = h("ul", { class: "checks well", "aria-label": t("In order") }, ...well.map(wellRow));

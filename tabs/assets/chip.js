@@ -6,7 +6,7 @@ import { h, icon, paced, setText, toggle } from "./dom.js";
 import { feed } from "./feed.js";
 import { showTab } from "./header.js";
 import { t, tn } from "./language.js";
-import { KINDS, portrait } from "./portrait.js";
+import { kindWords, portrait } from "./portrait.js";
 
 // Who is active, as the studio knows them: tells `change` whenever that becomes somebody else, or they look different.
 class Somebody extends EventTarget {
@@ -114,7 +114,7 @@ export class ActiveCard extends HTMLElement {
             "div",
             { class: "active-words" },
             h("strong", {}, character.name),
-            h("span", {}, KINDS[character.kind].name),
+            h("span", {}, [kindWords(character), character.lora && t("trained")].filter(Boolean).join(" · ")),
             h("span", {}, tn("{count} picture", "{count} pictures", character.pictures)),
           )
         : h("div", { class: "active-words" }, h("strong", {}, t("No character")), h("span", {}, t("Choose someone, and every picture is made of them."))),

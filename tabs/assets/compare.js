@@ -4,6 +4,7 @@ import { file } from "./api.js";
 import { h, icon, iconButton, setText } from "./dom.js";
 import { t } from "./language.js";
 import { place } from "./toast.js";
+import { moment } from "./words.js";
 
 let dialog = null;
 
@@ -73,7 +74,7 @@ class Compare {
     this.frame.style.setProperty("--ratio", before.width / before.height);
     for (const [image, picture, label, side] of [[this.over, before, this.left, cameFrom ? t("Before") : "A"], [this.under, after, this.right, cameFrom ? t("After") : "B"]]) {
       image.src = file(picture.id);
-      const words = picture.seed === null ? side : [side, t("seed {seed}", { seed: picture.seed })].join(" · ");
+      const words = [side, moment(picture.created_at)].join(" · ");
       image.alt = `${words}: ${picture.recipe?.prompt || picture.name || t("uploaded picture")}`;
       setText(label, words);
     }

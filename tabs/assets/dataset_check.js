@@ -6,6 +6,8 @@ import { known, t, tn } from "./language.js";
 import { complain } from "./toast.js";
 
 const AGAIN_MS = 400;
+// Hints that say themselves that nothing is wrong: drawings in which a program sees no face, or several.
+const NO_FAULT = ["no_face", "several_faces"];
 // On a phone the pictures come first.
 const narrow = matchMedia("(max-width: 52rem)");
 const FIXES = {
@@ -74,15 +76,18 @@ export class DatasetCheck {
     this.bar.firstElementChild.style.setProperty("--done", said.pictures ? looked / said.pictures : 0);
     const blocks = said.findings.some((one) => one.severity === "blocks");
     const serious = said.findings.filter((one) => one.severity !== "hints").length;
+    const mendable = said.findings.some((one) => !(one.severity === "hints" && NO_FAULT.includes(one.code)));
     const words = said.pending
       ? t("{looked} of {count} pictures looked at", { looked, count: said.pictures })
       : blocks
         ? t("Something has to be done before training")
         : serious
           ? tn("{count} thing to look at", "{count} things to look at", serious)
-          : said.findings.length
+          : mendable
             ? t("Good; some things could be better")
-            : t("Nothing to say against it");
+            : said.findings.length
+              ? t("Good")
+              : t("Nothing to say against it");
     setText(this.words, words);
     for (const one of said.findings) this.names[one.code] = known(one.title);
     this.loud = new Set(said.findings.filter((one) => one.severity !== "hints" && one.pictures.length * 2 <= said.pictures).map((one) => one.code));

@@ -1,7 +1,7 @@
 // The datasets of the active character: what it is learned from. A window onto a list of any length, with captions edited in place.
 
 import { active } from "./active.js";
-import { address, get, patch, post, remove, send } from "./api.js";
+import { address, get, patch, post, remove, send, thumbnail } from "./api.js";
 import { CaptionProgress, writeCaptions } from "./captioning.js";
 import { batches } from "./character_page.js";
 import { cropPicture } from "./dataset_crop.js";
@@ -9,7 +9,7 @@ import { askNew, askText, askVersion, changeCaptions } from "./dataset_dialogs.j
 import { DatasetCheck } from "./dataset_check.js";
 import { h, icon, iconButton, paced, setText, toggle } from "./dom.js";
 import { onTab, showTab } from "./header.js";
-import { number, t, tn } from "./language.js";
+import { known, number, t, tn } from "./language.js";
 import { saveFile } from "./library.js";
 import { complain, toast } from "./toast.js";
 import { confirmed } from "./tray.js";
@@ -28,6 +28,7 @@ const TAKEN = "image/png,image/jpeg,image/webp,image/heic,image/heif,.png,.jpg,.
 const TEXT = /\.(txt|caption)$/i;
 const PICTURE = /\.(png|jpe?g|webp|hei[cf]|bmp|gif|tiff?|avif)$/i;
 const LANES = 2;
+const PHOTOS_SHOWN = 14;
 
 const DONE = {
   added: (count) => tn("{count} picture added", "{count} pictures added", count),
@@ -178,10 +179,12 @@ class Datasets extends HTMLElement {
   waysOut() {
     const add = [t("Add pictures"), t("Other ones than these: they are what is missing"), () => this.files.click()];
     const captions = [t("Change captions …"), t("Change many at once, with a preview"), () => this.editCaptions()];
+    const each = (code) => [t("Describe them …"), t("One after the other: Enter goes on to the next"), () => this.describe(code)];
     const consent = [t("Open Characters"), t("There it is written down who agreed to what"), () => showTab("characters")];
     return {
       ...Object.fromEntries(["too_few", "one_angle", "one_framing", "one_background", "one_light", "small"].map((code) => [code, add])),
-      ...Object.fromEntries(["captions_alike", "caption_long", "caption_unreadable"].map((code) => [code, captions])),
+      caption_long: captions,
+      ...Object.fromEntries(["captions_alike", "caption_unreadable"].map((code) => [code, each(code)])),
       consent_missing: consent,
     };
   }
@@ -252,10 +255,22 @@ class Datasets extends HTMLElement {
     this.datasets = [];
     if (!character) return this.say("person", t("Nobody is active"), t("Choose a character first: a dataset is what one character is learned from."), t("Open Characters"), () => showTab("characters"));
     const name = { name: character.name };
-    if (character.photos) return this.say("picture", t("No dataset of {name} yet", name), tn("A dataset is what a character is learned from. {name} has {count} photo.", "A dataset is what a character is learned from. {name} has {count} photos.", character.photos, name), t("Make one of the photos"), () => this.create({ photos: true }));
+    if (character.photos) {
+      this.say("picture", t("No dataset of {name} yet", name), tn("A dataset is what a character is learned from: pictures, each with its caption. {name} has {count} photo.", "A dataset is what a character is learned from: pictures, each with its caption. {name} has {count} photos.", character.photos, name), t("Make one of the photos"), () => this.create({ photos: true }));
+      return this.showPhotos(character);
+    }
     return this.say("picture", t("No dataset of {name} yet", name), t("A dataset is what a character is learned from. Fifteen to twenty-five different pictures are a good number."), t("Choose pictures"), async () => {
       if (await this.create({})) this.files.click();
     });
+  }
+
+  // What a dataset would be made of.
+  async showPhotos(character) {
+    const { items } = await get(`characters/${encodeURIComponent(character.id)}/images`).catch(() => ({ items: [] }));
+    if (character !== this.character || this.empty.hidden || !items.length) return;
+    const shown = items.slice(0, PHOTOS_SHOWN);
+    const rest = items.length - shown.length;
+    this.empty.querySelector(".button").before(h("div", { class: "empty-photos", role: "img", "aria-label": t("Photos of {name}", { name: character.name }) }, ...shown.map((one) => h("img", { src: thumbnail(one.id), alt: "", loading: "lazy", decoding: "async" })), rest ? h("span", { class: "soft" }, t("and {count} more", { count: number(rest) })) : ""));
   }
 
   say(name, title, words, action = null, act = null) {
@@ -333,6 +348,7 @@ class Datasets extends HTMLElement {
     fill(this.whoseFilter, people.filter((one) => counts.has(one.id)).map((one) => ({ id: one.id, count: counts.get(one.id) })), (who) => people.find((one) => one.id === who)?.name ?? who);
     for (const cell of this.cells.values()) this.mark(cell);
     fill(this.tagFilter, found.tags, (tag) => tag);
+    for (const one of found.flags) this.check.names[one.id] ??= known(one.name);
     fill(this.flagFilter, found.flags, (code) => this.check.named(code));
   }
 
@@ -679,6 +695,13 @@ class Datasets extends HTMLElement {
     const found = new Map();
     for (const one of pictures) found.set(one.dataset_id, [...(found.get(one.dataset_id) ?? []), one.id]);
     return [...found];
+  }
+
+  // The first picture of a finding, ready to be described. All are shown: with each caption the finding has fewer.
+  async describe(code) {
+    this.filter({ caption: "", tag: "", search: "", flag: "" });
+    const shown = await this.page(0);
+    this.edit(Math.max(0, shown.findIndex((one) => one.flags.includes(code))));
   }
 
   // Captions, in place: Enter and Tab save and go on to the next one.

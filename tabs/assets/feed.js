@@ -228,7 +228,7 @@ class Feed extends EventTarget {
     const by = (key) => (one, other) => (key(one) < key(other) ? -1 : key(one) > key(other) ? 1 : 0);
     this.running = all.filter((job) => job.state === "running").sort(by((job) => job.started_at ?? ""));
     this.paused = all.filter((job) => job.state === "paused").sort(by((job) => job.started_at ?? ""));
-    this.queued = all.filter((job) => job.state === "queued").sort((one, other) => one.priority - other.priority || by((job) => job.created_at + job.id)(one, other));
+    this.queued = all.filter((job) => job.state === "queued").sort((one, other) => one.priority - other.priority || by((job) => (job.queued_at ?? job.created_at) + job.id)(one, other));
     this.ended = all.filter(ended).sort((one, other) => -by((job) => job.finished_at ?? "")(one, other));
     const room = { done: KEPT_ENDED, rest: KEPT_ENDED };
     this.ended = this.ended.filter((job) => room[job.state === "done" ? "done" : "rest"]-- > 0 || (this.#jobs.delete(job.id), false));

@@ -1,6 +1,7 @@
 // The form's own fields. Each tells its value with a `pick` event and takes `value` and `items` as JSON in attributes.
 
 import { get } from "./api.js";
+import { somebody } from "./chip.js";
 import { h, icon, iconButton, setText, toggle } from "./dom.js";
 import { feed, paints } from "./feed.js";
 import { known, t, tn } from "./language.js";
@@ -398,6 +399,7 @@ class Loras extends Field {
     this.known = [];
     // Those of a ComfyUI come when it is connected or started.
     feed.addEventListener("models", () => this.look());
+    somebody.addEventListener("change", () => this.draw());
     return this.look();
   }
 
@@ -411,11 +413,19 @@ class Loras extends Field {
     this.draw();
   }
 
+  // What the character was given by a training is used without being asked for; asked for at a strength of nothing it is left out.
+  get own() {
+    const { character } = somebody;
+    return character?.lora ? { path: character.lora, strength: character.lora_strength ?? 1, name: character.name } : null;
+  }
+
   draw() {
-    const uses = new Map((this.value ?? []).map((use) => [use.path, use.strength]));
+    const { own } = this;
+    const said = new Map((this.value ?? []).map((use) => [use.path, use.strength]));
+    const uses = new Map([...(own ? [[own.path, own.strength]] : []), ...said].filter(([, strength]) => strength));
     const missing = [...uses.keys()].filter((path) => !this.known.some((lora) => lora.path === path)).map((path) => ({ path, name: path, gone: true }));
     const rows = [...this.known, ...missing];
-    const key = rows.map((lora) => lora.path).join("\n");
+    const key = [own?.path, own?.name, ...rows.map((lora) => lora.path)].join("\n");
     if (this.drawn !== key || !this.body.childElementCount) {
       this.drawn = key;
       this.body.replaceChildren(...(rows.length ? rows.map((lora) => this.row(lora)) : [h("p", { class: "empty-line" }, this.emptyWords())]));
@@ -436,14 +446,15 @@ class Loras extends Field {
   }
 
   row(lora) {
+    const { own } = this;
     const change = () => {
       const uses = [...this.body.querySelectorAll(".lora")]
-        .filter((row) => row.querySelector("[type=checkbox]").checked)
-        .map((row) => ({ path: row.dataset.path, strength: Number(row.querySelector("[type=range]").value) }));
+        .map((row) => ({ path: row.dataset.path, strength: row.querySelector("[type=checkbox]").checked ? Number(row.querySelector("[type=range]").value) : 0 }))
+        .filter(({ path, strength }) => (path === own?.path ? strength !== own.strength : strength));
       this.pick(uses);
       this.draw();
     };
-    const about = [lora.family, lora.trigger && t("trigger word: {word}", { word: lora.trigger }), lora.gone && t("not in the folder any more")].filter(Boolean).join(" · ");
+    const about = [lora.path === own?.path && t("how {name} was learned: used unless you take it out", { name: own.name }), lora.family, lora.trigger && t("trigger word: {word}", { word: lora.trigger }), lora.gone && t("not in the folder any more")].filter(Boolean).join(" · ");
     return h(
       "div",
       { class: "lora", dataset: { path: lora.path } },

@@ -131,6 +131,8 @@ export class Filters {
       this.stale = true;
       return;
     }
+    // Another shelf was looked at meanwhile.
+    if (this.stale) return void this.learn();
     for (const [name, kind] of Object.entries(FACETS)) {
       if (kind !== "categories") learnMore(kind, Object.fromEntries(found[kind].map((one) => [one.id, one.name])));
       const select = this.field(name);

@@ -10,6 +10,11 @@ export const KINDS = {
   consented: { name: t("Someone who agreed"), about: t("A real person who said yes. Keep their consent here.") },
 };
 
+// What is said of somebody's kind: nobody has agreed while there is no record of it.
+export const kindWords = (character) => (character.kind === "consented" && !hasConsent(character) ? t("A real person") : KINDS[character.kind].name);
+
+export const lacksConsent = (character) => (character.consent ? t("The consent has run out") : t("Consent missing"));
+
 export const real = (character) => character.kind !== "fictional";
 
 export const hasConsent = (character) => {

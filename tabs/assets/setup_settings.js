@@ -92,6 +92,10 @@ const GROUPS = [
   },
 ];
 const LOOK_MS = 400;
+// What the values of a choice are called.
+const CHOICES = { device: { auto: t("The fastest"), cpu: t("Processor"), cuda: t("NVIDIA card"), mps: t("Apple chip") } };
+// Where programs that many have listen, so that nobody has to look it up.
+const NEAR = { caption_url: [["Ollama", "http://127.0.0.1:11434/v1"], ["LM Studio", "http://127.0.0.1:1234/v1"]] };
 // The walkthrough keeps this one itself.
 const HIDDEN = new Set(["walked_through"]);
 
@@ -180,11 +184,19 @@ export class SettingsCard {
         { class: "setting-words" },
         h(item.kind === "secret" || item.fixed_by ? "span" : "label", item.kind === "secret" || item.fixed_by ? { class: "setting-title" } : { class: "setting-title", for: id }, title),
         help,
+        this.near(item),
         h("p", { class: "setting-facts" }, environment, ...this.facts(item)),
       ),
       h("div", { class: "setting-control" }, control, this.reset(item, title)),
     );
     return node;
+  }
+
+  near(item) {
+    const known = item.fixed_by ? [] : (NEAR[item.name] ?? []).filter(([, url]) => url !== item.value);
+    if (!known.length) return null;
+    const press = (url) => this.save(item, url, this.body.querySelector(`#setting-${item.name}`));
+    return h("p", { class: "setting-near" }, ...known.map(([name, url]) => h("button", { type: "button", class: "quiet", "data-tip": t("Its usual address: {url}", { url }), onclick: () => press(url) }, t("{program} on this computer", { program: name }))));
   }
 
   facts(item) {
@@ -205,7 +217,7 @@ export class SettingsCard {
       return box;
     }
     if (item.kind === "choice") {
-      const menu = h("select", { ...about, class: "setting-input", onchange: () => this.save(item, menu.value, menu) }, ...item.choices.map((value) => h("option", { value }, value)));
+      const menu = h("select", { ...about, class: "setting-input", onchange: () => this.save(item, menu.value, menu) }, ...item.choices.map((value) => h("option", { value }, CHOICES[item.name]?.[value] ?? value)));
       menu.value = item.value;
       return menu;
     }

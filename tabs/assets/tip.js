@@ -59,6 +59,9 @@ function soon(found, delay) {
 
 function show() {
   if (!target?.isConnected || !target.dataset.tip) return;
+  // A dialog that the press on it opened lies over it.
+  const dialog = [...document.querySelectorAll("dialog:modal")].at(-1);
+  if (dialog && !dialog.contains(target)) return;
   bubble ??= h("div", { id: "tip", role: "tooltip", popover: "manual" });
   bubble.textContent = target.dataset.tip;
   const home = target.closest("dialog") ?? document.body;

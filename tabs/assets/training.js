@@ -9,7 +9,7 @@ import { showTab, tabShown } from "./header.js";
 import { number, t, tn } from "./language.js";
 import { complain, toast } from "./toast.js";
 import { TrainingForm } from "./training_form.js";
-import { runWords, stateTag, TrainingRun } from "./training_run.js";
+import { isJudged, runWords, stateTag, TrainingRun } from "./training_run.js";
 import { askDelete, compareTwo } from "./training_versions.js";
 import { ago, moment, progressWords } from "./words.js";
 
@@ -331,7 +331,7 @@ class Row {
 
   show(line, job, on) {
     setText(this.words, runWords(job));
-    const key = `${job.state}${job.cancel_requested}`;
+    const key = [job.state, job.cancel_requested, isJudged(job)].join();
     if (key !== this.key) this.tag.replaceChildren(stateTag(job));
     this.key = key;
     const facts = [];

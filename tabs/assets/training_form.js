@@ -71,7 +71,9 @@ export class TrainingForm {
 
   build() {
     this.learns = h("p", { class: "train-learns" });
-    this.check = new DatasetCheck({ show: () => this.pictures(), fixed: () => this.reload(), looked: () => {} });
+    const captions = [t("Write captions"), t("With the pictures in a dataset: each has its caption below it"), () => this.pictures()];
+    const ways = Object.fromEntries(["caption_missing", "captions_alike", "caption_long", "caption_unreadable", "trigger_missing"].map((code) => [code, captions]));
+    this.check = new DatasetCheck({ show: () => this.pictures(), fixed: () => this.reload(), looked: () => {}, ways });
     this.check.node.open = false;
     this.obstacles = h("div", { class: "train-obstacles", role: "status" });
     this.cards = h("div", { class: "train-presets", role: "radiogroup", "aria-label": t("How thoroughly"), id: "field-train-preset" });

@@ -27,8 +27,13 @@ const STATES = {
 };
 const LEVELS = [["DEBUG", t("Everything")], ["INFO", t("What happened")], ["WARNING", t("Warnings and errors")], ["ERROR", t("Errors only")]];
 
+// On a phone the large table would push everything else away.
+const narrow = matchMedia("(max-width: 52rem)");
+
 export const presetName = (id) => PRESETS[id] ?? id;
-export const stateTag = (job) => h("span", { class: `tag train-state ${STATES[job.state].look}` }, job.state === "running" && job.cancel_requested ? t("Stopping") : STATES[job.state].name);
+export const isJudged = (job) => job.state === "running" && /^(Judging|Looking at the dataset)/.test(job.note);
+const judgingTag = () => h("span", { class: "tag on train-state", "data-tip": t("Everything is learned. Each checkpoint draws the same pictures, to see which is the best; you can use one now.") }, t("Judging"));
+export const stateTag = (job) => isJudged(job) && !job.cancel_requested ? judgingTag() : h("span", { class: `tag train-state ${STATES[job.state].look}` }, job.state === "running" && job.cancel_requested ? t("Stopping") : STATES[job.state].name);
 // Runs have no names of their own: how thorough, and when.
 export function runWords(job) {
   const made = new Date(job.created_at);
@@ -74,7 +79,7 @@ export class TrainingRun {
     return {
       stop: button("pause", t("Stop"), t("It saves what it has learned and pauses. You can let it go on later."), () => this.act("stop", t("It saves what it has learned, then it pauses"))),
       resume: button("play", t("Resume"), t("It goes on after its newest checkpoint."), () => this.act("resume", t("It goes on")), "primary"),
-      judge: button("sparkle", t("Judge them"), t("Draws the same pictures with each checkpoint that was not judged yet, and says how alike they are. It learns nothing meanwhile."), () => this.act("judge", t("Its checkpoints are judged"))),
+      judge: button("sparkle", t("Judge them"), t("Draws the same pictures with each checkpoint that was not judged yet, and says how alike they are. It learns nothing meanwhile."), () => this.act("judge", t("Its checkpoints will be judged"))),
       save: button("archive", t("Save now"), t("Keeps a checkpoint of what it has learned up to here, and goes on."), () => this.act("save", t("A checkpoint is kept after this step"))),
       sample: button("picture", t("Sample now"), t("Draws the sample prompts with what it has learned up to here, and goes on."), () => this.act("sample", t("The samples are drawn after this step"))),
     };
@@ -124,7 +129,7 @@ export class TrainingRun {
     this.checkpoints = h("ul", { class: "train-checkpoints", "aria-label": t("Checkpoints") });
     this.grid = h("div", { class: "train-grid-box", tabindex: "0", role: "region", "aria-label": t("The same prompts with each checkpoint") });
     this.seeds = h("div", { class: "switch", role: "group", "aria-label": t("Seed of the pictures") });
-    this.gridFold = h("details", { class: "train-fold", hidden: true, ontoggle: () => this.drawGrid() }, h("summary", {}, t("The same pictures with each checkpoint")), this.seeds, this.grid);
+    this.gridFold = h("details", { class: "train-fold", hidden: true, open: !narrow.matches, ontoggle: () => this.drawGrid() }, h("summary", {}, t("The same pictures with each checkpoint")), this.seeds, this.grid);
     this.cleanButton = h("button", { type: "button", class: "quiet", hidden: true, "data-tip": t("Deletes the checkpoints that nobody uses; it says first which, and how much becomes free"), onclick: async () => (await askCleanup(this.id)) && this.load() }, t("Clean up …"));
     this.checkpointsPanel = panel(t("Checkpoints"), [this.cleanButton], h("p", { class: "soft train-small" }, t("What was learned after so many steps. An earlier one may leave more freedom, a later one may look more alike.")), this.why, this.judged.node, this.checkpoints, this.gridFold);
     this.checkpointsPanel.hidden = true;
@@ -240,10 +245,10 @@ export class TrainingRun {
     const { state } = job;
     const live = state === "running";
     // Learned already, and its checkpoints are looked at.
-    const judging = live && /^(Judging|Looking at the dataset)/.test(job.note);
+    const judging = isJudged(job);
     if (this.tagKey !== `${state}${job.cancel_requested}${judging}`) {
       this.tagKey = `${state}${job.cancel_requested}${judging}`;
-      this.state.replaceChildren(judging ? h("span", { class: "tag on", "data-tip": t("Everything is learned. Each checkpoint draws the same pictures, to see which is the best; you can use one now.") }, t("Judging")) : stateTag(job));
+      this.state.replaceChildren(stateTag(job));
     }
     const took = job.started_at && job.finished_at && ended(job) ? t("took {time}", { time: duration((new Date(job.finished_at) - new Date(job.started_at)) / 1000) }) : null;
     setText(this.about, [tn("{count} picture", "{count} pictures", training.pictures), t("LoRA “{name}”", { name: training.plan.lora }), took].filter(Boolean).join(" · "));
@@ -256,8 +261,8 @@ export class TrainingRun {
     const { stop, resume, judge, save, sample } = this.buttons;
     const runs = live && !job.cancel_requested;
     toggle(stop, "hidden", !runs && state !== "queued");
-    toggle(save, "hidden", !runs);
-    toggle(sample, "hidden", !runs);
+    toggle(save, "hidden", !runs || judging);
+    toggle(sample, "hidden", !runs || judging);
     toggle(resume, "hidden", !["paused", "failed", "poisoned", "cancelled"].includes(state));
     const { judgement } = this.training;
     const known = new Set(judgement?.by_samples ? [] : judgement?.verdicts.map(({ step }) => step));
@@ -270,7 +275,9 @@ export class TrainingRun {
   drawNotice(job) {
     const { training } = this;
     const newest = training.checkpoints.at(-1)?.step ?? 0;
-    const kept = newest ? tn("What was learned in {count} step is kept.", "What was learned in {count} steps is kept.", newest) : t("Nothing was kept yet: it begins anew.");
+    // What was asked for before the job ended knows fewer of its checkpoints.
+    const behind = training.job.state !== job.state || training.job.attempt !== job.attempt;
+    const kept = behind ? t("What was learned is kept.") : newest ? tn("What was learned in {count} step is kept.", "What was learned in {count} steps is kept.", newest) : t("Nothing was kept yet: it begins anew.");
     const say = (look, name, title, words, ...more) => ({ look, key: [job.state, title, words, more.length, this.used?.version].join("\n"), nodes: [icon(name), h("div", {}, h("strong", {}, title), h("p", {}, words)), ...more] });
     let told = null;
     if (this.used?.lacks) told = say("amber", "warn", t("Version {version} is kept, and not used yet", { version: this.used.version }), this.used.lacks);
@@ -415,7 +422,7 @@ export class TrainingRun {
       h("div", { class: "train-checkpoint-words" }, h("p", {}, h("strong", {}, steps), " ", proposed ? h("span", { class: "tag on" }, this.training.judgement.by_samples ? t("Best so far") : t("Proposed")) : null, one.version ? h("span", { class: `tag ${used ? "good" : ""}` }, used ? t("Version {version}, in use", { version: one.version }) : t("Version {version}", { version: one.version })) : null), h("p", { class: "soft train-small" }, bytes(one.bytes))),
       meters,
       signs,
-      used ? null : use,
+      used ? h("span", { class: "train-used" }, t("In use")) : use,
     );
   }
 

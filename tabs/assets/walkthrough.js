@@ -153,8 +153,8 @@ export class Walkthrough {
 
   someone() {
     const cards = h("ul", { class: "walk-people", "aria-label": t("Characters to start from") });
-    const name = h("input", { id: "walk-name", type: "text", maxlength: 80, autocomplete: "off", placeholder: t("Mara"), "data-tip": t("As you call them; it can be changed later"), oninput: () => choose(null) });
-    const said = h("textarea", { id: "walk-looks", rows: 2, maxlength: 400, placeholder: t("short black hair, brown skin, green eyes, round glasses"), "data-tip": t("What stays the same in every picture: hair, skin, eyes, marks"), oninput: () => choose(null) });
+    const name = h("input", { id: "walk-name", type: "text", maxlength: 80, autocomplete: "off", placeholder: t("For example Mara"), "data-tip": t("As you call them; it can be changed later"), oninput: () => choose(null) });
+    const said = h("textarea", { id: "walk-looks", rows: 2, maxlength: 400, placeholder: t("For example: short black hair, brown skin, green eyes, round glasses"), "data-tip": t("What stays the same in every picture: hair, skin, eyes, marks"), oninput: () => choose(null) });
     const fault = h("p", { class: "field-error", role: "alert", hidden: true });
     const on = h("button", { type: "button", class: "button primary", disabled: true, "data-tip": t("Make this character and go on to the first picture"), onclick: () => take() }, t("Continue"));
     let chosen = null;

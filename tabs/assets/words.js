@@ -40,6 +40,7 @@ export function progressWords(job) {
   if (job.state === "queued") return job.note || t("Waiting");
   const parts = [];
   if (job.captions) parts.push(t("{step} of {steps}", { step: number(job.step), steps: number(job.steps) }));
+  else if (job.training && /^(Drawing|Judging|Looking)/.test(job.note)) parts.push(job.note);
   else if (job.step > 0) parts.push(t("Step {step} of {steps}", { step: job.step, steps: job.steps }));
   else parts.push(job.note || t("Starting"));
   if (job.eta_s !== null) parts.push(job.eta_s < 1 ? t("almost done") : t("about {time} left", { time: duration(job.eta_s) }));

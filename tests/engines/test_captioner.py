@@ -19,7 +19,7 @@ from engines.embedded.captioner import load_captioner
 from studio.caption_text import CaptionStyle
 from studio.captioning import Wanted, caption_pictures
 from studio.contracts import CaptionRequest, CharacterFields, JobState
-from studio.datasets import DatasetFields
+from studio.dataset_contracts import DatasetFields
 from studio.engine import Cancelled
 from studio.errors import DependencyMissing, ModelInvalid, ModelUnsafe
 from studio.settings import Settings, load_settings

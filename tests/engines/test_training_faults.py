@@ -20,7 +20,7 @@ from app import HOME, open_studio
 from engines.embedded import Embedded
 from studio import training
 from studio.contracts import CharacterFields, JobState, TrainRequest
-from studio.datasets import DatasetFields
+from studio.dataset_contracts import DatasetFields
 from studio.errors import Conflict, InvalidFieldValue, LikenessError, ModelInvalid
 from studio.settings import Settings
 from studio.studio import Studio
