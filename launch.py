@@ -28,6 +28,7 @@ OWN_VERBS = {
     "check": "lint, formatting, types and imports: all of them, all reported",
     "fix": "mend what the linter and the formatter can mend",
     "bench": "run the benchmarks: all, or those that are named; --list only lists them",
+    "starter": "make the starter model: data, vae, train, evaluate, export, all, status; --minutes N stops in between",
 }
 APP_VERBS = {
     "run": "run the studio: the page and the worker (what happens without a verb)",
@@ -69,7 +70,7 @@ def main(argv: list[str]) -> int:
         print(usage())
         return 0
     rest = argv[place + 1 :]
-    if verb in OWN_VERBS and verb != "test" and {"-h", "--help"} & set(rest):
+    if verb in OWN_VERBS and verb not in ("test", "starter") and {"-h", "--help"} & set(rest):
         print(f"python launch.py {verb}: {OWN_VERBS[verb]}.")
         return 0
     if verb == "setup":
@@ -84,6 +85,9 @@ def main(argv: list[str]) -> int:
         return fix()
     if verb == "bench":
         return bench(rest)
+    if verb == "starter":
+        install(REQUIREMENTS)
+        return go_on([venv_python(), "-m", "starter", *rest])
     install(REQUIREMENTS)
     if verb is None:
         argv = [*argv[:place], "run", *argv[place:]]

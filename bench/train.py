@@ -304,7 +304,7 @@ def measure_likeness(number: int, recipe: TrainRecipe) -> None:
 
 
 def measure_person(
-    engine: Embedded, reader: Reader, recipe: TrainRecipe, folder: Path, everybody: np.ndarray, index: int, run: Path
+    engine: Embedded, reader: Reader, recipe: TrainRecipe, folder: Path, everybody: np.ndarray, index: int, run: Path, model: Path = STARTER
 ) -> Person:
     """Train one, have the checkpoints judged, and look for everybody in the proposed one's pictures. `everybody` is n × numbers."""
     pictures = [
@@ -312,9 +312,9 @@ def measure_person(
         for path in sorted(folder.glob("*.png"))[:KEPT]
     ]
     began = time.perf_counter()
-    engine.train(recipe, STARTER, pictures, run, Follow())
+    engine.train(recipe, model, pictures, run, Follow())
     trained = time.perf_counter()
-    judgement = engine.judge(recipe, STARTER, run, pictures, Follow())
+    judgement = engine.judge(recipe, model, run, pictures, Follow())
     judged = time.perf_counter()
     chosen = next(one for one in judgement.verdicts if one.step == judgement.proposed)
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}

@@ -25,11 +25,13 @@ from studio.errors import ModelInvalid
 
 READER = Path(__file__).parent / "starter_model" / "reader"
 
-_SIDE = 128
 _BATCH = 32
-_CHANNELS = (3, 32, 64, 96, 128)
+# What a reader is that does not say it in its labels.json.
+_SIDE, _CHANNELS = 64, (3, 32, 64, 96, 128)
+# The last block sees 4 × 4 places.
+_PLACES = 16
 # What changes from picture to picture of one person. Everything else that the reader knows is the person.
-_PASSING = ("bg", "cloth_color", "mouth")
+_PASSING = ("bg", "scene", "framing", "facing", "cloth_color", "cloth", "extra", "hat", "mouth", "eyes")
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Reading:
     """What was seen in `n` pictures.
 
     `attributes` has, per picture and attribute, every label with its probability, which add up to 1. `embedding` (n × 2,048, float32,
-    rows of length 1) is the whole picture; `person` (n × 60, the same) is the part of it that tells style, hair, skin and accessories,
-    without what tells background, clothes and mouth.
+    rows of length 1) is the whole picture; `person` (n × as many as there are labels of it, the same) is the part of it that tells style,
+    hair, skin and accessories, without what tells background, clothes and mouth.
     """
 
     attributes: tuple[dict[str, dict[str, float]], ...]
@@ -59,7 +61,8 @@ class Reader:
         try:
             said = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
             self.labels: dict[str, tuple[str, ...]] = {name: tuple(labels) for name, labels in said["labels"].items()}
-            self._net = _Net(self.labels)
+            self._side = int(said.get("side", _SIDE))
+            self._net = ReaderNet(self.labels, tuple(said.get("channels", _CHANNELS)))
             self._net.load_state_dict(load_file(folder / "model.safetensors"))
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelInvalid("The reader of illustrated pictures can't be loaded.", remedy="Install Likeness again.") from error
@@ -77,30 +80,34 @@ class Reader:
         whole: list[torch.Tensor] = []
         with torch.inference_mode():
             for begin in range(0, len(pictures), _BATCH):
-                seen = self._net.see(_prepared(pictures[begin : begin + _BATCH]))
+                seen = self._net.see(_prepared(pictures[begin : begin + _BATCH], self._side))
                 whole.append(seen)
                 chances = {name: head(seen).softmax(1).tolist() for name, head in self._net.heads()}
                 attributes += [
                     {name: dict(zip(self.labels[name], rows[number], strict=True)) for name, rows in chances.items()}
                     for number in range(len(seen))
                 ]
-            every = torch.cat(whole) if whole else torch.zeros(0, 16 * _CHANNELS[-1])
+            every = torch.cat(whole) if whole else torch.zeros(0, self._net.width)
             person = (every - every @ self._passing @ self._passing.T) @ self._staying
         return Reading(tuple(attributes), *(functional.normalize(one).numpy() for one in (every, person)))
 
 
-class _Net(nn.Module):
-    """Named as in the file: `f` sees, `h` are the heads."""
+class ReaderNet(nn.Module):
+    """Named as in the file: `f` sees, `h` are the heads. Each block between two of `channels` halves the side, down to 4 × 4."""
 
-    def __init__(self, labels: dict[str, tuple[str, ...]]) -> None:
+    def __init__(self, labels: dict[str, tuple[str, ...]], channels: tuple[int, ...]) -> None:
         super().__init__()
-        self.f = nn.Sequential(*(_block(have, want) for have, want in pairwise(_CHANNELS)))
-        self.h = nn.ModuleDict({name: nn.Linear(16 * _CHANNELS[-1], len(said)) for name, said in labels.items()})
+        self.labels = labels
+        self.width = _PLACES * channels[-1]
+        self.f = nn.Sequential(*(_block(have, want) for have, want in pairwise(channels)))
+        self.h = nn.ModuleDict({name: nn.Linear(self.width, len(said)) for name, said in labels.items()})
 
     def heads(self) -> list[tuple[str, nn.Linear]]:
+        """Each attribute with the map from what is seen to its labels."""
         return [(name, head) for name, head in self.h.items() if isinstance(head, nn.Linear)]
 
     def see(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, 3, side, side) from -1 to 1, as (n, `width`)."""
         seen: torch.Tensor = self.f.forward(pixels)
         return seen.flatten(1)
 
@@ -110,8 +117,8 @@ def _block(have: int, want: int) -> nn.Sequential:
     return nn.Sequential(*half, nn.Conv2d(want, want, 3, 1, 1), nn.BatchNorm2d(want), nn.ReLU())
 
 
-def _prepared(pictures: Sequence[Image]) -> torch.Tensor:
-    """As the network learned to see: 128 × 128, from -1 to 1, then averaged two by two."""
-    fitted = [np.asarray(fit(one.convert("RGB"), (_SIDE, _SIDE), Resampling.LANCZOS)) for one in pictures]
+def _prepared(pictures: Sequence[Image], side: int) -> torch.Tensor:
+    """As the network learned to see: twice its side, from -1 to 1, then averaged two by two."""
+    fitted = [np.asarray(fit(one.convert("RGB"), (2 * side, 2 * side), Resampling.LANCZOS)) for one in pictures]
     pixels = torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return functional.avg_pool2d(pixels, 2)
