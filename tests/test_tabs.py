@@ -523,3 +523,22 @@ def _picture(*, seed: int | None, width: int = 128, height: int = 160) -> Pictur
         created_at=datetime.now(UTC),
         trashed_at=None,
     )
+
+
+def test_the_page_is_imported_without_reading_the_components_sources() -> None:
+    counted = "\n".join(
+        [
+            "import ast, sys",
+            "parse, read = ast.parse, []",
+            "def counting(source, *more, **named):",
+            "    read.append(source)",
+            "    return parse(source, *more, **named)",
+            "ast.parse = counting",
+            "import tabs",
+            "import gradio",
+            "assert callable(gradio.Button.click)",
+            "print(sum('(FormComponent' in str(source) or '(Component' in str(source) for source in read))",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", counted], cwd=HOME, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
