@@ -28,6 +28,7 @@ LOOKS_APART_S = 0.02
 LOOK_ANYWAY_S = 2.0
 # Between two times that a thread of DBOS asks whether to look; the waiting is done before it may ask.
 ASKS_APART_S = 0.001
+FIRST_ASKS_APART_S = 0.005
 LIMITS_S = 5.0
 ARRIVES_S = 5.0
 
@@ -70,7 +71,8 @@ def launch(settings: Settings, database: Database, run: Callable[[str], None], e
         DBOS.register_queue(
             lane,
             worker_concurrency=most,
-            polling_interval_sec=settings.poll_interval_s,
+            # DBOS begins with this wait before each look and takes a tenth off it at every one: the first orders would wait for nothing.
+            polling_interval_sec=min(settings.poll_interval_s, FIRST_ASKS_APART_S),
             on_conflict="always_update",
         )
 
