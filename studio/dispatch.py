@@ -89,9 +89,11 @@ def _look_only_when_needed(dbos: DBOS, lookout: Lookout, enough: Callable[[str],
     read_queue, scopes = system.get_queue, system.dequeue_scopes
     at_hand = dbos._active_workflows_set.count_for_queue  # pyright: ignore[reportPrivateUsage]
     queues: dict[str, tuple[float, Queue | None]] = {}
+    # Who registers the queues asks for them, too; waiting for work there would make the worker deaf to being stopped.
+    launching = threading.get_ident()
 
     def get_queue(name: str, **options: Any) -> Queue | None:
-        if name in LANES:
+        if name in LANES and threading.get_ident() != launching:
             lookout.wait(name, busy=lambda: at_hand(name) > 0)
         # Nothing changes the limits of a queue while the worker runs.
         now = time.monotonic()
